@@ -1,1 +1,16 @@
-//! x
+//! A Plex library on disk: the pair of databases and the bundle trees beside them.
+//!
+//! Everything that touches those files is here: looking at them without a trace, taking a consistent snapshot beside a
+//! running server, carrying only what changed, and putting a result in place as a whole or not at all. No network, no
+//! async, no knowledge of workers.
+
+pub mod error;
+mod handles;
+pub mod open;
+pub mod paths;
+pub mod publish;
+mod stamp;
+pub mod users;
+
+pub use error::{Error, Kind, Result};
+pub use paths::{BLOBS_DB, Databases, LIBRARY_DB, Located, Which, locate};
