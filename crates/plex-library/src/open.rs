@@ -2,7 +2,7 @@
 //!
 //! How depends on who is there (facts §8.2, measured):
 //! - nobody, and no `-wal`: immutable. Nothing is created, also not in a read-only folder.
-//! - nobody, but a `-wal` (Plex was killed): a private copy in a temporary folder, so that SQLite can recover the log
+//! - nobody, but a `-wal` or a `-journal` (Plex was killed): a private copy in a temporary folder, so that SQLite can recover the log
 //!   without writing beside the original.
 //! - a server: as it opens them, in WAL mode, but unable to change anything (`query_only`). Its writers are never kept
 //!   waiting by a reader.
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use crate::error::{At, Error, OPEN, READ, Result};
 use crate::handles::{Handle, Pin};
-use crate::paths::{Databases, Which, shm_of, wal_of};
+use crate::paths::{Databases, Which, journal_of, shm_of, wal_of};
 use crate::stamp::Stamp;
 use crate::users;
 
@@ -110,7 +110,7 @@ impl Reader {
 /// [`Error::NotALibrary`] if there is no such file, [`Error::Damaged`] if it is no SQLite database, [`Error::NoSpace`] if a
 /// private copy is needed and does not fit into the temporary folder.
 pub fn read_only(path: &Path) -> Result<Reader> {
-    let mode = mode_of(path)?;
+    let mode = probe(path)?;
     open_as(path, mode)
 }
 
@@ -179,19 +179,26 @@ pub fn read_write(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens beside a server, whether one is seen or not.
+pub(crate) fn beside(path: &Path) -> Result<Reader> {
+    open_as(path, Mode::Beside)
+}
+
 /// Which way leaves no trace right now.
-fn mode_of(path: &Path) -> Result<Mode> {
+pub(crate) fn probe(path: &Path) -> Result<Mode> {
     exists(path)?;
     if !writers(path)?.is_empty() {
         return Ok(Mode::Beside);
     }
-    let wal = wal_of(path);
-    match fs::metadata(&wal) {
-        Ok(meta) if meta.len() > 0 => Ok(Mode::PrivateCopy),
-        Ok(_) => Ok(Mode::Immutable),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Mode::Immutable),
-        Err(error) => Err(error).at(OPEN, &wal),
+    for log in [wal_of(path), journal_of(path)] {
+        match fs::metadata(&log) {
+            Ok(meta) if meta.len() > 0 => return Ok(Mode::PrivateCopy),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).at(OPEN, &log),
+        }
     }
+    Ok(Mode::Immutable)
 }
 
 fn exists(path: &Path) -> Result<()> {
@@ -216,7 +223,11 @@ fn writers(path: &Path) -> Result<Vec<users::Process>> {
 }
 
 fn open_as(path: &Path, mode: Mode) -> Result<Reader> {
-    let stamps = vec![Stamp::of(path)?, Stamp::of(&wal_of(path))?];
+    let stamps = [path.to_owned(), wal_of(path), journal_of(path)];
+    let stamps = stamps
+        .iter()
+        .map(|file| Stamp::of(file))
+        .collect::<Result<_>>()?;
     let (opened, private, pins) = match mode {
         Mode::Immutable => (path.to_owned(), None, Vec::new()),
         Mode::PrivateCopy => {
@@ -292,7 +303,7 @@ fn private_copy(path: &Path) -> Result<(TempDir, PathBuf)> {
 }
 
 /// A `file:` URI with every byte but the harmless ones escaped, so that no path can smuggle in a parameter.
-fn uri(path: &Path, parameters: &str) -> String {
+pub(crate) fn uri(path: &Path, parameters: &str) -> String {
     let mut uri = String::from("file:");
     for &byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
