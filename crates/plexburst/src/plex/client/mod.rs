@@ -252,7 +252,10 @@ impl Call<'_> {
             403 => Kind::Forbidden(said()),
             404 => Kind::NotFound,
             503 => Kind::Starting(said()),
-            status => Kind::Status { status, body: said() },
+            status => Kind::Status {
+                status,
+                body: said(),
+            },
         }))
     }
 

@@ -24,7 +24,8 @@ async fn identity_and_the_headers_that_go_along() {
 #[tokio::test]
 async fn every_way_to_fail_is_told_apart_and_none_shows_a_secret() {
     let html = "<html><head><title>Unauthorized</title></head><body><h1>401 Unauthorized</h1></body></html>";
-    let cases: Vec<(u16, &'static str, fn(&Kind) -> bool)> = vec![
+    type Expected = fn(&Kind) -> bool;
+    let cases: [(u16, &str, Expected); 7] = [
         (401, html, |kind| matches!(kind, Kind::Unauthorised)),
         (403, "", |kind| matches!(kind, Kind::Forbidden(_))),
         (404, html, |kind| matches!(kind, Kind::NotFound)),
@@ -34,7 +35,9 @@ async fn every_way_to_fail_is_told_apart_and_none_shows_a_secret() {
             "<h1>maintenance</h1>",
             |kind| matches!(kind, Kind::Starting(said) if said == "maintenance"),
         ),
-        (500, "", |kind| matches!(kind, Kind::Status { status: 500, .. })),
+        (500, "", |kind| {
+            matches!(kind, Kind::Status { status: 500, .. })
+        }),
         (200, "<MediaContainer/>", |kind| {
             matches!(kind, Kind::Malformed(_))
         }),
