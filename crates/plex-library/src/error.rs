@@ -32,6 +32,8 @@ pub enum Kind {
     Unsupported,
     /// An object is not the one that was promised (another base, another burst, a file of a newer program).
     Mismatch,
+    /// The caller asked to stop.
+    Cancelled,
     /// Any other failure of the operating system.
     Io,
     /// Any other failure of SQLite.
@@ -144,6 +146,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The caller asked to stop; nothing was published.
+    #[error("cancelled")]
+    Cancelled,
     /// An object is not the one that was promised.
     #[error("{} is not what was expected: {what}", path.display())]
     Mismatch {
@@ -168,6 +173,7 @@ impl Error {
             Self::Refused { .. } => Kind::Refused,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::Mismatch { .. } => Kind::Mismatch,
+            Self::Cancelled => Kind::Cancelled,
             Self::Io { .. } => Kind::Io,
             Self::Sqlite { .. } => Kind::Sqlite,
         }
@@ -208,7 +214,7 @@ impl Error {
             Self::Mismatch { .. } => {
                 "fetch the object again, or begin the burst anew from a fresh snapshot".into()
             }
-            Self::Io { .. } | Self::Sqlite { .. } => return None,
+            Self::Cancelled | Self::Io { .. } | Self::Sqlite { .. } => return None,
         })
     }
 

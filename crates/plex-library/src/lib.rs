@@ -4,13 +4,22 @@
 //! running server, carrying only what changed, and putting a result in place as a whole or not at all. No network, no
 //! async, no knowledge of workers.
 
+pub mod archive;
+pub mod delta;
 pub mod error;
+mod format;
 mod handles;
 pub mod open;
+pub mod pages;
 pub mod paths;
+pub mod progress;
 pub mod publish;
+pub mod schema;
+pub mod snapshot;
+mod source;
 mod stamp;
 pub mod users;
 
 pub use error::{Error, Kind, Result};
 pub use paths::{BLOBS_DB, Databases, LIBRARY_DB, Located, Which, locate};
+pub use progress::Progress;

@@ -114,6 +114,12 @@ pub fn shm_of(database: &Path) -> PathBuf {
     with_suffix(database, "-shm")
 }
 
+/// Path of the journal that a database outside of WAL mode has during a transaction, or after a crash in one.
+#[must_use]
+pub fn journal_of(database: &Path) -> PathBuf {
+    with_suffix(database, "-journal")
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

@@ -84,6 +84,27 @@ impl FileWriter {
         let mut file = self.settle()?;
         file.seek(SeekFrom::Start(0)).at("read", &self.target)?;
         verify(&mut file)?;
+        self.seal(&file)
+    }
+
+    /// Puts `head` in the place that was kept for it at the beginning, appends what `tail` makes of the whole, and
+    /// publishes.
+    pub(crate) fn publish_with(
+        mut self,
+        head: &[u8],
+        tail: impl FnOnce(&mut File) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let mut file = self.settle()?;
+        file.seek(SeekFrom::Start(0)).at("write", &self.target)?;
+        file.write_all(head).at("write", &self.target)?;
+        file.seek(SeekFrom::Start(0)).at("read", &self.target)?;
+        let tail = tail(&mut file)?;
+        file.seek(SeekFrom::End(0)).at("write", &self.target)?;
+        file.write_all(&tail).at("write", &self.target)?;
+        self.seal(&file)
+    }
+
+    fn seal(&self, file: &File) -> Result<()> {
         file.sync_all().at("flush", &self.target)?;
         fs::rename(&self.temporary, &self.target).at("publish", &self.target)?;
         sync_parent(&self.target)
