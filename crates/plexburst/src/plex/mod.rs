@@ -6,4 +6,6 @@
 #[cfg(test)]
 pub(crate) mod canned;
 pub mod client;
+pub mod preferences;
+pub mod ready;
 pub mod runtime;
