@@ -1,0 +1,9 @@
+//! What the crate promises, tried on real files: consistent snapshots beside a writer in another process, deltas byte
+//! for byte, looking without a trace.
+
+#![allow(missing_docs)]
+
+mod delta;
+mod snapshot;
+mod support;
+mod writer;

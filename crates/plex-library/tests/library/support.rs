@@ -1,0 +1,117 @@
+//! Small pairs of databases, and the real library where it is at hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plex_library::{Databases, Which};
+use rusqlite::Connection;
+
+/// The tables that the byte-level tests need, under their real names.
+const SCHEMA: &str = "
+    CREATE TABLE schema_migrations (version varchar(255) NOT NULL, rollback_sql text);
+    INSERT INTO schema_migrations(version) VALUES('20200101'), ('202601121053'), ('500000000001.231');
+    CREATE TABLE library_sections (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, name varchar(255), section_type integer);
+    CREATE TABLE metadata_items (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, library_section_id integer, title varchar(255));
+    CREATE TABLE media_items (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, metadata_item_id integer);
+    CREATE TABLE media_parts (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, media_item_id integer, file varchar(255));
+    CREATE TABLE media_streams (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, media_part_id integer);
+    CREATE TABLE metadata_item_settings (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, guid varchar(255));
+    CREATE TABLE metadata_item_views (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, guid varchar(255));
+    CREATE TABLE blobs (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, blob blob, linked_type varchar(255), linked_id integer);
+    CREATE INDEX index_metadata_items_on_title ON metadata_items(title);
+";
+
+/// A pair in `dir` with `rows` items and as many blobs, at rest.
+pub fn pair(dir: &Path, page_size: u32, rows: u32) -> Databases {
+    fs::create_dir_all(dir).unwrap();
+    let databases = Databases::at(dir);
+    for which in Which::BOTH {
+        let db = open(&databases.path(which), page_size);
+        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch("BEGIN").unwrap();
+        for row in 0..rows {
+            match which {
+                Which::Library => db.execute(
+                    "INSERT INTO metadata_items(library_section_id, title) VALUES(1, ?1 || hex(randomblob(100)))",
+                    [format!("title {row}")],
+                ),
+                Which::Blobs => db.execute(
+                    "INSERT INTO blobs(blob, linked_type, linked_id) VALUES(randomblob(300), 'metadata_item', ?1)",
+                    [row + 1],
+                ),
+            }
+            .unwrap();
+        }
+        db.execute_batch("COMMIT").unwrap();
+    }
+    databases
+}
+
+/// Opens a database as Plex does.
+pub fn open(path: &Path, page_size: u32) -> Connection {
+    let db = Connection::open(path).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    db.execute_batch(&format!(
+        "PRAGMA page_size={page_size}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
+    ))
+    .unwrap();
+    db
+}
+
+/// Every file below `dir` with its content's hash, for "nothing has changed".
+pub fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, blake3::Hash)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            if entry.file_type().unwrap().is_dir() {
+                found.insert(entry.path(), (mode, blake3::hash(b"")));
+                open.push(entry.path());
+            } else {
+                found.insert(
+                    entry.path(),
+                    (mode, blake3::hash(&fs::read(entry.path()).unwrap())),
+                );
+            }
+        }
+    }
+    found
+}
+
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The data directory of the real library, or `None` with a line that says what is skipped.
+pub fn real(test: &str) -> Option<PathBuf> {
+    let given = std::env::var_os("PLEXBURST_DATA").map(PathBuf::from);
+    let data =
+        given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
+    let plex = data.join("plex-2026/Plex Media Server");
+    if plex.is_dir() {
+        return Some(plex);
+    }
+    println!("SKIPPED {test}: no real library at {}", plex.display());
+    None
+}
+
+/// A copy of the real pair that may be changed.
+pub fn real_copy(test: &str, dir: &Path) -> Option<Databases> {
+    let from = Databases::at(real(test)?.join("Plug-in Support/Databases"));
+    fs::create_dir_all(dir).unwrap();
+    let to = Databases::at(dir);
+    for which in Which::BOTH {
+        // Not fs::copy: the original is read-only, and so would be the copy.
+        fs::write(to.path(which), fs::read(from.path(which)).unwrap()).unwrap();
+    }
+    Some(to)
+}

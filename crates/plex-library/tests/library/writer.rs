@@ -1,0 +1,142 @@
+//! A server of another process that writes without a pause.
+//!
+//! The test binary starts itself again with one of the tests below, which does nothing unless it is told to.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plex_library::{Databases, Which};
+
+use crate::support;
+
+const DIR: &str = "PLEXBURST_TEST_WRITER";
+
+/// The writer, stopped when it is dropped.
+pub struct Writer {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// What the writer saw.
+#[derive(Debug)]
+pub struct Seen {
+    pub commits: u64,
+    pub longest: Duration,
+}
+
+impl Writer {
+    /// Starts it on a pair and waits until it has written.
+    pub fn start(databases: &Databases) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "writer::writes_when_told_to", "--nocapture"])
+            .env(DIR, databases.dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        line(&mut output, "writing");
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
+    /// Lets it close its databases and end.
+    pub fn stop(mut self) -> Seen {
+        drop(self.input.take());
+        let said = line(&mut self.output, "seen");
+        let mut numbers = said
+            .split_whitespace()
+            .skip(1)
+            .map(|word| word.parse::<u64>().unwrap());
+        let seen = Seen {
+            commits: numbers.next().unwrap(),
+            longest: Duration::from_micros(numbers.next().unwrap()),
+        };
+        assert!(self.child.wait().unwrap().success());
+        seen
+    }
+
+    /// Kills it as a power cut would, with its logs left behind.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn line(output: &mut impl BufRead, begins: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(
+            output.read_line(&mut line).unwrap() > 0,
+            "the writer ended without a word"
+        );
+        // The harness prints the name of the test in front of what the test prints.
+        if let Some(at) = line.find(begins) {
+            return line[at..].trim_end().to_owned();
+        }
+    }
+}
+
+#[test]
+fn writes_when_told_to() {
+    let Some(dir) = std::env::var_os(DIR) else {
+        return;
+    };
+    let databases = Databases::at(Path::new(&dir));
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = stop.clone();
+    std::thread::spawn(move || {
+        _ = std::io::stdin().lines().count();
+        told.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let library = support::open(&databases.path(Which::Library), 1024);
+    let blobs = support::open(&databases.path(Which::Blobs), 1024);
+    let (mut commits, mut longest) = (0_u64, Duration::ZERO);
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let before = Instant::now();
+        // The owner first, then its blob, as Plex's analysis does.
+        library
+            .execute(
+                "INSERT INTO metadata_items(library_section_id, title) VALUES(2, ?1)",
+                [format!("written {commits}")],
+            )
+            .unwrap();
+        let id = library.last_insert_rowid();
+        // Old rows change too, and some go, so that pages all over the file are touched.
+        library
+            .execute(
+                "UPDATE metadata_items SET title = title || 'x' WHERE id = 1 + ?1 * 7919 % ?2",
+                [commits.cast_signed(), id],
+            )
+            .unwrap();
+        blobs
+            .execute("INSERT INTO blobs(blob, linked_type, linked_id) VALUES(randomblob(200), 'metadata_item', ?1)", [id])
+            .unwrap();
+        longest = longest.max(before.elapsed());
+        commits += 1;
+        if commits == 1 {
+            println!("writing");
+            std::io::stdout().flush().unwrap();
+        }
+    }
+    drop((library, blobs));
+    println!("seen {commits} {}", longest.as_micros());
+}
