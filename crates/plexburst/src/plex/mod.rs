@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod canned;
 pub mod client;
+mod failure;
 pub mod preferences;
 pub mod ready;
 pub mod runtime;

@@ -5,14 +5,12 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Client, Error as CallError, Identity, Kind, Pass, Section};
 use super::runtime::{Exit, State, tail};
 use crate::clock::Clock;
 
-/// Between two looks. Plex is up within seconds, or migrates for minutes: a second more is nothing to either.
-const INTERVAL: Duration = Duration::from_millis(500);
 /// Lines of Plex's log that a failure shows.
 const LOG_LINES: usize = 8;
 
@@ -43,6 +41,9 @@ impl fmt::Display for Awaited {
         }
     }
 }
+
+/// Why there is no client to ask with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A wait under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +111,9 @@ pub enum Error {
         /// The last lines of its log.
         log: Vec<String>,
     },
+    /// There is nothing to ask it with.
+    #[error("the server cannot be asked")]
+    NoClient(#[source] BoxError),
     /// An answer that waiting does not change.
     #[error("the {server} Plex server is up, but refuses")]
     Refuses {
@@ -136,6 +140,7 @@ impl Error {
             Self::TimedOut { last, .. } => last.as_ref().and_then(CallError::hint),
             Self::Died { .. } => Some("its log says why; is the library made by a newer version of Plex?".to_owned()),
             Self::Refuses { call, .. } => call.hint(),
+            Self::NoClient(_) => None,
         }
     }
 
@@ -144,153 +149,241 @@ impl Error {
     pub fn log(&self) -> &[String] {
         match self {
             Self::TimedOut { log, .. } | Self::Died { log, .. } => log,
-            Self::Refuses { .. } => &[],
+            Self::Refuses { .. } | Self::NoClient(_) => &[],
         }
     }
 }
 
-/// What a wait has at hand.
-pub struct Wait<'a> {
-    /// The server.
-    pub client: &'a Client,
-    /// Where time comes from.
-    pub clock: &'a dyn Clock,
-    /// How long at most.
-    pub limit: Duration,
-    /// Whether the server's process runs; `State::Running` where that cannot be known.
-    pub state: &'a (dyn Fn() -> State + Sync),
-    /// Where the server's log is, if it can be read from here.
-    pub data_dir: Option<&'a Path>,
-    /// Told at every look.
-    pub progress: &'a (dyn Fn(&Waiting) + Sync),
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first look to the last.
+    pub total: Duration,
+    /// Between two looks.
+    pub interval: Duration,
+    /// How long a 401 may be that of a server which is about to write a new token for this run.
+    pub token: Duration,
 }
 
-impl Wait<'_> {
-    /// Waits until the server answers who it is and which sections it has.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn until_ready(&self) -> Result<Ready, Error> {
-        let begun = self.clock.now();
-        let mut identity = None;
-        let sections = self
-            .until(Awaited::Identity, async || {
-                if identity.is_none() {
-                    identity = Some(self.client.identity().await?);
-                }
-                self.client.sections().await.map(Some)
-            })
-            .await?;
-        match identity {
-            Some(identity) => Ok(Ready {
-                identity,
-                sections,
-                took: self.clock.now() - begun,
-            }),
-            None => Err(self.timed_out(Awaited::Identity, None)),
+impl Limits {
+    /// At most `total`; a look every half second: Plex is up within seconds, or migrates for minutes.
+    #[must_use]
+    pub fn of_total(total: Duration) -> Self {
+        Self {
+            total,
+            interval: Duration::from_millis(500),
+            token: Duration::from_secs(30),
         }
     }
+}
 
-    /// Waits until the server belongs to an account.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn until_claimed(&self) -> Result<Identity, Error> {
-        let look =
-            async || Ok(Some(self.client.identity().await?).filter(|identity| identity.claimed));
-        self.until(Awaited::Claim, look).await
-    }
+/// What is known about the server's process, besides what it answers.
+#[derive(Clone, Copy)]
+pub struct Process<'a> {
+    /// Whether it runs.
+    pub state: &'a (dyn Fn() -> State + Send + Sync),
+    /// Its data directory, for the last lines of its log.
+    pub data_dir: &'a Path,
+}
 
-    /// Waits for Plex Pass; when the limit passes without, the last that was seen.
-    ///
-    /// # Errors
-    /// [`Error`], but not for a pass that does not come.
-    pub async fn until_pass(&self) -> Result<Pass, Error> {
-        let mut seen = Pass::Unclaimed;
-        let look = async || {
-            seen = self.client.pass().await?;
-            Ok(Some(seen).filter(|pass| *pass == Pass::Active))
-        };
-        match self.until(Awaited::Pass, look).await {
-            Err(Error::TimedOut { last: None, .. }) => Ok(seen),
-            other => other,
-        }
-    }
+/// What tells a person how far a wait is.
+pub type Progress<'a> = &'a mut (dyn FnMut(&Waiting) + Send);
 
-    async fn until<T>(
-        &self,
-        first: Awaited,
-        mut look: impl AsyncFnMut() -> Result<Option<T>, CallError>,
-    ) -> Result<T, Error> {
-        let begun = self.clock.now();
-        let mut awaited = first;
-        loop {
-            let last = match look().await {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None) => None,
-                Err(error) if error.is_temporary() => Some(error),
-                Err(call) => {
-                    return Err(Error::Refuses {
-                        server: self.server(),
-                        call,
-                    });
-                }
-            };
-            if let Some(error) = &last {
-                awaited = match (&error.kind, awaited) {
-                    (Kind::Starting(said), Awaited::Claim | Awaited::Pass) => {
-                        Awaited::Migration(said.clone())
-                    }
-                    (Kind::Starting(said), _) => Awaited::Migration(said.clone()),
-                    (_, kept @ (Awaited::Claim | Awaited::Pass)) => kept,
-                    _ if error.call.ends_with("/library/sections") => Awaited::Sections,
-                    (_, kept) => kept,
-                };
+/// A client with the token that is in force at this moment: a server makes a new one at every start.
+pub trait MakeClient: Fn() -> Result<Client, BoxError> + Send + Sync {}
+
+impl<F: Fn() -> Result<Client, BoxError> + Send + Sync> MakeClient for F {}
+
+/// Waits until the server answers who it is and which sections it has.
+///
+/// # Errors
+/// [`Error`].
+pub async fn wait(
+    clock: &dyn Clock,
+    limits: &Limits,
+    client: impl MakeClient,
+    progress: Progress<'_>,
+) -> Result<Ready, Error> {
+    wait_for_process(clock, limits, client, None, progress).await
+}
+
+/// As [`wait`], and not longer than the server's process lives.
+///
+/// # Errors
+/// [`Error`].
+pub async fn wait_for_process(
+    clock: &dyn Clock,
+    limits: &Limits,
+    client: impl MakeClient,
+    process: Option<Process<'_>>,
+    progress: Progress<'_>,
+) -> Result<Ready, Error> {
+    let mut wait = Wait::new(clock, limits, process, progress);
+    let mut identity = None;
+    loop {
+        let client = client().map_err(Error::NoClient)?;
+        let look = async {
+            if identity.is_none() {
+                identity = Some(client.identity().await?);
             }
-            if let State::Crashed(exit) = (self.state)() {
-                return Err(Error::Died {
-                    server: self.server(),
-                    exit,
-                    log: self.log(),
+            client.sections().await
+        };
+        match (look.await, &identity) {
+            (Ok(sections), Some(identity)) => {
+                let took = wait.elapsed();
+                return Ok(Ready {
+                    identity: identity.clone(),
+                    sections,
+                    took,
                 });
             }
-            let elapsed = self.clock.now() - begun;
-            if elapsed >= self.limit {
-                return Err(self.timed_out(awaited, last));
+            (Ok(_), None) => wait.again(client.server(), Awaited::Identity, None).await?,
+            (Err(call), _) => {
+                let awaited = match (&call.kind, &identity) {
+                    (Kind::Starting(said), _) => Awaited::Migration(said.clone()),
+                    (_, None) => Awaited::Identity,
+                    (_, Some(_)) => Awaited::Sections,
+                };
+                wait.again(client.server(), awaited, Some(call)).await?;
             }
-            (self.progress)(&Waiting {
-                awaited: awaited.clone(),
-                elapsed,
-                limit: self.limit,
+        }
+    }
+}
+
+/// Waits until the server belongs to an account.
+///
+/// # Errors
+/// [`Error`].
+pub async fn wait_claimed(
+    clock: &dyn Clock,
+    limits: &Limits,
+    client: &Client,
+    progress: Progress<'_>,
+) -> Result<Identity, Error> {
+    let mut wait = Wait::new(clock, limits, None, progress);
+    loop {
+        let last = match client.identity().await {
+            Ok(identity) if identity.claimed => return Ok(identity),
+            other => other.err(),
+        };
+        wait.again(client.server(), Awaited::Claim, last).await?;
+    }
+}
+
+/// Waits for Plex Pass. One that does not come in time is no error: Sonic is left out then.
+///
+/// # Errors
+/// [`Error`]: the server itself went away or refuses.
+pub async fn wait_pass(
+    clock: &dyn Clock,
+    limits: &Limits,
+    client: &Client,
+    progress: Progress<'_>,
+) -> Result<Pass, Error> {
+    let mut wait = Wait::new(clock, limits, None, progress);
+    let mut seen = None;
+    loop {
+        let last = match client.pass().await {
+            Ok(Pass::Active) => return Ok(Pass::Active),
+            Ok(pass) => {
+                seen = Some(pass);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        match (wait.again(client.server(), Awaited::Pass, last).await, seen) {
+            (Err(Error::TimedOut { .. }), Some(pass)) => return Ok(pass),
+            (result, _) => result?,
+        }
+    }
+}
+
+/// A wait under way: when it began, and what ends it.
+struct Wait<'a> {
+    clock: &'a dyn Clock,
+    limits: &'a Limits,
+    process: Option<Process<'a>>,
+    progress: Progress<'a>,
+    begun: Instant,
+    unauthorised: Option<Instant>,
+}
+
+impl<'a> Wait<'a> {
+    fn new(
+        clock: &'a dyn Clock,
+        limits: &'a Limits,
+        process: Option<Process<'a>>,
+        progress: Progress<'a>,
+    ) -> Self {
+        Self {
+            clock,
+            limits,
+            process,
+            progress,
+            begun: clock.now(),
+            unauthorised: None,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.now() - self.begun
+    }
+
+    /// Sleeps until the next look, or says why there is none.
+    async fn again(
+        &mut self,
+        server: &str,
+        awaited: Awaited,
+        mut last: Option<CallError>,
+    ) -> Result<(), Error> {
+        let server = server.to_owned();
+        if let Some(State::Crashed(exit)) = self.process.map(|process| (process.state)()) {
+            return Err(Error::Died {
+                server,
+                exit,
+                log: self.log(),
             });
-            self.clock.sleep(INTERVAL.min(self.limit - elapsed)).await;
         }
-    }
-
-    fn timed_out(&self, awaited: Awaited, last: Option<CallError>) -> Error {
-        Error::TimedOut {
-            server: self.server(),
+        if let Some(call) = last.take_if(|call| !call.is_temporary()) {
+            let now = self.clock.now();
+            let since = *self.unauthorised.get_or_insert(now);
+            let may_change =
+                matches!(call.kind, Kind::Unauthorised) && now - since < self.limits.token;
+            if !may_change {
+                return Err(Error::Refuses { server, call });
+            }
+            last = Some(call);
+        }
+        let (elapsed, limit) = (self.elapsed(), self.limits.total);
+        if elapsed >= limit {
+            return Err(Error::TimedOut {
+                server,
+                awaited,
+                limit,
+                last,
+                log: self.log(),
+            });
+        }
+        (self.progress)(&Waiting {
             awaited,
-            limit: self.limit,
-            last,
-            log: self.log(),
-        }
-    }
-
-    fn server(&self) -> String {
-        self.client.server().to_owned()
+            elapsed,
+            limit,
+        });
+        self.clock
+            .sleep(self.limits.interval.min(limit - elapsed))
+            .await;
+        Ok(())
     }
 
     fn log(&self) -> Vec<String> {
-        self.data_dir
-            .map(|dir| tail(dir, LOG_LINES))
+        self.process
+            .map(|process| tail(process.data_dir, LOG_LINES))
             .unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -300,23 +393,28 @@ mod tests {
 
     const IDENTITY: &str = r#"{"MediaContainer":{"machineIdentifier":"ab","version":"1"}}"#;
 
-    async fn wait(
+    fn client(server: &Canned) -> Client {
+        Client::new("worker", &Address::Http(server.base()), None).unwrap()
+    }
+
+    async fn ready(
         server: &Canned,
         state: State,
         limit: u64,
     ) -> (Result<Ready, Error>, Vec<Waiting>) {
-        let client = Client::new("worker", &Address::Http(server.base()), None).unwrap();
-        let (clock, seen) = (ManualClock::new(), Mutex::new(Vec::new()));
-        let wait = Wait {
-            client: &client,
-            clock: &clock,
-            limit: Duration::from_secs(limit),
-            state: &|| state,
-            data_dir: None,
-            progress: &|waiting| seen.lock().unwrap().push(waiting.clone()),
+        let mut seen = Vec::new();
+        let (clock, limits) = (
+            ManualClock::new(),
+            Limits::of_total(Duration::from_secs(limit)),
+        );
+        let process = Process {
+            state: &move || state,
+            data_dir: Path::new("/none"),
         };
-        let result = wait.until_ready().await;
-        (result, seen.into_inner().unwrap())
+        let make = || Ok(client(server));
+        let mut progress = |waiting: &Waiting| seen.push(waiting.clone());
+        let result = wait_for_process(&clock, &limits, make, Some(process), &mut progress).await;
+        (result, seen)
     }
 
     #[tokio::test]
@@ -330,8 +428,8 @@ mod tests {
             _ => Answer::json(r#"{"MediaContainer":{"Directory":[]}}"#),
         })
         .await;
-        let (ready, seen) = wait(&server, State::Running, 900).await;
-        assert_eq!(ready.unwrap().took, Duration::from_secs(500));
+        let (result, seen) = ready(&server, State::Running, 900).await;
+        assert_eq!(result.unwrap().took, Duration::from_secs(500));
         assert_eq!(
             seen.last().unwrap().awaited,
             Awaited::Migration("migrating".into())
@@ -345,7 +443,7 @@ mod tests {
     #[tokio::test]
     async fn what_never_comes_up_says_what_it_said_last() {
         let server = Canned::start(|_| Answer::new(503, "maintenance")).await;
-        let (result, _) = wait(&server, State::Running, 60).await;
+        let (result, _) = ready(&server, State::Running, 60).await;
         let error = result.unwrap_err();
         assert!(
             error
@@ -365,7 +463,7 @@ mod tests {
     #[tokio::test]
     async fn a_dead_server_and_a_wrong_token_are_not_waited_for() {
         let server = Canned::start(|_| Answer::new(503, "")).await;
-        let (result, seen) = wait(&server, State::Crashed(Exit { code: 139 }), 60).await;
+        let (result, seen) = ready(&server, State::Crashed(Exit { code: 139 }), 60).await;
         assert!(seen.is_empty());
         assert_eq!(
             result.unwrap_err().to_string(),
@@ -376,7 +474,7 @@ mod tests {
             _ => Answer::new(401, ""),
         })
         .await;
-        let (result, _) = wait(&server, State::Running, 60).await;
+        let (result, _) = ready(&server, State::Running, 60).await;
         assert!(matches!(result.unwrap_err(), Error::Refuses { .. }));
     }
 
@@ -386,17 +484,33 @@ mod tests {
             Answer::json(r#"{"MyPlex":{"signInState":"ok","subscriptionActive":false}}"#)
         })
         .await;
-        let client = Client::new("worker", &Address::Http(server.base()), None).unwrap();
-        let clock = ManualClock::new();
-        let wait = Wait {
-            client: &client,
-            clock: &clock,
-            limit: Duration::from_secs(120),
-            state: &|| State::Running,
-            data_dir: None,
-            progress: &|_| (),
-        };
-        assert_eq!(wait.until_pass().await.unwrap(), Pass::Inactive);
+        let (clock, limits) = (
+            ManualClock::new(),
+            Limits::of_total(Duration::from_secs(120)),
+        );
+        let pass = wait_pass(&clock, &limits, &client(&server), &mut |_| ())
+            .await
+            .unwrap();
+        assert_eq!(pass, Pass::Inactive);
         assert!(clock.passed() >= Duration::from_secs(120));
+        let error = wait_claimed(&clock, &limits, &client(&server), &mut |_| ())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Refuses { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_token_of_the_run_before_is_waited_out() {
+        let asked = AtomicUsize::new(0);
+        let server = Canned::start(move |request| match request.target.as_str() {
+            "/identity" => Answer::json(IDENTITY),
+            _ if asked.fetch_add(1, Ordering::Relaxed) < 5 => Answer::new(401, ""),
+            _ => Answer::json(r#"{"MediaContainer":{}}"#),
+        })
+        .await;
+        let (result, seen) = ready(&server, State::Running, 60).await;
+        assert!(result.unwrap().sections.is_empty());
+        assert_eq!(seen.len(), 5);
+        assert_eq!(seen[0].awaited, Awaited::Sections);
     }
 }

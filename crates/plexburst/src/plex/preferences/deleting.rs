@@ -1,9 +1,9 @@
 //! Guard 3: the preferences by which Plex may delete are off, on the worker before any scan, at home for the burst.
 //!
 //! Set one by one and read back; a preference that stays on is a refusal. The values from before are kept by the
-//! caller (in the journal) and put back with [`restore`].
+//! caller (in the journal) and put back with [`put_back`].
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::super::client::{Client, Error as CallError};
 
@@ -20,9 +20,8 @@ pub const OFF: [(&str, &str); 5] = [
     ("ButlerTaskGarbageCollectLibraryMedia", "0"),
 ];
 
-/// The values from before, to be put back: a journal keeps this.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Saved(pub Vec<(String, String)>);
+/// The values from before by name, to be put back: a journal keeps this.
+pub type Saved = BTreeMap<String, String>;
 
 /// Why the guard refuses.
 #[derive(Debug, thiserror::Error)]
@@ -60,21 +59,21 @@ impl Error {
 ///
 /// # Errors
 /// The server does not answer.
-pub async fn read(client: &Client) -> Result<Saved, CallError> {
+pub async fn read_deleting(client: &Client) -> Result<Saved, CallError> {
     let mut saved = Saved::default();
     for (name, _) in OFF {
         if let Some(setting) = client.preference(name).await? {
-            saved.0.push((name.to_owned(), setting.value));
+            saved.insert(name.to_owned(), setting.value);
         }
     }
     Ok(saved)
 }
 
-/// Turns them off and proves it. Keep the result of [`read`] before this.
+/// Turns them off and proves it. Keep the result of [`read_deleting`] before this.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn turn_off(client: &Client) -> Result<(), Error> {
+pub async fn forbid_deleting(client: &Client) -> Result<(), Error> {
     for (name, value) in OFF {
         let Some(setting) = client.preference(name).await? else {
             continue;
@@ -112,8 +111,8 @@ pub async fn prove_off(client: &Client) -> Result<(), Error> {
 ///
 /// # Errors
 /// The server does not answer, or no longer accepts one of them.
-pub async fn restore(client: &Client, saved: &Saved) -> Result<(), CallError> {
-    for (name, value) in &saved.0 {
+pub async fn put_back(client: &Client, saved: &Saved) -> Result<(), CallError> {
+    for (name, value) in saved {
         client.set_preference(name, value).await?;
     }
     Ok(())
@@ -172,22 +171,19 @@ mod tests {
             prove_off(&client).await,
             Err(Error::StaysOn { .. })
         ));
-        let saved = read(&client).await.unwrap();
-        assert_eq!(saved.0.len(), 4);
-        turn_off(&client).await.unwrap();
-        turn_off(&client).await.unwrap();
+        let saved = read_deleting(&client).await.unwrap();
+        assert_eq!(saved.len(), 4);
+        forbid_deleting(&client).await.unwrap();
+        forbid_deleting(&client).await.unwrap();
         assert!(values.lock().unwrap().values().all(|value| value == "0"));
-        let json = serde_json::to_string(&saved).unwrap();
-        restore(&client, &serde_json::from_str(&json).unwrap())
-            .await
-            .unwrap();
+        put_back(&client, &saved).await.unwrap();
         assert_eq!(*values.lock().unwrap(), before);
     }
 
     #[tokio::test]
     async fn one_that_stays_on_is_a_refusal() {
         let (_server, client) = server(on(), Some("autoEmptyTrash")).await;
-        let error = turn_off(&client).await.unwrap_err();
+        let error = forbid_deleting(&client).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "the preference autoEmptyTrash of the home Plex server stays at 1"

@@ -16,7 +16,7 @@ use super::super::client::Token;
 use super::quiet;
 
 /// Its name in the data directory.
-pub const NAME: &str = "Preferences.xml";
+const NAME: &str = "Preferences.xml";
 
 /// Why the file cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -188,11 +188,12 @@ fn attributes(element: &BytesStart<'_>) -> Result<Preferences, String> {
     Ok(preferences)
 }
 
-/// The token that a running server has written for scripts on its own machine; none when it does not run.
+/// The token for scripts on the server's own machine: the one that it has made for this run, else the account's.
 #[must_use]
-pub fn local_admin_token(data_dir: &Path) -> Option<Token> {
-    let text = fs::read_to_string(data_dir.join(".LocalAdminToken")).ok()?;
-    Some(Token::new(&text)).filter(|token| !token.reveal().is_empty())
+pub fn local_token(data_dir: &Path) -> Option<Token> {
+    let text = fs::read_to_string(data_dir.join(".LocalAdminToken")).unwrap_or_default();
+    let local = Some(Token::new(&text)).filter(|token| !token.reveal().is_empty());
+    local.or_else(|| Preferences::read(data_dir).ok()?.token())
 }
 
 #[cfg(test)]
@@ -243,8 +244,14 @@ mod tests {
     #[test]
     fn the_token_of_a_running_server() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(local_admin_token(dir.path()), None);
+        assert_eq!(local_token(dir.path()), None);
+        fs::write(
+            dir.path().join(NAME),
+            "<Preferences PlexOnlineToken=\"account\"/>",
+        )
+        .unwrap();
+        assert_eq!(local_token(dir.path()).unwrap().reveal(), "account");
         fs::write(dir.path().join(".LocalAdminToken"), "local-1\n").unwrap();
-        assert_eq!(local_admin_token(dir.path()).unwrap().reveal(), "local-1");
+        assert_eq!(local_token(dir.path()).unwrap().reveal(), "local-1");
     }
 }

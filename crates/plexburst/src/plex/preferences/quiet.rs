@@ -46,7 +46,7 @@ const BACKGROUND: [(&str, &str); 32] = [
 /// The butler's window of one hour, twelve hours from the local hour: a night task that is on after all has half a
 /// day to be noticed in.
 #[must_use]
-pub fn butler_window(local_hour: i8) -> [(&'static str, String); 2] {
+fn butler_window(local_hour: i8) -> [(&'static str, String); 2] {
     let start = (i32::from(local_hour) + 12).rem_euclid(24);
     [
         ("ButlerStartHour", start.to_string()),
@@ -55,7 +55,7 @@ pub fn butler_window(local_hour: i8) -> [(&'static str, String); 2] {
 }
 
 /// Everything that is set on a worker besides the butler's window: deleting off, background work off.
-pub fn all<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(super) fn all<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
     deleting::OFF.into_iter().chain(BACKGROUND)
 }
 
@@ -72,7 +72,7 @@ pub struct Outcome {
 
 /// Sets every one of them, one call each, and reads each back.
 ///
-/// A name that the version lacks is collected, not an error. Deleting preferences are [`deleting::turn_off`]'s
+/// A name that the version lacks is collected, not an error. Deleting preferences are [`deleting::forbid_deleting`]'s
 /// business and must have been turned off before.
 ///
 /// # Errors
