@@ -1,0 +1,95 @@
+//! Putting what the household did at home during a burst into the worker's result.
+//!
+//! Three-way: *base* is the snapshot with which the burst began, *mine* is home now, *theirs* is the worker's result,
+//! which becomes the merged one. Home's changes since the base are put onto the result, table by table as
+//! [`tables`] says; so the work is about what changed at home, not about what there is.
+//!
+//! Guarantees:
+//! - The pair is changed in one transaction: after any failure, also a power cut, it is what it was.
+//! - User state is home's; analysis is the worker's; no row that home has is left out without being named in the
+//!   [`Report`]. A table that changed at home and is not known here is refused by name, before anything is written.
+//! - Ids of items, media and parts that the base or home knows stay. View dates never change; nothing is unwatched.
+//! - Merging the same three again changes nothing.
+//!
+//! Must not: write through a collation that did not prove itself, or make search terms with a tokenizer that is not
+//! Plex's (design §7).
+
+mod context;
+mod diff;
+mod fail;
+mod guids;
+mod home_tables;
+mod refuse;
+mod report;
+mod rows;
+mod schema;
+mod session;
+mod settings;
+mod tables;
+mod text;
+mod values;
+mod views;
+
+pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
+
+use crate::error::Result;
+use crate::paths::{Databases, Which};
+use context::Context;
+use fail::Step;
+use schema::Schema;
+use session::{BLOBS, LIBRARY, Session};
+
+/// What a caller may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How many different titles the index must hold before a collation may count as proved by it.
+    pub least_titles: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { least_titles: 16 }
+    }
+}
+
+/// Merges what changed at home (`mine`) since `base` into `theirs`, in place.
+///
+/// `base` and `mine` are not changed. `mine` has to be at rest: a snapshot, or a home that is stopped. May be called
+/// again with `base` = the former `mine` to catch up with what happened since.
+///
+/// # Errors
+/// [`crate::Error::SchemaDiffers`] if the three are not of one version, [`crate::Error::Refused`] with the names of tables
+/// that changed at home and are not known, [`crate::Error::InUse`] if somebody holds `theirs`. In every case `theirs` is
+/// what it was.
+pub fn merge(
+    base: &Databases,
+    mine: &Databases,
+    theirs: &Databases,
+    options: &Options,
+) -> Result<Report> {
+    Session::begin(base, mine, theirs)?.run(|conn| {
+        let paths = |which| [theirs.path(which), base.path(which), mine.path(which)];
+        let library = Schema::common(conn, LIBRARY, paths(Which::Library))?;
+        let blobs = Schema::common(conn, BLOBS, paths(Which::Blobs))?;
+        refuse::unknown(conn, &library, &blobs)?;
+        let mut context = Context::new(conn, library, options)?;
+        into_library(&mut context)?;
+        into_blobs(&mut context, &blobs)?;
+        Ok(context.report.tidy())
+    })
+}
+
+fn into_library(context: &mut Context<'_>) -> Step<()> {
+    guids::collect(context.conn)?;
+    settings::carry(context)?;
+    views::carry(context)?;
+    let tables: Vec<_> = context.schema.tables.values().cloned().collect();
+    home_tables::carry(context, LIBRARY, &tables)?;
+    context::raise_sequences(context.conn, LIBRARY)
+}
+
+fn into_blobs(context: &mut Context<'_>, schema: &Schema) -> Step<()> {
+    let tables: Vec<_> = schema.tables.values().cloned().collect();
+    home_tables::carry(context, BLOBS, &tables)?;
+    context::raise_sequences(context.conn, BLOBS)
+}

@@ -1,0 +1,121 @@
+//! What a merge did, for a person and for the journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that was carried, decided or kept aside. The form is versioned by its fields: new ones get a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Rows of the result that were written for home's sake, per table.
+    pub carried: BTreeMap<String, Carried>,
+    /// Files that both sides had found: home's ids, the worker's analysis.
+    #[serde(default)]
+    pub same_files: Vec<SameFile>,
+    /// Rows made by the worker that had to give up their id, per table.
+    #[serde(default)]
+    pub renumbered: BTreeMap<String, u64>,
+    /// Bundles below `Metadata/` whose item got another guid: from the worker's hash to the result's.
+    #[serde(default)]
+    pub bundles: Vec<BundleMove>,
+    /// What both sides had changed in different ways, and whose was taken.
+    #[serde(default)]
+    pub decided: Vec<Decided>,
+    /// What could not be written by this program and has to be made through Plex after the start.
+    #[serde(default)]
+    pub kept_aside: Vec<KeptAside>,
+}
+
+/// How many rows of a table were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Rows that the result did not have.
+    pub inserted: u64,
+    /// Rows that it had in another form.
+    pub updated: u64,
+    /// Rows that it had and home had not, or no more.
+    pub deleted: u64,
+}
+
+impl Carried {
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A file that home's own scan and the worker's both had found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SameFile {
+    /// Path as the library has it.
+    pub file: String,
+    /// Id of its `metadata_items` row at home and in the result.
+    pub home: i64,
+    /// Id that the worker had given it.
+    pub worker: i64,
+}
+
+/// A bundle of the worker that has to go under another name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BundleMove {
+    /// `metadata_items.hash` as the worker had it.
+    pub from: String,
+    /// `metadata_items.hash` in the result.
+    pub to: String,
+}
+
+/// A field that both sides had changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Table of the row.
+    pub table: String,
+    /// Its id.
+    pub id: i64,
+    /// What it was about: columns, or the whole row.
+    pub about: String,
+    /// What was done.
+    pub taken: String,
+}
+
+/// A row of home's that is not in the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAside {
+    /// Table of the row.
+    pub table: String,
+    /// Its id at home.
+    pub id: i64,
+    /// What it is, in a person's words: kind and title.
+    pub what: String,
+    /// Why it could not be written.
+    pub why: String,
+    /// What remains to be done.
+    pub remedy: String,
+    /// The row's columns, so that it can be made again.
+    pub row: BTreeMap<String, serde_json::Value>,
+}
+
+impl Report {
+    /// The counts of a table, to be added to.
+    pub(super) fn carried(&mut self, table: &str) -> &mut Carried {
+        if !self.carried.contains_key(table) {
+            self.carried.insert(table.to_owned(), Carried::default());
+        }
+        #[expect(clippy::expect_used, reason = "it was inserted in the line above")]
+        self.carried.get_mut(table).expect("present")
+    }
+
+    /// Whether the result was what it had to be already.
+    #[must_use]
+    pub fn changed_nothing(&self) -> bool {
+        self.carried.values().all(Carried::is_empty) && self.renumbered.is_empty()
+    }
+
+    /// Drops what is empty, so that reports can be compared and read.
+    pub(super) fn tidy(mut self) -> Self {
+        self.carried.retain(|_, carried| !carried.is_empty());
+        self.bundles.sort();
+        self.bundles.dedup();
+        self
+    }
+}
