@@ -9,6 +9,10 @@ pub mod delta;
 pub mod error;
 mod format;
 mod handles;
+pub mod ids;
+pub mod inspect;
+pub mod losses;
+pub mod merge;
 pub mod open;
 pub mod pages;
 pub mod paths;
@@ -18,6 +22,7 @@ pub mod schema;
 pub mod snapshot;
 mod source;
 mod stamp;
+pub mod swap;
 pub mod users;
 
 pub use error::{Error, Kind, Result};
