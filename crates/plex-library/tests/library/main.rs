@@ -4,6 +4,10 @@
 #![allow(missing_docs)]
 
 mod delta;
+mod ids;
+mod inspect;
+mod losses;
 mod snapshot;
 mod support;
+mod swap;
 mod writer;

@@ -23,7 +23,7 @@ const SCHEMA: &str = "
 ";
 
 /// A pair in `dir` with `rows` items and as many blobs, at rest.
-pub fn pair(dir: &Path, page_size: u32, rows: u32) -> Databases {
+pub(crate) fn pair(dir: &Path, page_size: u32, rows: u32) -> Databases {
     fs::create_dir_all(dir).unwrap();
     let databases = Databases::at(dir);
     for which in Which::BOTH {
@@ -48,8 +48,58 @@ pub fn pair(dir: &Path, page_size: u32, rows: u32) -> Databases {
     databases
 }
 
+/// The tables of a library as the engine reads them, with one album of four tracks (one of them in the trash, two with
+/// Sonic vectors), a film, and an extra without section and file.
+pub(crate) fn plex_pair(dir: &Path) -> Databases {
+    const CONTENT: &str = "
+        CREATE TABLE schema_migrations (version varchar(255) NOT NULL);
+        INSERT INTO schema_migrations VALUES('20200101'), ('202601121053');
+        CREATE TABLE library_sections (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, name varchar(255), section_type integer,
+            agent varchar(255));
+        CREATE TABLE section_locations (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, library_section_id integer,
+            root_path varchar(255));
+        CREATE TABLE metadata_items (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, library_section_id integer,
+            parent_id integer, metadata_type integer, title varchar(255), deleted_at dt_integer(8), extra_data varchar(255));
+        CREATE TABLE media_items (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, library_section_id integer,
+            metadata_item_id integer, deleted_at dt_integer(8));
+        CREATE TABLE media_parts (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, media_item_id integer, file varchar(255),
+            size integer(8), deleted_at dt_integer(8));
+        CREATE TABLE media_streams (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, media_part_id integer);
+        CREATE TABLE metadata_item_settings (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, guid varchar(255));
+        CREATE TABLE metadata_item_views (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, guid varchar(255));
+        CREATE TABLE blobs (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, blob blob, linked_type varchar(255),
+            linked_id integer, blob_type integer);
+        CREATE INDEX index_media_parts_on_file ON media_parts(file);
+    ";
+    const ROWS: &str = "
+        INSERT INTO library_sections(name, section_type, agent) VALUES('Music', 8, 'tv.plex.agents.music'),
+            ('Films', 1, 'tv.plex.agents.movie');
+        INSERT INTO section_locations(library_section_id, root_path) VALUES(1, '/music'), (2, '/films');
+        INSERT INTO metadata_items(id, library_section_id, parent_id, metadata_type, title, deleted_at) VALUES
+            (1, 1, NULL, 8, 'Artist', NULL), (2, 1, 1, 9, 'Album', NULL), (3, 1, 2, 10, 'One', NULL),
+            (4, 1, 2, 10, 'Two', NULL), (5, 1, 2, 10, 'Three', NULL), (6, 1, 2, 10, 'Trashed', 1700000000),
+            (7, 2, NULL, 1, 'Film', NULL), (8, NULL, NULL, 12, 'Extra', NULL);
+        INSERT INTO media_items(id, library_section_id, metadata_item_id) SELECT id, library_section_id, id
+            FROM metadata_items WHERE metadata_type IN (1, 10, 12);
+        INSERT INTO media_parts(media_item_id, file, size) SELECT m.id,
+            CASE i.metadata_type WHEN 12 THEN '' WHEN 1 THEN '/films/Film.mkv' ELSE '/music/' || i.title || '.flac' END, 1000
+            FROM media_items m JOIN metadata_items i ON i.id = m.metadata_item_id;
+    ";
+    fs::create_dir_all(dir).unwrap();
+    let databases = Databases::at(dir);
+    open(&databases.library(), 1024)
+        .execute_batch(&format!("{CONTENT}{ROWS}"))
+        .unwrap();
+    let blobs = "INSERT INTO blobs(blob, linked_type, linked_id, blob_type) VALUES
+        (x'1f8b08', 'metadata_item', 3, 7), (x'1f8b08', 'metadata_item', 4, 7), (x'1f8b08', 'media_part', 5, 5);";
+    open(&databases.blobs(), 1024)
+        .execute_batch(&format!("{CONTENT}{blobs}"))
+        .unwrap();
+    databases
+}
+
 /// Opens a database as Plex does.
-pub fn open(path: &Path, page_size: u32) -> Connection {
+pub(crate) fn open(path: &Path, page_size: u32) -> Connection {
     let db = Connection::open(path).unwrap();
     db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
     db.execute_batch(&format!(
@@ -60,7 +110,7 @@ pub fn open(path: &Path, page_size: u32) -> Connection {
 }
 
 /// Every file below `dir` with its content's hash, for "nothing has changed".
-pub fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, blake3::Hash)> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, blake3::Hash)> {
     use std::os::unix::fs::PermissionsExt;
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
@@ -82,7 +132,7 @@ pub fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, blake3::Hash)> {
     found
 }
 
-pub fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -92,7 +142,7 @@ pub fn names(dir: &Path) -> Vec<String> {
 }
 
 /// The data directory of the real library, or `None` with a line that says what is skipped.
-pub fn real(test: &str) -> Option<PathBuf> {
+pub(crate) fn real(test: &str) -> Option<PathBuf> {
     let given = std::env::var_os("PLEXBURST_DATA").map(PathBuf::from);
     let data =
         given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
@@ -105,7 +155,7 @@ pub fn real(test: &str) -> Option<PathBuf> {
 }
 
 /// A copy of the real pair that may be changed.
-pub fn real_copy(test: &str, dir: &Path) -> Option<Databases> {
+pub(crate) fn real_copy(test: &str, dir: &Path) -> Option<Databases> {
     let from = Databases::at(real(test)?.join("Plug-in Support/Databases"));
     fs::create_dir_all(dir).unwrap();
     let to = Databases::at(dir);

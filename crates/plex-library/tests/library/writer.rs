@@ -14,7 +14,7 @@ use crate::support;
 const DIR: &str = "PLEXBURST_TEST_WRITER";
 
 /// The writer, stopped when it is dropped.
-pub struct Writer {
+pub(crate) struct Writer {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -22,14 +22,14 @@ pub struct Writer {
 
 /// What the writer saw.
 #[derive(Debug)]
-pub struct Seen {
-    pub commits: u64,
-    pub longest: Duration,
+pub(crate) struct Seen {
+    pub(crate) commits: u64,
+    pub(crate) longest: Duration,
 }
 
 impl Writer {
     /// Starts it on a pair and waits until it has written.
-    pub fn start(databases: &Databases) -> Self {
+    pub(crate) fn start(databases: &Databases) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "writer::writes_when_told_to", "--nocapture"])
             .env(DIR, databases.dir())
@@ -47,12 +47,12 @@ impl Writer {
         }
     }
 
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.child.id().try_into().unwrap()
     }
 
     /// Lets it close its databases and end.
-    pub fn stop(mut self) -> Seen {
+    pub(crate) fn stop(mut self) -> Seen {
         drop(self.input.take());
         let said = line(&mut self.output, "seen");
         let mut numbers = said
@@ -68,7 +68,7 @@ impl Writer {
     }
 
     /// Kills it as a power cut would, with its logs left behind.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
