@@ -1,0 +1,99 @@
+//! What Plex's own SQLite has and others have not: the tokenizer `collating` and the collations of its title indices.
+//!
+//! The tokenizer is SQLite's `simple` under that name, made without any code outside SQL: fts3_tokenizer() hands out the
+//! pointer of a tokenizer and takes it back under another name, as long as both are bound parameters (facts/plex.md §1.4).
+//! The collations are ICU's root order with numbers by value, which is the order of a real server's index (measured: see
+//! the test of this module).
+
+use icu_collator::options::CollatorOptions;
+use icu_collator::preferences::CollationNumericOrdering;
+use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences};
+use rusqlite::{Connection, ffi};
+
+const TOKENIZER: &str = "collating";
+/// The collation of `index_title_sort_icu`.
+const COLLATION: &str = "icu_root";
+/// The collation of `index_title_sort_naturalsort`, in databases of about 2018 to 2021.
+const OLD_COLLATION: &str = "naturalsort";
+
+/// Registers all of them on one connection.
+///
+/// # Errors
+/// What SQLite says; `SQLITE_INTERNAL` when the order of titles could not be loaded.
+pub fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let pointer: Vec<u8> =
+        connection.query_row("SELECT fts3_tokenizer(?1)", ["simple"], |row| row.get(0))?;
+    connection.query_row(
+        "SELECT fts3_tokenizer(?1, ?2)",
+        rusqlite::params![TOKENIZER, pointer],
+        |_| Ok(()),
+    )?;
+    for name in [COLLATION, OLD_COLLATION] {
+        let collator = root()?;
+        connection.create_collation(name, move |one, two| collator.compare(one, two))?;
+    }
+    Ok(())
+}
+
+fn root() -> rusqlite::Result<CollatorBorrowed<'static>> {
+    let mut preferences = CollatorPreferences::default();
+    preferences.numeric_ordering = Some(CollationNumericOrdering::True);
+    Collator::try_new(preferences, CollatorOptions::default()).map_err(|error| {
+        rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_INTERNAL),
+            Some(format!("icu_root: {error}")),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The order is the real one: every row of a real server's title index lies where this order looks for it.
+    #[test]
+    fn the_order_is_the_one_of_a_real_index() {
+        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/plex-2026");
+        let databases = shared.join("Plex Media Server/Plug-in Support/Databases");
+        if !databases.is_dir() {
+            eprintln!(
+                "skipped: no library of a real server at {}",
+                databases.display()
+            );
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let copy = dir.path().join("copy.db");
+        std::fs::write(
+            &copy,
+            std::fs::read(databases.join(crate::store::LIBRARY_DB)).unwrap(),
+        )
+        .unwrap();
+        let db = crate::store::connect(&copy).unwrap();
+        let rows: i64 = db
+            .query_row(
+                "SELECT count(*) FROM metadata_items NOT INDEXED",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert!(rows > 100);
+        assert_eq!(check(&db), "ok");
+        db.create_collation(COLLATION, |one, two| one.cmp(two))
+            .unwrap();
+        assert_ne!(
+            check(&db),
+            "ok",
+            "the check must be able to see a wrong order"
+        );
+    }
+
+    fn check(db: &Connection) -> String {
+        db.query_row("PRAGMA integrity_check('metadata_items')", [], |row| {
+            row.get(0)
+        })
+        .unwrap()
+    }
+}
