@@ -15,7 +15,7 @@ use super::Exit;
 
 /// A child and the thread that watches over it. Dropping it ends the child with the signal given at its start.
 #[derive(Debug)]
-pub(super) struct Launched {
+pub(crate) struct Launched {
     pid: i32,
     last: Signal,
     exit: watch::Receiver<Option<Exit>>,
@@ -26,7 +26,7 @@ pub(super) struct Launched {
 ///
 /// # Errors
 /// It cannot be started.
-pub(super) async fn launch(mut command: Command, last: Signal) -> io::Result<Launched> {
+pub(crate) async fn launch(mut command: Command, last: Signal) -> io::Result<Launched> {
     let (started, pid) = oneshot::channel();
     let (ended, exit) = watch::channel(None);
     let watch = move || match command.spawn() {
@@ -57,17 +57,17 @@ fn exit_of(status: ExitStatus) -> Exit {
 
 impl Launched {
     /// The child's id.
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
 
     /// How it ended; none while it runs.
-    pub(super) fn exit(&self) -> Option<Exit> {
+    pub(crate) fn exit(&self) -> Option<Exit> {
         *self.exit.borrow()
     }
 
     /// Waits for its end; none when `limit` passes first.
-    pub(super) async fn wait(&mut self, limit: Duration) -> Option<Exit> {
+    pub(crate) async fn wait(&mut self, limit: Duration) -> Option<Exit> {
         let ended = self.exit.wait_for(Option::is_some);
         let exit = tokio::time::timeout(limit, ended).await.ok()?;
         // A watching thread that is gone without a word cannot be waited for: the child is not known to run.
@@ -75,7 +75,7 @@ impl Launched {
     }
 
     /// Sends a signal unless it has ended.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.exit().is_none()
             && let Some(pid) = Pid::from_raw(self.pid)
         {

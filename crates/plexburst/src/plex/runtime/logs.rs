@@ -15,7 +15,7 @@ pub fn tail(data_dir: &Path, lines: usize) -> Vec<String> {
 
 /// The last `lines` lines of any text file; empty when it cannot be read.
 #[must_use]
-pub(super) fn last_lines(path: &Path, lines: usize) -> Vec<String> {
+pub(crate) fn last_lines(path: &Path, lines: usize) -> Vec<String> {
     let Ok(bytes) = end_of(path) else {
         return Vec::new();
     };

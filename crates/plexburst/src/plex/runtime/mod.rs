@@ -5,9 +5,9 @@
 //! the same names and the same port, is never touched.
 
 pub mod cell;
-mod launch;
+pub(crate) mod launch;
 mod layout;
-mod logs;
+pub(crate) mod logs;
 mod native;
 pub mod processes;
 
