@@ -1,8 +1,203 @@
 //! The command line: one file per command; nothing else depends on it.
 
+mod bursts;
+mod demo;
+mod export;
+mod import;
+mod inspect;
+mod sync;
+mod verify;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::term::Printer;
+
+/// Lends a weak Plex server a big machine for a few hours.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    /// Configuration file; otherwise plexburst.toml is searched upwards from here, then in the user's config directory.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say nothing but warnings and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 unexpected, 2 wrong use, 3 a guard refused, 4 failed with home unchanged,
+5 something may still be billed, 6 interrupted and resumable, 7 home needs a person.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take the home library along, have new media indexed, bring the changes home.
+    Sync(sync::Args),
+    /// Go on with a burst that was interrupted or failed.
+    Resume(bursts::ResumeArgs),
+    /// End a burst that has not ended, with home as it was.
+    Cancel(bursts::RunArgs),
+    /// The bursts that this machine knows.
+    Runs(bursts::RunsArgs),
+    /// Where a burst stands.
+    Status(bursts::RunArgs),
+    /// What a burst brought.
+    Report(bursts::RunArgs),
+    /// Write home's library into an archive, while Plex runs.
+    Export(export::Args),
+    /// Bring a result archive into home.
+    Import(import::Args),
+    /// What a library holds: sections, counts, sizes.
+    Inspect(inspect::Args),
+    /// Check a library for damage.
+    Verify(verify::Args),
+    /// The whole round trip on this machine, without Plex, Docker or a cloud.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// The simulator's own command line.
+    #[cfg(feature = "demo")]
+    #[command(hide = true, disable_help_flag = true)]
+    Sim {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+    /// The worker's side of a burst.
+    #[command(hide = true)]
+    Worker {
+        /// Its folder.
+        dir: PathBuf,
+    },
+    /// Plex in namespaces of its own.
+    #[command(hide = true)]
+    Cell(crate::plex::runtime::cell::Args),
+    /// Reads real bytes of files, with a time limit.
+    #[command(hide = true)]
+    Probe(crate::media::proof::Args),
+}
+
+/// What a command needs from the outside.
+struct Context {
+    config: Option<PathBuf>,
+    printer: Printer,
+}
+
+impl Context {
+    /// The settled configuration.
+    fn settings(&self) -> Result<Settings> {
+        let cwd = std::env::current_dir().map_err(|e| Error::usage("there is no current folder").because(e))?;
+        let settings = Settings::load(self.config.as_deref(), &cwd, &|name| std::env::var(name).ok())?;
+        for name in &settings.ignored {
+            self.printer
+                .warn(&format!("{name} of the earlier scripts has no meaning here"));
+        }
+        Ok(settings)
+    }
+}
 
 /// Parses, settles, runs and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
-    ExitCode::from(crate::exit::DONE)
+    #[cfg(feature = "demo")]
+    if let Some(code) = sim::dispatch() {
+        return code;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own exit code for wrong use is 2 as well; --help and --version are no errors.
+            let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    #[cfg(feature = "demo")]
+    if let Command::Sim { args } = cli.command {
+        return sim::cli(args);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("PLEXBURST_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let context = Context {
+        config: cli.config,
+        printer: Printer::new(cli.quiet),
+    };
+    let printer = context.printer.clone();
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli.command, context));
+            // A child that is waited for in the background must not hold the program.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(e) => Err(Error::unexpected("cannot start the runtime").because(e)),
+    };
+    printer.clear();
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(error.exit())
+        }
+    }
+}
+
+async fn run(command: Command, context: Context) -> Result<u8> {
+    match command {
+        Command::Sync(args) => sync::run(args, &context).await,
+        Command::Resume(args) => bursts::resume(args, &context).await,
+        Command::Cancel(args) => bursts::cancel(args, &context).await,
+        Command::Runs(args) => bursts::runs(&args, &context),
+        Command::Status(args) => bursts::status(&args, &context),
+        Command::Report(args) => bursts::report(&args, &context),
+        Command::Export(args) => export::run(args, &context),
+        Command::Import(args) => import::run(args, &context).await,
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args, &context).await,
+        #[cfg(feature = "demo")]
+        Command::Sim { .. } => Err(Error::unexpected("the simulator's command is run before this")),
+        Command::Worker { dir } => crate::burst::worker::run(&dir, context.printer)
+            .await
+            .map(|()| exit::DONE),
+        Command::Cell(args) => crate::plex::runtime::cell::run(args)
+            .await
+            .map_err(|e| Error::failed("the cell cannot run the server").because(e)),
+        Command::Probe(args) => Ok(crate::media::proof::run(args)),
+    }
+}
+
+fn complain(error: &Error) {
+    use std::io::Write;
+    let mut text = format!("error: {}\n", error.chain());
+    if let Some(hint) = error.hint_text() {
+        text.push_str("hint: ");
+        text.push_str(hint);
+        text.push('\n');
+    }
+    // A closed stderr leaves the exit code.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Prints a command's result.
+fn print(text: &str) -> Result<()> {
+    match crate::term::result(text) {
+        // `plexburst … | head` is no failure.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| Error::unexpected("cannot write the result").because(e)),
+    }
+}
+
+/// Prints `value` as one JSON object.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::unexpected("cannot write JSON").because(e))?;
+    print(&text)
 }

@@ -1,0 +1,144 @@
+//! Fetch, stage, merge and verify: the result takes shape beside home's library, while home goes on.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Controller, engine};
+use crate::burst::phase::Phase;
+use crate::burst::spec::Made;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::home::discard;
+
+/// What `fetch` knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Fetched {
+    bytes: u64,
+}
+
+/// Brings the delta out of the depot, each object verified.
+pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
+    let dir = c.fetched();
+    c.side
+        .phase(Phase::Fetch, "bringing the changes home", async || {
+            discard(&dir)?;
+            let delta = dir.join("delta");
+            std::fs::create_dir_all(&delta)
+                .map_err(|e| Error::failed(format!("cannot make {}", delta.display())).because(e))?;
+            tokio::task::block_in_place(|| -> Result<()> {
+                for object in &made.delta {
+                    let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+                    c.depot.get(object, &delta.join(name))?;
+                }
+                if let Some(bundles) = &made.bundles {
+                    c.depot.get(bundles, &dir.join("bundles"))?;
+                }
+                Ok(())
+            })?;
+            c.printer()
+                .say(&format!("            {} came home", crate::term::bytes(made.bytes())));
+            Ok(Fetched { bytes: made.bytes() })
+        })
+        .await?;
+    Ok(())
+}
+
+/// Base and delta become the worker's library, beside home's.
+pub(super) async fn stage(c: &Controller) -> Result<()> {
+    c.side
+        .phase(Phase::Stage, "putting base and changes together", async || apply(c))
+        .await
+}
+
+fn apply(c: &Controller) -> Result<()> {
+    discard(c.area.staged().dir())?;
+    engine(|| plex_library::delta::apply(c.area.base().dir(), &c.fetched().join("delta"), c.area.staged().dir(), &()))
+        .map(drop)
+}
+
+/// What the household did since the snapshot goes into the staged copy.
+pub(super) async fn merge(c: &Controller) -> Result<()> {
+    let home = c.home()?;
+    c.side
+        .phase(Phase::Merge, "merging with what the household did meanwhile", async || {
+            if c.side.attempts(Phase::Merge) > 1 {
+                // An attempt that was killed may have left the copy half merged.
+                restage(c)?;
+            }
+            let mine = c.area.mine();
+            discard(mine.dir())?;
+            engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
+            let report = engine(|| {
+                plex_library::merge::merge(&c.area.base(), &mine, &c.area.staged(), &plex_library::merge::Options::default())
+            })?;
+            for (table, carried) in &report.carried {
+                c.printer().say(&format!(
+                    "            {table}: {} added, {} changed, {} removed",
+                    carried.inserted, carried.updated, carried.deleted
+                ));
+            }
+            for kept in &report.kept_aside {
+                c.side.note(
+                    Phase::Merge,
+                    format!("warning: {} of home's is not in the result ({}): {}", kept.what, kept.why, kept.remedy),
+                )?;
+            }
+            Ok(report)
+        })
+        .await?;
+    Ok(())
+}
+
+fn restage(c: &Controller) -> Result<()> {
+    match &c.request.source {
+        crate::burst::request::Source::Result { path } => super::archive::stage_again(c, path),
+        _ => apply(c),
+    }
+}
+
+/// What `verify` knows: how the exchange will be done, so that a killed burst can tell whether it was.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Verified {
+    /// `None` when the result is packed instead.
+    pub(super) plan: Option<plex_library::swap::Plan>,
+    /// Files that are lost, as accepted beforehand.
+    losses: Vec<String>,
+}
+
+/// Checks the staged copy as a whole, and that nothing of home's was lost on the way.
+pub(super) async fn verify(c: &Controller) -> Result<Verified> {
+    let staged = c.area.staged();
+    c.side
+        .phase(Phase::Verify, "checking the result", async || {
+            let verification = engine(|| plex_library::verify::verify(staged.dir(), plex_library::verify::Level::Full))?;
+            if !verification.ok {
+                let named: Vec<String> = verification.problems.iter().take(5).map(ToString::to_string).collect();
+                return Err(Error::new(
+                    exit::REFUSED,
+                    format!("the result is damaged, so it does not come home: {}", named.join("; ")),
+                )
+                .hint("`plexburst report` has the details; home is what it was"));
+            }
+            let losses = nothing_lost(c)?;
+            let plan = match &c.home {
+                Some(home) => Some(engine(|| plex_library::swap::prepare(&home.databases(), staged.dir()))?),
+                None => None,
+            };
+            Ok(Verified { plan, losses })
+        })
+        .await
+}
+
+/// Guard 5: no file that home's library knew may be lost from the result.
+fn nothing_lost(c: &Controller) -> Result<Vec<String>> {
+    // What the household itself removed is no loss of the burst, so the merge's view of home counts when there is one.
+    let known = if c.home.is_some() { c.area.mine() } else { c.area.base() };
+    let losses = engine(|| plex_library::losses::of(&known, &c.area.staged()))?;
+    crate::burst::losses::judge(&losses, c.request.options.accept_losses)
+}
+
+impl Controller {
+    /// Where fetched objects lie.
+    pub(super) fn fetched(&self) -> std::path::PathBuf {
+        self.dir.join("fetched")
+    }
+}

@@ -1,0 +1,221 @@
+//! The controller's side: takes the library along, has a worker index it, and brings the result home.
+//!
+//! Read [`run`] from top to bottom for the whole burst. Whatever fails before the swap leaves home byte for byte what
+//! it was; whatever fails after it is undone. A burst that was killed anywhere goes on by calling [`run`] again.
+
+mod adopt;
+mod archive;
+mod end;
+mod guards;
+mod prepare;
+mod snapshot;
+mod swap;
+mod work;
+
+use std::path::{Path, PathBuf};
+
+pub use end::{Ended, cancel};
+pub use prepare::Prepared;
+pub use swap::Swapped;
+
+use super::request::{Request, Source};
+use super::side::Side;
+use crate::depot::Depot;
+use crate::error::{Context, Error, Result};
+use crate::exit;
+use crate::home::{Area, Home};
+use crate::report::Report;
+use crate::term::Printer;
+
+/// One burst in this process.
+pub struct Controller {
+    request: Request,
+    dir: PathBuf,
+    side: Side,
+    depot: Depot,
+    home: Option<Home>,
+    area: Area,
+}
+
+impl Controller {
+    /// Begins the burst `request` in `dir` (its own new folder).
+    ///
+    /// # Errors
+    /// The disk; no home where one is needed.
+    pub fn begin(request: Request, dir: &Path, printer: Printer) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|e| {
+            Error::failed(format!("cannot make {}", dir.display()))
+                .hint("set `state_dir` to a folder that can be written")
+                .because(e)
+        })?;
+        request.save(dir)?;
+        Self::open(request, dir, printer)
+    }
+
+    /// Goes on with the burst in `dir`.
+    ///
+    /// # Errors
+    /// Another process runs it; the journal is damaged.
+    pub fn resume(dir: &Path, printer: Printer) -> Result<Self> {
+        Self::open(Request::load(dir)?, dir, printer)
+    }
+
+    fn open(request: Request, dir: &Path, printer: Printer) -> Result<Self> {
+        let side = Side::open(dir, printer)?;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("log.txt"))
+            .context(|| format!("cannot open the log in {}", dir.display()))?;
+        side.printer.log_to(log);
+        let home = match &request.source {
+            Source::Archive { .. } => None,
+            Source::Home | Source::Result { .. } => Some(Home::of(&request.config)?),
+        };
+        let area = match &home {
+            Some(home) => Area::of(home.data_dir(), &request.id),
+            None => Area::apart(dir),
+        };
+        let depot_dir = match &request.config.depot.directory {
+            Some(dir) => dir.clone(),
+            None => dir.join("depot"),
+        };
+        let depot = Depot::in_directory(&depot_dir, &request.id);
+        Ok(Self {
+            request,
+            dir: dir.to_path_buf(),
+            side,
+            depot,
+            home,
+            area,
+        })
+    }
+
+    /// The burst's id.
+    pub fn id(&self) -> &str {
+        &self.request.id
+    }
+
+    /// The burst's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn home(&self) -> Result<&Home> {
+        self.home
+            .as_ref()
+            .ok_or_else(|| Error::unexpected("a burst from an archive has no home"))
+    }
+
+    fn printer(&self) -> &Printer {
+        &self.side.printer
+    }
+}
+
+/// Runs the burst to its end, or goes on with it.
+///
+/// # Errors
+/// The failure that ended it, with home as it was before (unless its exit code says otherwise). The report is written
+/// in either case.
+pub async fn run(controller: &Controller) -> Result<Report> {
+    let outcome = if controller.side.journal().is_ended() {
+        Ok(())
+    } else {
+        match forward(controller).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(end::back_out(controller, error).await),
+        }
+    };
+    let report = Report::build(&controller.dir, &controller.request, controller.side.journal().entries())?;
+    report.save(&controller.dir)?;
+    outcome.map(|()| report)
+}
+
+/// Every phase in its order; done ones are passed over.
+async fn forward(c: &Controller) -> Result<()> {
+    c.area.make()?;
+    let _home_lock = c.lock_home()?;
+    match &c.request.source {
+        Source::Home => {
+            let prepared = prepare::prepare_home(c).await?;
+            guards::before_anything(c, &prepared).await?;
+            end::quiet_home(c).await?;
+            snapshot::take(c).await?;
+            let parked = snapshot::park(c).await?;
+            let made = work::have_done(c, &prepared, &parked).await?;
+            if c.request.options.no_import {
+                return end::leave_in_depot(c).await;
+            }
+            adopt::fetch(c, &made).await?;
+            adopt::stage(c).await?;
+            adopt::merge(c).await?;
+            adopt::verify(c).await?;
+            swap::swap_in(c, &prepared).await?;
+            swap::check_health(c).await?;
+            end::commit(c).await
+        }
+        Source::Archive { path, result } => {
+            let prepared = archive::unpack_base(c, path).await?;
+            guards::before_anything(c, &prepared).await?;
+            let parked = snapshot::park(c).await?;
+            let made = work::have_done(c, &prepared, &parked).await?;
+            adopt::fetch(c, &made).await?;
+            adopt::stage(c).await?;
+            adopt::verify(c).await?;
+            archive::pack_result(c, result).await?;
+            end::commit(c).await
+        }
+        Source::Result { path } => {
+            let prepared = archive::unpack_result(c, path).await?;
+            end::quiet_home(c).await?;
+            adopt::merge(c).await?;
+            adopt::verify(c).await?;
+            swap::swap_in(c, &prepared).await?;
+            swap::check_health(c).await?;
+            end::commit(c).await
+        }
+    }
+}
+
+impl Controller {
+    /// Two bursts of one home never meet.
+    fn lock_home(&self) -> Result<Option<std::fs::File>> {
+        if self.home.is_none() {
+            return Ok(None);
+        }
+        let path = self.area.home_lock();
+        match super::side::lock(&path)? {
+            Some(lock) => Ok(Some(lock)),
+            None => Err(
+                Error::refused("another burst of this home is running right now")
+                    .hint("`plexburst runs` lists them; `plexburst cancel` ends one"),
+            ),
+        }
+    }
+}
+
+/// Work of the library engine, which is synchronous and may take minutes.
+fn engine<T>(f: impl FnOnce() -> plex_library::Result<T>) -> Result<T> {
+    tokio::task::block_in_place(f).map_err(Error::from)
+}
+
+impl From<plex_library::Error> for Error {
+    fn from(e: plex_library::Error) -> Self {
+        use plex_library::Kind;
+        let code = match e.kind() {
+            Kind::NotALibrary => exit::USAGE,
+            Kind::SchemaDiffers | Kind::Refused | Kind::Damaged | Kind::Mismatch => exit::REFUSED,
+            _ => exit::HOME_UNCHANGED,
+        };
+        let hint = e.hint();
+        let error = Error::new(code, e.to_string());
+        let error = match std::error::Error::source(&e) {
+            Some(source) => error.because(source.to_string()),
+            None => error,
+        };
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Swap and health: home stopped, caught up, exchanged and started again; undone by itself when it does not come up
+//! healthy.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::adopt::Verified;
+use super::{Controller, Prepared, engine};
+use crate::burst::journal::{Event, last_transition};
+use crate::burst::phase::Phase;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::home::Home;
+use crate::plex::client::ItemKind;
+use crate::plex::ready::Waiting;
+
+/// Between two looks at who is streaming.
+const LOOK: Duration = Duration::from_secs(2);
+/// The note from which on home counts as down.
+const STOPPING: &str = "stopping home";
+
+/// What the swap cost the household.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Swapped {
+    /// From the moment home was told to stop until its sections could be read again.
+    pub downtime_ms: u64,
+    /// Bundle files that were added.
+    pub bundle_files: u64,
+}
+
+/// Exchanges home's library for the staged one.
+pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
+    let home = c.home()?;
+    c.side
+        .phase(Phase::Swap, "swapping the result in", async || {
+            let mut bundle_files = 0;
+            if !is_exchanged(c)? {
+                same_server(home, prepared).await?;
+                bundle_files = add_bundles(c, home)?;
+                quiet_moment(c, home).await?;
+                c.side.note(Phase::Swap, STOPPING)?;
+                if let Err(error) = stop_and_exchange(c, home).await {
+                    // Home must not stay down for a swap that did not happen.
+                    if !is_exchanged(c)? {
+                        start(c, home).await?;
+                    }
+                    return Err(error);
+                }
+            }
+            start(c, home).await?;
+            Ok(Swapped {
+                downtime_ms: downtime(c),
+                bundle_files,
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
+    home.stop().await?;
+    c.printer().say("            home is stopped; catching up");
+    // What was merged before is the base now: only what the household did since then is left to carry.
+    engine(|| {
+        plex_library::merge::merge(
+            &c.area.mine(),
+            &home.databases(),
+            &c.area.staged(),
+            &plex_library::merge::Options::default(),
+        )
+    })?;
+    let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
+    engine(|| plex_library::swap::exchange(&plan))?;
+    Ok(())
+}
+
+/// Whether the exchange has happened: looked up on the disk, never remembered.
+pub(super) fn is_exchanged(c: &Controller) -> Result<bool> {
+    match plan(c)? {
+        Some(plan) => Ok(engine(|| plex_library::swap::state(&plan))? == plex_library::swap::State::Done),
+        None => Ok(false),
+    }
+}
+
+fn plan(c: &Controller) -> Result<Option<plex_library::swap::Plan>> {
+    let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
+    Ok(verified.and_then(|v| v.plan))
+}
+
+async fn start(c: &Controller, home: &Home) -> Result<()> {
+    home.start(&mut |w: &Waiting| c.printer().progress(&format!("home: {w}"))).await?;
+    Ok(())
+}
+
+/// From the note to now.
+fn downtime(c: &Controller) -> u64 {
+    let journal = c.side.journal();
+    let since = journal.entries().iter().rev().find(|e| {
+        e.phase == Phase::Swap && matches!(&e.event, Event::Note { text } if text == STOPPING)
+    });
+    since.map_or(0, |entry| {
+        let ms = jiff::Timestamp::now().as_millisecond() - entry.at.as_millisecond();
+        u64::try_from(ms).unwrap_or(0)
+    })
+}
+
+/// The server at home's address is the one that the burst began with, in the same version: another schema would make
+/// Plex rebuild the library, or refuse it.
+async fn same_server(home: &Home, prepared: &Prepared) -> Result<()> {
+    if home.users()?.is_empty() {
+        // Stopped by an attempt before this one (or by its owner): nothing to ask. Health is checked after the start.
+        return Ok(());
+    }
+    let identity = home.client()?.identity().await?;
+    let (Some(version), Some(machine)) = (&prepared.plex_version, &prepared.machine) else {
+        return Ok(());
+    };
+    if identity.machine_identifier != *machine {
+        return Err(Error::refused(format!("another server answers at {} than when the burst began", home.url()))
+            .hint("correct `home.url`"));
+    }
+    if identity.version != *version {
+        return Err(Error::refused(format!(
+            "home was updated from Plex {version} to {} while the burst ran",
+            identity.version
+        ))
+        .hint("begin a new burst: `plexburst sync`"));
+    }
+    Ok(())
+}
+
+fn add_bundles(c: &Controller, home: &Home) -> Result<u64> {
+    let pack = c.fetched().join("bundles");
+    if !pack.exists() {
+        return Ok(0);
+    }
+    let added = engine(|| plex_library::bundle::add(&pack, home.data_dir()))?;
+    Ok(added.files)
+}
+
+/// Waits until nobody streams.
+async fn quiet_moment(c: &Controller, home: &Home) -> Result<()> {
+    if c.request.options.swap_now || home.users()?.is_empty() {
+        return Ok(());
+    }
+    let clock = SystemClock;
+    let since = clock.now();
+    let limit = Duration::from_secs(c.request.config.limits.swap_wait);
+    loop {
+        let sessions = home.client()?.sessions().await?;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        if clock.now() - since > limit {
+            return Err(Error::failed(format!(
+                "somebody was streaming from home for all of {}",
+                crate::term::duration(limit)
+            ))
+            .hint("`plexburst resume --swap-now` swaps all the same; `limits.swap_wait` waits longer"));
+        }
+        c.printer().progress(&format!(
+            "waiting until nobody streams from home ({} now, {})",
+            sessions.len(),
+            crate::term::duration(clock.now() - since)
+        ));
+        clock.sleep(LOOK).await;
+    }
+}
+
+/// Home answers with the sections and counts that its new library holds; otherwise the old one goes back.
+pub(super) async fn check_health(c: &Controller) -> Result<()> {
+    let home = c.home()?;
+    c.side
+        .phase(Phase::Health, "checking home's health", async || {
+            start(c, home).await?;
+            let expected = engine(|| plex_library::inspect::inspect(home.databases().dir()))?;
+            let client = home.client()?;
+            let sections = client.sections().await?;
+            for wanted in &expected.sections {
+                let found = sections.iter().find(|s| s.id == wanted.id);
+                if found.is_none() {
+                    return Err(sick(format!("section {:?} is missing", wanted.name)));
+                }
+                for (kind, count) in kinds(&wanted.counts).into_iter().filter(|(_, count)| *count > 0) {
+                    let total = client.count(wanted.id, kind).await?;
+                    // Home may already have found more by itself; less is a loss.
+                    if total < count {
+                        return Err(sick(format!(
+                            "section {:?} shows {total} items of type {} instead of {count}",
+                            wanted.name,
+                            kind.number()
+                        )));
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// What the API is asked for, of what was counted on disk.
+fn kinds(counts: &plex_library::inspect::Counts) -> [(ItemKind, u64); 8] {
+    [
+        (ItemKind::Artist, counts.artists),
+        (ItemKind::Album, counts.albums),
+        (ItemKind::Track, counts.tracks),
+        (ItemKind::Movie, counts.movies),
+        (ItemKind::Show, counts.shows),
+        (ItemKind::Season, counts.seasons),
+        (ItemKind::Episode, counts.episodes),
+        (ItemKind::Photo, counts.photos),
+    ]
+}
+
+fn sick(what: String) -> Error {
+    Error::failed(format!("home is not healthy after the swap: {what}"))
+        .hint("home has its old library back; `plexburst report` has the details")
+}
+
+/// Puts the old library back, if the new one is in place.
+pub(super) async fn undo(c: &Controller) -> Result<()> {
+    let home = c.home()?;
+    let was_down = matches!(
+        last_transition(c.side.journal().entries(), Phase::Swap),
+        Some(Event::Started | Event::Failed { .. })
+    );
+    let is_exchanged = is_exchanged(c)?;
+    if let Some(plan) = plan(c)?.filter(|_| is_exchanged) {
+        home.stop().await.map_err(|e| stuck(c, e))?;
+        engine(|| plex_library::swap::undo(&plan)).map_err(|e| stuck(c, e))?;
+    }
+    if is_exchanged || was_down {
+        start(c, home).await.map_err(|e| stuck(c, e))?;
+        c.side.write(Phase::Swap, Event::Undone)?;
+    }
+    Ok(())
+}
+
+fn stuck(c: &Controller, cause: Error) -> Error {
+    Error::new(exit::STUCK, "home could not be put back as it was")
+        .hint(format!(
+            "its old library is in {}; `plexburst resume` tries again",
+            c.area.staged().dir().display()
+        ))
+        .because(cause)
+}

@@ -1,0 +1,12 @@
+//! One run: home → worker → home. The controller and the worker are two sides, each with a journal of its own; they
+//! meet only in the depot.
+
+pub mod controller;
+pub mod journal;
+pub mod losses;
+pub mod phase;
+pub mod request;
+pub mod side;
+pub mod spec;
+pub mod store;
+pub mod worker;

@@ -1,0 +1,115 @@
+//! What was asked for, settled once when a burst begins and kept beside its journal: `resume` does what was asked
+//! then, whatever the configuration says now. Holds no secret.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+
+/// Format of `burst.json`.
+pub const VERSION: u32 = 1;
+const FILE: &str = "burst.json";
+
+/// Where the library that the burst takes along comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The running home; the result is swapped in.
+    Home,
+    /// An exported archive; the result is an archive too.
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Where the result goes.
+        result: PathBuf,
+    },
+    /// A finished result that is brought into home; no worker.
+    Result {
+        /// The archive with the result.
+        path: PathBuf,
+    },
+}
+
+/// The options of `sync`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Sections by name; empty: all.
+    pub sections: Vec<String>,
+    /// No Sonic analysis.
+    pub quick: bool,
+    /// Refresh all metadata too.
+    pub force_refresh: bool,
+    /// Scan every folder, also those that look unchanged.
+    pub force_deep_scan: bool,
+    /// Leave the result in the depot.
+    pub no_import: bool,
+    /// How many files may be lost without a refusal.
+    pub accept_losses: u64,
+    /// Do not wait until nobody streams.
+    pub swap_now: bool,
+}
+
+/// One burst as it was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Format.
+    pub v: u32,
+    /// The burst's ULID.
+    pub id: String,
+    /// When it was asked for.
+    pub created_at: jiff::Timestamp,
+    /// Where the library comes from.
+    pub source: Source,
+    /// The options.
+    pub options: Options,
+    /// The settled configuration.
+    pub config: Config,
+}
+
+impl Request {
+    /// A new burst with an id of its own.
+    pub fn new(source: Source, options: Options, config: Config) -> Self {
+        Self {
+            v: VERSION,
+            id: ulid::Ulid::generate().to_string(),
+            created_at: jiff::Timestamp::now(),
+            source,
+            options,
+            config,
+        }
+    }
+
+    /// Writes `burst.json` into the burst's folder.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).context(|| "cannot write down the burst".to_owned())?;
+        plex_library::publish::file(&dir.join(FILE), &text)
+            .context(|| format!("cannot write {}", dir.join(FILE).display()))
+    }
+
+    /// Reads `burst.json` of a burst's folder.
+    ///
+    /// # Errors
+    /// No such burst, or one of a newer program.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let bytes = std::fs::read(&path).map_err(|e| {
+            Error::usage(format!("no burst at {}", dir.display()))
+                .hint("`plexburst runs` lists the bursts that this machine knows")
+                .because(e)
+        })?;
+        let request: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::unexpected(format!("cannot understand {}", path.display())).because(e))?;
+        if request.v > VERSION {
+            return Err(
+                Error::usage(format!("burst {} was begun by a newer plexburst", request.id))
+                    .hint("use that version to go on with it"),
+            );
+        }
+        Ok(request)
+    }
+}

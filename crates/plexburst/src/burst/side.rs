@@ -1,0 +1,186 @@
+//! What both sides of a burst share: a journal under a lock, and the one way to run a phase.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::journal::{Event, Journal, JournalError};
+use super::phase::Phase;
+use crate::error::{Error, Result};
+use crate::term::Printer;
+
+/// One side of a burst in this process.
+pub struct Side {
+    journal: Mutex<Journal>,
+    /// Where things are said.
+    pub printer: Printer,
+    /// Called after each line of the journal (the worker seals its journal into the depot).
+    on_write: Option<Box<dyn Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync>>,
+    _lock: File,
+}
+
+impl Side {
+    /// Takes the lock of this side in `dir` and opens its journal.
+    ///
+    /// # Errors
+    /// Another process is this side; the journal is damaged.
+    pub fn open(dir: &Path, printer: Printer) -> Result<Self> {
+        let lock = lock(&dir.join("lock"))?.ok_or_else(|| {
+            Error::usage(format!("the burst in {} is already being run by another process", dir.display()))
+                .hint("`plexburst status` shows it; `plexburst attach` follows it")
+        })?;
+        let journal = Journal::open(&super::store::journal_path(dir))?;
+        Ok(Self {
+            journal: Mutex::new(journal),
+            printer,
+            on_write: None,
+            _lock: lock,
+        })
+    }
+
+    /// From now on `f` is called with the whole journal after each line.
+    pub fn on_write(&mut self, f: impl Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync + 'static) {
+        self.on_write = Some(Box::new(f));
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> MutexGuard<'_, Journal> {
+        // Every change of the journal is complete before it is visible, so a panic elsewhere leaves it usable.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// An illegal transition, or the disk.
+    pub fn write(&self, phase: Phase, event: Event) -> Result<()> {
+        let mut journal = self.journal();
+        journal.write(phase, event)?;
+        if let Some(f) = &self.on_write {
+            f(journal.entries())?;
+        }
+        Ok(())
+    }
+
+    /// Notes something that is no transition.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn note(&self, phase: Phase, text: impl Into<String>) -> Result<()> {
+        self.write(phase, Event::Note { text: text.into() })
+    }
+
+    /// Runs `phase` unless the journal has it done: started is written before, done with the phase's facts after.
+    /// `act` probes what an earlier attempt left, acts, and verifies; it must stand being run again after kill -9 at
+    /// any instant.
+    ///
+    /// # Errors
+    /// Whatever `act` gives up with, noted in the journal as failed.
+    pub async fn phase<T: Serialize + DeserializeOwned>(
+        &self,
+        phase: Phase,
+        text: &str,
+        act: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        if let Some(facts) = self.journal().facts(phase)? {
+            return Ok(facts);
+        }
+        self.again(phase, text, act).await
+    }
+
+    /// Runs `phase` even when the journal has it done: for what does not outlive the process that did it (a mount, a
+    /// running server).
+    ///
+    /// # Errors
+    /// As [`Side::phase`].
+    pub async fn again<T: Serialize + DeserializeOwned>(
+        &self,
+        phase: Phase,
+        text: &str,
+        act: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.write(phase, Event::Started)?;
+        self.printer.phase(&phase.to_string(), text);
+        match act().await {
+            Ok(facts) => {
+                let value: Value = serde_json::to_value(&facts)
+                    .map_err(|source| Error::from(JournalError::Facts { phase, source }))?;
+                self.write(phase, Event::Done { facts: value })?;
+                Ok(facts)
+            }
+            Err(error) => {
+                // A full disk may be what failed the phase; the failure itself matters more than its line.
+                let failed = Event::Failed {
+                    error: error.chain(),
+                    hint: error.hint_text().map(str::to_owned),
+                    exit: error.exit(),
+                };
+                self.write(phase, failed).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Facts of a phase that must have been done.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn facts<T: DeserializeOwned>(&self, phase: Phase) -> Result<T> {
+        self.journal()
+            .facts(phase)?
+            .ok_or_else(|| Error::unexpected(format!("phase {phase} should have been done before this one")))
+    }
+
+    /// Whether the journal has `phase` done.
+    pub fn is_done(&self, phase: Phase) -> bool {
+        self.journal().done(phase).is_some()
+    }
+
+    /// How often `phase` was started.
+    pub fn attempts(&self, phase: Phase) -> usize {
+        self.journal()
+            .entries()
+            .iter()
+            .filter(|e| e.phase == phase && e.event == Event::Started)
+            .count()
+    }
+}
+
+/// Takes an exclusive lock on `path` (created if missing) that ends with the process; `None`: somebody else has it.
+///
+/// # Errors
+/// The file cannot be made or locked.
+pub fn lock(path: &Path) -> Result<Option<File>> {
+    let failed = |e: std::io::Error| Error::failed(format!("cannot lock {}", path.display())).because(e);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(failed)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => Err(failed(e.into())),
+    }
+}
+
+impl From<JournalError> for Error {
+    fn from(e: JournalError) -> Self {
+        match &e {
+            JournalError::Newer { .. } => {
+                Error::usage(e.to_string()).hint("go on with the version of plexburst that wrote it")
+            }
+            JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Error::failed(e.to_string())
+                    .hint("free some space, then `plexburst resume`")
+                    .because(e)
+            }
+            _ => Error::unexpected(e.to_string()).because(e),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a worker is told: one file in its folder. It holds no secret; a claim reaches the worker through the
+//! environment of its process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::request::Options;
+use crate::config::{CellMode, Limits, Media};
+use crate::depot::{Depot, Object};
+use crate::error::{Context, Error, Result};
+
+/// Format of `spec.json`.
+pub const VERSION: u32 = 1;
+const FILE: &str = "spec.json";
+
+/// Keys of what the two sides leave for each other in the depot.
+pub mod key {
+    /// The worker's journal, sealed after each line.
+    pub const WORKER_JOURNAL: &str = "worker/journal.jsonl";
+    /// What the worker does right now.
+    pub const WORKER_PROGRESS: &str = "worker/progress.json";
+    /// Put by the controller to end the worker early.
+    pub const CANCEL: &str = "mailbox/cancel";
+}
+
+/// One section as both sides name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Row id of library_sections, the API's key.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// The API's word: movie, show, artist, photo.
+    pub kind: String,
+    /// Its roots at home.
+    pub roots: Vec<String>,
+}
+
+/// The snapshot as it lies in the depot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// library.db, compressed.
+    pub library: Object,
+    /// blobs.db, compressed.
+    pub blobs: Object,
+    /// The snapshot's manifest.
+    pub manifest: Object,
+}
+
+impl Parked {
+    /// What the three weigh together.
+    pub fn bytes(&self) -> u64 {
+        self.library.bytes + self.blobs.bytes + self.manifest.bytes
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerSpec {
+    /// Format.
+    pub v: u32,
+    /// The burst's ULID.
+    pub burst: String,
+    /// Which worker this is, from 1: its rows get a stride of ids of their own.
+    pub number: u32,
+    /// The depot's folder.
+    pub depot: PathBuf,
+    /// The base.
+    pub base: Parked,
+    /// Where the media are.
+    pub media: Media,
+    /// The server binary.
+    pub server: PathBuf,
+    /// The port it listens on.
+    pub port: u16,
+    /// Namespaces or not.
+    pub cell: CellMode,
+    /// Whether the worker's Plex may reach the Internet out of its cell.
+    pub internet: bool,
+    /// Further folders that the worker's Plex may write to.
+    pub writable: Vec<PathBuf>,
+    /// Where a claim may lie; read at the moment it is used.
+    pub claim_file: Option<PathBuf>,
+    /// Further environment of the server.
+    pub env: BTreeMap<String, String>,
+    /// All sections of the library.
+    pub sections: Vec<Section>,
+    /// The ids of those to be indexed.
+    pub selected: Vec<i64>,
+    /// What was asked for.
+    pub options: Options,
+    /// Time limits.
+    pub limits: Limits,
+    /// The version of Plex at home; `None` when the library comes from an archive that does not tell.
+    pub plex_version: Option<String>,
+}
+
+impl WorkerSpec {
+    /// The depot of this burst.
+    pub fn depot(&self) -> Depot {
+        Depot::in_directory(&self.depot, &self.burst)
+    }
+
+    /// Writes the file into the worker's folder.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save(&self, work_dir: &Path) -> Result<()> {
+        let path = work_dir.join(FILE);
+        let text = serde_json::to_vec_pretty(self).context(|| "cannot write down the worker's task".to_owned())?;
+        plex_library::publish::file(&path, &text).context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Reads the file in the worker's folder.
+    ///
+    /// # Errors
+    /// It is missing or of a newer program.
+    pub fn load(work_dir: &Path) -> Result<Self> {
+        let path = work_dir.join(FILE);
+        let bytes = std::fs::read(&path)
+            .map_err(|e| Error::usage(format!("no worker's task at {}", path.display())).because(e))?;
+        let spec: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::unexpected(format!("cannot understand {}", path.display())).because(e))?;
+        if spec.v > VERSION {
+            return Err(Error::usage("the worker's task was written by a newer plexburst"));
+        }
+        Ok(spec)
+    }
+}
+
+/// What the worker does right now: its proof of life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// When, by the worker's clock.
+    pub at: jiff::Timestamp,
+    /// One line for a person.
+    pub text: String,
+}
+
+/// What a worker made, as it lies in the depot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The files of the delta, by name.
+    pub delta: Vec<Object>,
+    /// New bundle files, packed; `None` when there are none.
+    pub bundles: Option<Object>,
+    /// Warnings worth a line in the report.
+    pub warnings: Vec<String>,
+    /// Tracks that Sonic could not analyse, by name.
+    pub failed_tracks: Vec<String>,
+}
+
+impl Made {
+    /// What it weighs.
+    pub fn bytes(&self) -> u64 {
+        self.delta.iter().chain(&self.bundles).map(|o| o.bytes).sum()
+    }
+}

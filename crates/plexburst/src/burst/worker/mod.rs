@@ -1,0 +1,115 @@
+//! The worker's side: restores the library, proves the media, lets Plex index, and parks what changed.
+//!
+//! It runs as a process of its own and needs nobody: what it is told stands in its folder, what it says goes into its
+//! journal, which is sealed into the depot after every line. Killed at any instant and started again on the same
+//! folder, it goes on with the section it was at; Plex, the mount and everything else that died with it is set up anew.
+
+mod index;
+mod plex;
+mod progress;
+mod restore;
+mod result;
+
+use std::path::{Path, PathBuf};
+
+use plex_library::Databases;
+
+use super::journal::Entry;
+use super::phase::Phase;
+use super::side::Side;
+use super::spec::{Section, WorkerSpec, key};
+use crate::depot::Depot;
+use crate::error::{Error, Result};
+use crate::term::Printer;
+
+pub use index::Indexed;
+
+/// The worker in this process.
+pub struct Worker {
+    dir: PathBuf,
+    spec: WorkerSpec,
+    side: Side,
+    depot: Depot,
+}
+
+/// Runs the worker of the folder `dir` to its end, or goes on with it.
+///
+/// # Errors
+/// What it gave up with; the journal in the depot has it too.
+pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
+    let spec = WorkerSpec::load(dir)?;
+    let depot = spec.depot();
+    let mut side = Side::open(dir, printer)?;
+    let sealed = depot.clone();
+    side.on_write(move |entries| seal(&sealed, entries));
+    let worker = Worker {
+        dir: dir.to_path_buf(),
+        spec,
+        side,
+        depot,
+    };
+    seal(&worker.depot, worker.side.journal().entries())?;
+    if worker.side.is_done(Phase::ParkResult) {
+        return Ok(());
+    }
+    restore::restore(&worker).await?;
+    if !worker.side.is_done(Phase::Stop) {
+        let media = plex::mount(&worker).await?;
+        let indexed = plex::with_server(&worker, &media).await;
+        // The mount goes whatever happened; the error that came first is the one that counts.
+        let unmounted = media.close().await.map_err(Error::from);
+        indexed.and(unmounted)?;
+    }
+    result::check(&worker).await?;
+    result::delta(&worker).await?;
+    result::park(&worker).await
+}
+
+/// The journal as it stands, for whoever looks into the depot.
+fn seal(depot: &Depot, entries: &[Entry]) -> Result<()> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut bytes, entry)
+            .map_err(|e| Error::unexpected("cannot write down the worker's journal").because(e))?;
+        bytes.push(b'\n');
+    }
+    depot.put_bytes(key::WORKER_JOURNAL, &bytes).map(drop)
+}
+
+impl Worker {
+    /// The parent of "Plex Media Server" on the worker.
+    fn support(&self) -> PathBuf {
+        self.dir.join("support")
+    }
+
+    /// The worker's own "Plex Media Server".
+    fn data_dir(&self) -> PathBuf {
+        self.support().join("Plex Media Server")
+    }
+
+    /// The library that Plex works on.
+    fn databases(&self) -> Databases {
+        Databases::at(self.data_dir().join("Plug-in Support/Databases"))
+    }
+
+    /// The base as it came out of the depot, for comparison.
+    fn base(&self) -> Databases {
+        Databases::at(self.dir.join("base"))
+    }
+
+    /// The sections to be indexed, one after the other.
+    fn selected(&self) -> impl Iterator<Item = &Section> {
+        self.spec
+            .sections
+            .iter()
+            .filter(|s| self.spec.selected.contains(&s.id))
+    }
+
+    /// Whether the controller wants this worker gone.
+    fn check_cancelled(&self) -> Result<()> {
+        match self.depot.read(key::CANCEL)? {
+            Some(_) => Err(Error::new(crate::exit::RESUMABLE, "the controller cancelled the worker")),
+            None => Ok(()),
+        }
+    }
+}

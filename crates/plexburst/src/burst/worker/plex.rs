@@ -1,0 +1,286 @@
+//! Mount, start, quiet, stop: the media proved by reading, and Plex of the worker's own over them.
+//!
+//! None of this outlives the worker's process, so all of it is done again by a worker that goes on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::Teller;
+use super::{Worker, index};
+use crate::burst::phase::Phase;
+use crate::clock::SystemClock;
+use crate::config::CellMode;
+use crate::error::{Context, Error, Result};
+use crate::exit;
+use crate::media::{Media, Opened, sample};
+use crate::plex::client::{Client, Pass, Token};
+use crate::plex::preferences::{self, Preferences};
+use crate::plex::ready::{self, Waiting};
+use crate::plex::runtime::{Confinement, Native, Runtime, Spec};
+
+/// Files of a section that are read to prove it.
+const SAMPLE: usize = 12;
+/// How long the exchange of a claim may take (180 s is what the earlier scripts gave it in the cloud).
+const CLAIM: Duration = Duration::from_secs(180);
+/// How long a server may take to see its Plex Pass.
+const PASS: Duration = Duration::from_secs(120);
+/// Between two looks while waiting for the claim and the pass.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Started {
+    version: String,
+    is_celled: bool,
+}
+
+/// Mounts the media (or takes the plain folder) and proves every section root by reading.
+pub(super) async fn mount(w: &Worker) -> Result<Opened> {
+    let media = Media::of(&w.spec.media)?;
+    let files = sampled(w)?;
+    let limit = Duration::from_secs(w.spec.limits.mount);
+    let mut opened = None;
+    w.side
+        .again(Phase::Mount, &format!("bringing up {}", media.name()), async || {
+            let up = media
+                .open(&w.dir.join("media"), &program()?, &files, limit, &SystemClock)
+                .await?;
+            let proved = prove(w, &up, Phase::Mount, &files).await;
+            if let Err(error) = proved {
+                up.close().await?;
+                return Err(error);
+            }
+            opened = Some(up);
+            Ok(())
+        })
+        .await?;
+    opened.ok_or_else(|| Error::unexpected("the media were opened and are not there"))
+}
+
+/// Guard 4: real bytes of sampled files, within a limit that a hung mount cannot break.
+pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[String]) -> Result<()> {
+    let proof = media.prove(files, Duration::from_secs(w.spec.limits.mount)).await?;
+    if proof.holds() {
+        w.side.note(
+            phase,
+            format!("{} files read, the slowest in {} ms", proof.files.len(), proof.slowest().as_millis()),
+        )?;
+        return Ok(());
+    }
+    let failed: Vec<String> = proof.failed().take(3).map(|p| p.file.display().to_string()).collect();
+    Err(Error::new(
+        exit::REFUSED,
+        format!("{} of {} sampled files cannot be read: {}", proof.failed().count(), proof.files.len(), failed.join(", ")),
+    )
+    .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`"))
+}
+
+/// Some files of every section, by home's paths.
+pub(super) fn sampled(w: &Worker) -> Result<Vec<String>> {
+    let known = plex_library::files::known(&w.databases())?;
+    Ok(known
+        .values()
+        .flat_map(|files| sample::of(files, SAMPLE, sample::seed()))
+        .collect())
+}
+
+fn program() -> Result<std::path::PathBuf> {
+    std::env::current_exe().context(|| "cannot find this program's own file".to_owned())
+}
+
+/// Starts Plex, has every section indexed, and stops Plex, whatever happened.
+pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
+    prepare_preferences(w)?;
+    let mut server = Native::prepare(spec(w, media)?).map_err(Error::from)?;
+    let driven = drive(w, media, &mut server).await;
+    let limit = Duration::from_secs(w.spec.limits.stop);
+    if let Err(error) = driven {
+        // What went wrong first is what counts; the server must be gone in any case.
+        if let Err(stop) = server.stop(limit).await {
+            w.side.printer.warn(&format!("the worker's Plex could not be stopped: {stop}"));
+        }
+        return Err(error);
+    }
+    w.side
+        .phase(Phase::Stop, "stopping Plex", async || {
+            let stopped = server.stop(limit).await.map_err(Error::from)?;
+            if !stopped.clean {
+                return Err(Error::failed(format!(
+                    "the worker's Plex had to be killed after {} s",
+                    limit.as_secs()
+                ))
+                .hint("`plexburst resume` starts it again and stops it cleanly; `limits.stop` gives it more time"));
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn drive(w: &Worker, media: &Opened, server: &mut Native) -> Result<()> {
+    let teller = Teller::new(w);
+    let client = w
+        .side
+        .again(Phase::Start, "starting Plex", async || {
+            server.start().await.map_err(Error::from)?;
+            let ready = come_up(w, server, &teller).await?;
+            same_version(w, &ready.identity.version)?;
+            Ok(Started {
+                version: ready.identity.version,
+                is_celled: server.is_celled(),
+            })
+        })
+        .await
+        .and_then(|_| client_of(server))?;
+    let has_pass = w
+        .side
+        .again(Phase::Quiet, "keeping Plex quiet", async || {
+            preferences::forbid_deleting(&client).await.map_err(Error::from)?;
+            let has_pass = claim(w, &client, &teller).await?;
+            let hour = jiff::ZonedDateTime::now().hour();
+            let quieted = preferences::quiet(&client, hour).await.map_err(Error::from)?;
+            if !quieted.unknown.is_empty() {
+                w.side.note(
+                    Phase::Quiet,
+                    format!("this version has no preference {}", quieted.unknown.join(", ")),
+                )?;
+            }
+            Ok(has_pass)
+        })
+        .await?;
+    index::all(w, media, server, &client, has_pass, &teller).await
+}
+
+/// Preferences of the worker's own identity, before the first start; a worker that goes on keeps what it has (the
+/// claim among it).
+fn prepare_preferences(w: &Worker) -> Result<()> {
+    if w.data_dir().join("Preferences.xml").exists() {
+        return Ok(());
+    }
+    // The identity is derived from the burst: a worker started again before the file was written is the same server.
+    let digest = blake3::hash(format!("{}/{}", w.spec.burst, w.spec.number).as_bytes());
+    let hex = digest.to_hex();
+    let machine = format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]);
+    Preferences::of_worker(&machine, &format!("plexburst worker {}", w.spec.number))
+        .write(&w.data_dir())
+        .map_err(Error::from)
+}
+
+fn spec(w: &Worker, media: &Opened) -> Result<Spec> {
+    let roots = w.spec.sections.iter().flat_map(|s| s.roots.iter().map(String::as_str));
+    let roots = media.binds(roots)?;
+    Ok(Spec {
+        server: w.spec.server.clone(),
+        support: w.support(),
+        work: w.dir.join("plex"),
+        roots,
+        env: w.spec.env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        port: w.spec.port,
+        program: program()?,
+        confinement: match w.spec.cell {
+            CellMode::Auto => Confinement::Auto,
+            CellMode::Always => Confinement::Cell,
+            CellMode::Never => Confinement::Plain,
+        },
+        internet: w.spec.internet,
+    })
+}
+
+fn client_of(server: &Native) -> Result<Client> {
+    let token = preferences::local_token(server.data_dir());
+    Client::new("worker", &server.address(), token.as_ref()).map_err(Error::from)
+}
+
+async fn come_up(w: &Worker, server: &Native, teller: &Teller<'_>) -> Result<ready::Ready> {
+    let limits = ready::Limits::of_total(Duration::from_secs(w.spec.limits.ready));
+    let state = || server.state();
+    let process = ready::Process {
+        state: &state,
+        data_dir: server.data_dir(),
+    };
+    let ready = ready::wait_for_process(
+        &SystemClock,
+        &limits,
+        || client_of(server).map_err(Into::into),
+        Some(process),
+        &mut |waiting: &Waiting| teller.tell(&format!("waiting for {waiting}")),
+    )
+    .await;
+    ready.map_err(|e| {
+        let log = e.log().join("\n  ");
+        let error = Error::from(e);
+        if log.is_empty() {
+            error
+        } else {
+            w.side.printer.warn(&format!("Plex's log ends with\n  {log}"));
+            error
+        }
+    })
+}
+
+/// Another version would rebuild the library into something that home cannot open.
+fn same_version(w: &Worker, version: &str) -> Result<()> {
+    match &w.spec.plex_version {
+        Some(home) if home != version => Err(Error::new(
+            exit::REFUSED,
+            format!("home runs Plex {home}, the worker {version}"),
+        )
+        .hint("give `worker.server` the same version as home's")),
+        _ => Ok(()),
+    }
+}
+
+/// Claims the server when it can be; whether it has a Plex Pass, without which there is no Sonic analysis.
+async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool> {
+    if w.spec.options.quick {
+        return Ok(false);
+    }
+    let mut progress = |waiting: &Waiting| teller.tell(&format!("waiting for {waiting}"));
+    let limits = |total| ready::Limits {
+        interval: LOOK,
+        ..ready::Limits::of_total(total)
+    };
+    if client.pass().await.map_err(Error::from)? == Pass::Unclaimed {
+        let Some(claim) = read_claim(w)? else {
+            w.side.note(
+                Phase::Quiet,
+                "warning: no claim was given, so Plex has no Plex Pass here and Sonic analysis is left out \
+                 (PLEX_CLAIM, or `worker.claim_file`)",
+            )?;
+            return Ok(false);
+        };
+        client.claim(&claim).await.map_err(|e| {
+            Error::from(e).hint("a claim lives four minutes and is used once: get a fresh one, then `plexburst resume`")
+        })?;
+        ready::wait_claimed(&SystemClock, &limits(CLAIM), client, &mut progress)
+            .await
+            .map_err(Error::from)?;
+    }
+    let has_pass = ready::wait_pass(&SystemClock, &limits(PASS), client, &mut progress)
+        .await
+        .map_err(Error::from)?
+        == Pass::Active;
+    if !has_pass {
+        w.side
+            .note(Phase::Quiet, "warning: the account has no Plex Pass, so Sonic analysis is left out")?;
+    }
+    Ok(has_pass)
+}
+
+/// Read at the moment of use: a claim lives four minutes.
+fn read_claim(w: &Worker) -> Result<Option<Token>> {
+    if let Ok(claim) = std::env::var("PLEX_CLAIM")
+        && !claim.trim().is_empty()
+    {
+        return Ok(Some(Token::new(&claim)));
+    }
+    match &w.spec.claim_file {
+        None => Ok(None),
+        Some(path) => std::fs::read_to_string(path)
+            .map(|text| Some(Token::new(&text)))
+            .map_err(|e| {
+                Error::usage(format!("cannot read the claim in {}", path.display()))
+                    .hint("`worker.claim_file` names a file with a fresh claim from plex.tv/claim")
+                    .because(e)
+            }),
+    }
+}

@@ -1,0 +1,46 @@
+//! The worker's proof of life in the depot: one line about what it does right now.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::Worker;
+use crate::burst::spec::{Progress, key};
+
+/// A line is put at most this often: each is a flushed file.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Puts lines into the depot, no more often than is useful.
+pub(super) struct Teller<'a> {
+    worker: &'a Worker,
+    last: Mutex<Option<Instant>>,
+}
+
+impl<'a> Teller<'a> {
+    /// For this worker.
+    pub(super) fn new(worker: &'a Worker) -> Self {
+        Self {
+            worker,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Says what is going on. A depot that cannot be written is noticed by the next line of the journal; progress is
+    /// not worth ending the work for.
+    pub(super) fn tell(&self, text: &str) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        self.worker.side.printer.progress(text);
+        let progress = Progress {
+            at: jiff::Timestamp::now(),
+            text: text.to_owned(),
+        };
+        if let Ok(bytes) = serde_json::to_vec(&progress)
+            && let Err(e) = self.worker.depot.put_bytes(key::WORKER_PROGRESS, &bytes)
+        {
+            tracing::warn!("{}", e.chain());
+        }
+    }
+}

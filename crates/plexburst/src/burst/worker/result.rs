@@ -1,0 +1,109 @@
+//! Check, delta and park: what Plex made is verified, reduced to what changed, and put into the depot.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Indexed, Worker};
+use crate::burst::losses;
+use crate::burst::phase::Phase;
+use crate::burst::spec::Made;
+use crate::error::{Context, Error, Result};
+use crate::exit;
+use crate::home::discard;
+
+/// What `check` found.
+#[derive(Debug, Serialize, Deserialize)]
+struct Checked {
+    /// Files that were lost and accepted beforehand.
+    losses: Vec<String>,
+}
+
+/// The result is whole and nothing that the base knew is lost from it (guard 5).
+pub(super) async fn check(w: &Worker) -> Result<()> {
+    w.side
+        .phase(Phase::Check, "checking what Plex made", async || {
+            tokio::task::block_in_place(|| {
+                let level = plex_library::verify::Level::Full;
+                let verification = plex_library::verify::verify(w.databases().dir(), level)?;
+                if !verification.ok {
+                    let named: Vec<String> = verification.problems.iter().take(5).map(ToString::to_string).collect();
+                    return Err(Error::new(
+                        exit::REFUSED,
+                        format!("the library that Plex left on the worker is damaged: {}", named.join("; ")),
+                    )
+                    .hint("home is what it was; begin a new burst"));
+                }
+                let lost = plex_library::losses::of(&w.base(), &w.databases())?;
+                Ok(Checked {
+                    losses: losses::judge(&lost, w.spec.options.accept_losses)?,
+                })
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+/// What the delta holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Packed {
+    bundle_files: u64,
+}
+
+/// Only changed pages and new bundle files go home.
+pub(super) async fn delta(w: &Worker) -> Result<()> {
+    w.side
+        .phase(Phase::Delta, "finding what changed", async || {
+            let dir = w.dir.join("delta");
+            let pack = w.dir.join("bundles.pack");
+            tokio::task::block_in_place(|| {
+                discard(&dir)?;
+                plex_library::delta::make(w.base().dir(), &w.databases(), &dir, &())?;
+                let packed = plex_library::bundle::pack(&w.data_dir(), &pack)?;
+                Ok(Packed {
+                    bundle_files: packed.files,
+                })
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+/// Into the depot, where the controller takes it over.
+pub(super) async fn park(w: &Worker) -> Result<()> {
+    let packed: Packed = w.side.facts(Phase::Delta)?;
+    w.side
+        .phase(Phase::ParkResult, "parking the result in the depot", async || {
+            tokio::task::block_in_place(|| {
+                let dir = w.dir.join("delta");
+                let mut names: Vec<_> = std::fs::read_dir(&dir)
+                    .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+                    .context(|| format!("cannot list {}", dir.display()))?;
+                names.sort_by_key(std::fs::DirEntry::file_name);
+                let mut delta = Vec::new();
+                for entry in names {
+                    let key = format!("result/delta/{}", entry.file_name().to_string_lossy());
+                    delta.push(w.depot.put_file(&key, &entry.path())?);
+                }
+                let bundles = match packed.bundle_files {
+                    0 => None,
+                    _ => Some(w.depot.put_file("result/bundles", &w.dir.join("bundles.pack"))?),
+                };
+                let mut warnings = Vec::new();
+                let mut failed_tracks = Vec::new();
+                for section in w.selected() {
+                    let indexed: Indexed = w.side.facts(Phase::Index { section: section.id })?;
+                    warnings.extend(indexed.warnings);
+                    failed_tracks.extend(indexed.failed_tracks);
+                }
+                let checked: Checked = w.side.facts(Phase::Check)?;
+                warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));
+                Ok(Made {
+                    delta,
+                    bundles,
+                    warnings,
+                    failed_tracks,
+                })
+            })
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Commands about bursts that exist: `runs`, `status`, `report`, `resume`, `cancel`.
+
+use super::{Context, print, print_json, sync};
+use crate::burst::controller::{self, Controller};
+use crate::burst::request::Source;
+use crate::burst::store::{self, Known, Standing};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::report::Report;
+use crate::term::Table;
+
+/// Options of `runs`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunsArgs {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of commands about one burst.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// The burst, by its id or the beginning or end of it; default: the newest.
+    run: Option<String>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `resume`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Bring the result of a `--no-import` burst home.
+    #[arg(long)]
+    import: bool,
+    /// Swap even while somebody streams from home.
+    #[arg(long)]
+    swap_now: bool,
+}
+
+/// `runs`.
+pub(super) fn runs(args: &RunsArgs, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let (known, errors) = store::all(&settings.state_dir)?;
+    for error in errors {
+        context.printer.warn(&error.chain());
+    }
+    if args.json {
+        let list: Vec<_> = known.iter().map(describe).collect();
+        print_json(&serde_json::json!({ "runs": list }))?;
+        return Ok(exit::DONE);
+    }
+    if known.is_empty() {
+        print("no bursts yet")?;
+        return Ok(exit::DONE);
+    }
+    let mut table = Table::new(&["burst", "begun", "from", "stands"]);
+    for burst in &known {
+        let begun = burst
+            .request
+            .created_at
+            .to_zoned_datetime(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M");
+        let stands = match &burst.standing {
+            Standing::Resumable { phase, .. } => format!("resumable at {phase}"),
+            other => other.word().to_owned(),
+        };
+        table.row([burst.request.id.clone(), begun.to_string(), from(burst).to_owned(), stands]);
+    }
+    print(&table.to_string())?;
+    Ok(exit::DONE)
+}
+
+fn from(burst: &Known) -> &'static str {
+    match burst.request.source {
+        Source::Home => "home",
+        Source::Archive { .. } => "archive",
+        Source::Result { .. } => "import",
+    }
+}
+
+fn describe(burst: &Known) -> serde_json::Value {
+    serde_json::json!({
+        "burst": burst.request.id,
+        "begun": burst.request.created_at,
+        "from": from(burst),
+        "stands": burst.standing.word(),
+        "standing": burst.standing,
+    })
+}
+
+/// `status`.
+pub(super) fn status(args: &RunArgs, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let burst = store::find(&settings.state_dir, args.run.as_deref())?;
+    if args.json {
+        print_json(&describe(&burst))?;
+        return Ok(exit::DONE);
+    }
+    let text = match &burst.standing {
+        Standing::Committed => format!("burst {} is committed", burst.request.id),
+        Standing::RolledBack => format!("burst {} was rolled back; home is what it was", burst.request.id),
+        Standing::Resumable { phase, error } => {
+            let mut text = format!("burst {} stands at phase {phase}", burst.request.id);
+            if let Some(error) = error {
+                text.push_str(&format!("\n  {error}"));
+            }
+            text.push_str(&format!(
+                "\n  `plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
+                id = burst.request.id
+            ));
+            text
+        }
+    };
+    print(&text)?;
+    Ok(exit::DONE)
+}
+
+/// `report`.
+pub(super) fn report(args: &RunArgs, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let burst = store::find(&settings.state_dir, args.run.as_deref())?;
+    sync::show(&Report::load(&burst.dir)?, args.json)?;
+    Ok(exit::DONE)
+}
+
+/// `resume`.
+pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let mut burst = store::find(&settings.state_dir, args.run.run.as_deref())?;
+    if !matches!(burst.standing, Standing::Resumable { .. }) {
+        context
+            .printer
+            .say(&format!("burst {} has ended: {}", burst.request.id, burst.standing.word()));
+        sync::show(&Report::load(&burst.dir)?, args.run.json)?;
+        return Ok(exit::DONE);
+    }
+    if args.import || args.swap_now {
+        burst.request.options.no_import &= !args.import;
+        burst.request.options.swap_now |= args.swap_now;
+        burst.request.save(&burst.dir)?;
+    }
+    context.printer.say(&format!("burst {} goes on", burst.request.id));
+    let controller = Controller::resume(&burst.dir, context.printer.clone())?;
+    sync::follow(&controller, context, args.run.json).await
+}
+
+/// `cancel`.
+pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let burst = store::find(&settings.state_dir, args.run.as_deref())?;
+    if !matches!(burst.standing, Standing::Resumable { .. }) {
+        return Err(Error::usage(format!("burst {} has ended: {}", burst.request.id, burst.standing.word()))
+            .hint("`plexburst runs` lists those that have not"));
+    }
+    let controller = Controller::resume(&burst.dir, context.printer.clone())?;
+    controller::cancel(&controller).await?;
+    context.printer.clear();
+    let after = store::find(&settings.state_dir, Some(&burst.request.id))?;
+    if args.json {
+        print_json(&describe(&after))?;
+    } else {
+        print(&format!("burst {} is cancelled; home is what it was", burst.request.id))?;
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,155 @@
+//! `plexburst sync`: one whole burst.
+
+use std::path::PathBuf;
+
+use super::{Context, print, print_json};
+use crate::burst::controller::{self, Controller};
+use crate::burst::request::{Options, Request, Source};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::report::{Outcome, Report};
+
+/// Options of `sync`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where the heavy work is done.
+    #[arg(long, value_name = "WHERE", default_value = "here", value_parser = ["here"])]
+    on: String,
+    /// Take the library out of this archive instead of a live home; the result is an archive as well.
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
+    /// Where the result of --archive goes; default: beside the archive.
+    #[arg(long, value_name = "FILE", requires = "archive")]
+    output: Option<PathBuf>,
+    /// Only this section (repeatable).
+    #[arg(long = "section", value_name = "NAME")]
+    sections: Vec<String>,
+    /// Refresh all metadata as well.
+    #[arg(long)]
+    force_refresh: bool,
+    /// Scan folders that look unchanged as well; Plex refreshes all metadata on the way.
+    #[arg(long)]
+    force_deep_scan: bool,
+    /// No Sonic analysis.
+    #[arg(long)]
+    quick: bool,
+    /// Leave the result in the depot.
+    #[arg(long)]
+    no_import: bool,
+    /// Let a result through that lost at most this many files.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    accept_losses: u64,
+    /// Swap even while somebody streams from home.
+    #[arg(long)]
+    swap_now: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let source = match args.archive {
+        None => Source::Home,
+        Some(path) => {
+            let path = std::path::absolute(&path)
+                .map_err(|e| Error::usage(format!("cannot resolve {}", path.display())).because(e))?;
+            if !path.is_file() {
+                return Err(Error::usage(format!("there is no archive {}", path.display()))
+                    .hint("`plexburst export FILE` at home writes one"));
+            }
+            let result = match args.output {
+                Some(output) => std::path::absolute(&output)
+                    .map_err(|e| Error::usage(format!("cannot resolve {}", output.display())).because(e))?,
+                None => result_beside(&path),
+            };
+            Source::Archive { path, result }
+        }
+    };
+    let options = Options {
+        sections: args.sections,
+        quick: args.quick,
+        force_refresh: args.force_refresh,
+        force_deep_scan: args.force_deep_scan,
+        no_import: args.no_import,
+        accept_losses: args.accept_losses,
+        swap_now: args.swap_now,
+    };
+    let request = Request::new(source, options, settings.config.clone());
+    let dir = settings.burst_dir(&request.id);
+    context.printer.say(&format!("burst {}", request.id));
+    let controller = Controller::begin(request, &dir, context.printer.clone())?;
+    follow(&controller, context, args.json).await
+}
+
+fn result_beside(archive: &std::path::Path) -> PathBuf {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let stem = [".tar.gz", ".tar.zst", ".tgz", ".tar"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(&name);
+    archive.with_file_name(format!("{stem}-result.tar.zst"))
+}
+
+/// Runs (or goes on with) a burst until it ends or the user interrupts, and prints its report.
+pub(super) async fn follow(controller: &Controller, context: &Context, json: bool) -> Result<u8> {
+    let outcome = tokio::select! {
+        outcome = controller::run(controller) => outcome,
+        () = interrupted() => {
+            return Err(Error::new(
+                exit::RESUMABLE,
+                format!("interrupted; burst {} is kept, and its worker goes on", controller.id()),
+            )
+            .hint(format!(
+                "`plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
+                id = controller.id()
+            )));
+        }
+    };
+    context.printer.clear();
+    match outcome {
+        Ok(report) => {
+            show(&report, json)?;
+            Ok(match report.outcome {
+                Outcome::Committed | Outcome::Parked => exit::DONE,
+                Outcome::RolledBack | Outcome::Failed => exit::HOME_UNCHANGED,
+            })
+        }
+        Err(error) => {
+            if json && let Ok(report) = Report::load(controller.dir()) {
+                show(&report, true)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Prints a report.
+pub(super) fn show(report: &Report, json: bool) -> Result<()> {
+    if json { print_json(report) } else { print(&report.to_text()) }
+}
+
+async fn interrupted() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        r = tokio::signal::ctrl_c() => if r.is_err() { std::future::pending::<()>().await },
+        () = terminate => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_stands_beside_its_archive() {
+        let r = result_beside(std::path::Path::new("/x/plex_db_only_20260101.tar.gz"));
+        assert_eq!(r, std::path::Path::new("/x/plex_db_only_20260101-result.tar.zst"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Names that users of the earlier scripts know (facts: legacy §2): read where they have a meaning, warned about by
+//! name where they have none. They only fill what `plexburst.toml` and `PLEXBURST_*` leave unset.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Config;
+use crate::error::{Error, Result};
+
+/// What was found under the earlier names.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    values: BTreeMap<String, String>,
+    rclone_conf: Option<PathBuf>,
+    /// Seen, and without meaning for a burst on this machine.
+    pub(super) ignored: Vec<String>,
+}
+
+const READ: &[&str] = &["S3_BUCKET", "RCLONE_REMOTE", "PLEX_CONFIG_PATH"];
+const WITHOUT_MEANING: &[&str] = &[
+    "S3_ACCESS_KEY",
+    "S3_SECRET_KEY",
+    "ZIMABOARD_IP",
+    "PLEX_LOCAL_CONTAINER_NAME",
+    "MAX_LIFETIME_HOURS",
+    "INSTANCE_NAME",
+];
+
+/// Reads `.env` and `rclone.conf` beside the configuration, then the environment over `.env`.
+pub(super) fn read(base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Earlier> {
+    let mut earlier = Earlier::default();
+    let dotenv = base.join(".env");
+    if dotenv.is_file() {
+        let text = std::fs::read_to_string(&dotenv)
+            .map_err(|e| Error::usage(format!("cannot read {}", dotenv.display())).because(e))?;
+        for (key, value) in assignments(&text) {
+            if READ.contains(&key) {
+                earlier.values.insert(key.to_owned(), value.to_owned());
+            } else if WITHOUT_MEANING.contains(&key) {
+                earlier.ignored.push(key.to_owned());
+            }
+        }
+    }
+    for key in READ {
+        if let Some(value) = env(key) {
+            earlier.values.insert((*key).to_owned(), value);
+        }
+    }
+    earlier.rclone_conf = Some(base.join("rclone.conf")).filter(|p| p.is_file());
+    Ok(earlier)
+}
+
+/// `KEY=value` lines; `export` before and quotes around are allowed, comments skipped.
+fn assignments(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (key, value) = line.split_once('=')?;
+        let value = value.trim();
+        let value = value
+            .strip_prefix('"')
+            .and_then(|v| v.strip_suffix('"'))
+            .or_else(|| value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')))
+            .unwrap_or(value);
+        (!key.starts_with('#')).then_some((key.trim(), value))
+    })
+}
+
+impl Earlier {
+    /// Fills what is unset in `config`.
+    pub(super) fn fill(&self, config: &mut Config) {
+        if config.home.data_dir.is_none()
+            && let Some(path) = self.values.get("PLEX_CONFIG_PATH")
+        {
+            config.home.data_dir = Some(Path::new(path).join("Library/Application Support/Plex Media Server"));
+        }
+        let media = &mut config.media;
+        if media.remote.is_none()
+            && media.directory.is_none()
+            && let (Some(remote), Some(bucket)) = (self.values.get("RCLONE_REMOTE"), self.values.get("S3_BUCKET"))
+        {
+            media.remote = Some(format!("{}:{bucket}", remote.trim_end_matches(':')));
+            if media.roots.is_empty() {
+                // The scripts mounted the whole bucket at /Media.
+                media.roots.insert("/Media".to_owned(), String::new());
+            }
+        }
+        if media.rclone_config.is_none() {
+            media.rclone_config.clone_from(&self.rclone_conf);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotenv_of_the_scripts_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join(".env"),
+            "# c\nexport S3_BUCKET=\"music\"\nRCLONE_REMOTE=mega\nS3_ACCESS_KEY=x\nPLEX_CONFIG_PATH=/srv/plex\n",
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("rclone.conf"), "").unwrap();
+        let earlier = read(dir.path(), &|_| None).unwrap();
+        let mut config = Config::default();
+        earlier.fill(&mut config);
+        assert_eq!(config.media.remote.as_deref(), Some("mega:music"));
+        assert_eq!(config.media.roots.get("/Media").map(String::as_str), Some(""));
+        assert_eq!(
+            config.home.data_dir.unwrap(),
+            Path::new("/srv/plex/Library/Application Support/Plex Media Server")
+        );
+        assert_eq!(config.media.rclone_config.unwrap(), dir.path().join("rclone.conf"));
+        assert_eq!(earlier.ignored, ["S3_ACCESS_KEY"]);
+    }
+
+    #[test]
+    fn what_is_set_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let earlier = read(dir.path(), &|k| (k == "S3_BUCKET" || k == "RCLONE_REMOTE").then(|| "x".into())).unwrap();
+        let mut config = Config::default();
+        config.media.directory = Some("/m".into());
+        earlier.fill(&mut config);
+        assert_eq!(config.media.remote, None);
+    }
+}

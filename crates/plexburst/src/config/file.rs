@@ -1,0 +1,262 @@
+//! `plexburst.toml` as types, with the environment laid over it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where bursts keep their journals and reports.
+    pub state_dir: Option<PathBuf>,
+    /// The Plex server that the user owns.
+    pub home: Home,
+    /// The files themselves.
+    pub media: Media,
+    /// Where snapshots and deltas are parked.
+    pub depot: Depot,
+    /// The machine that does the heavy work.
+    pub worker: Worker,
+    /// Time limits and intervals, in seconds.
+    pub limits: Limits,
+}
+
+/// `[home]`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Home {
+    /// The folder "Plex Media Server".
+    pub data_dir: Option<PathBuf>,
+    /// Where the server answers; `http://127.0.0.1:32400` when unset.
+    pub url: Option<String>,
+    /// A file whose first line is the token; unset: `.LocalAdminToken`, then `Preferences.xml` of `data_dir`.
+    pub token_file: Option<PathBuf>,
+    /// The command that stops the server and returns when it is asked to stop.
+    pub stop: Option<Vec<String>>,
+    /// The command that starts the server.
+    pub start: Option<Vec<String>>,
+}
+
+/// `[media]`: a remote of rclone or a plain folder, and which folder of it stands for which section root.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// `remote:path` of rclone.
+    pub remote: Option<String>,
+    /// The `rclone.conf` that knows the remote; unset: rclone's own default.
+    pub rclone_config: Option<PathBuf>,
+    /// A plain folder instead of a remote.
+    pub directory: Option<PathBuf>,
+    /// Section root at home → folder in the media (relative; "" is the media's own root).
+    pub roots: BTreeMap<String, String>,
+}
+
+/// `[depot]`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Depot {
+    /// A folder; unset: `depot` in the state folder.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[worker]` with `--on here`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// The folder the worker works in; unset: `worker` in the burst's folder.
+    pub directory: Option<PathBuf>,
+    /// The server binary; unset: `/usr/lib/plexmediaserver/Plex Media Server`.
+    pub server: Option<PathBuf>,
+    /// The port that the worker's server listens on (Plex has no setting for it).
+    pub port: Option<u16>,
+    /// Whether Plex runs in namespaces of its own.
+    pub cell: CellMode,
+    /// Whether the worker's Plex may reach the Internet out of its cell (a real one needs it to match what is new);
+    /// unset: when slirp4netns is installed.
+    pub internet: Option<bool>,
+    /// Further folders that the worker's Plex may write to from within its cell.
+    pub writable: Vec<PathBuf>,
+    /// A file (mode 0600) with a fresh claim (`claim-…`) from plex.tv/claim; `PLEX_CLAIM` in the environment goes first.
+    pub claim_file: Option<PathBuf>,
+    /// Further environment of the server; no place for secrets.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Whether Plex on this machine gets namespaces of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellMode {
+    /// When bubblewrap can make them; else only if the paths are right and the port is free without.
+    #[default]
+    Auto,
+    /// Always; an error when they cannot be made.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `[limits]`, seconds.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Plex answering and its sections readable; 900 is what an injected library of 15 GB was seen to need.
+    pub ready: u64,
+    /// The mount showing real bytes.
+    pub mount: u64,
+    /// Home stopping, its write-ahead log gone.
+    pub stop: u64,
+    /// Between two looks at a working server.
+    pub interval: f64,
+    /// Looks without any movement before a section counts as stalled.
+    pub stall: u32,
+    /// The whole indexing of one section.
+    pub section: u64,
+    /// How long home may stream on before the swap gives up waiting for a quiet moment.
+    pub swap_wait: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // local_delta of the earlier scripts: 60 s × 10 looks, 2 h; a deep scan of a music section took them over two.
+        Self {
+            ready: 900,
+            mount: 60,
+            stop: 60,
+            interval: 2.0,
+            stall: 300,
+            section: 72 * 3600,
+            swap_wait: 6 * 3600,
+        }
+    }
+}
+
+/// Parses `text` (called `name` in errors) with `PLEXBURST_SECTION_KEY` laid over it.
+pub(super) fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+    // Parsed as it stands first, so that an error's line and column are those of the user's file.
+    let config: Config =
+        toml::from_str(text).map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
+    let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
+    let mut overridden = false;
+    for key in SIMPLE_KEYS {
+        let variable = format!("PLEXBURST_{}", key.replace('.', "_").to_uppercase());
+        let Some(value) = env(&variable) else { continue };
+        overridden = true;
+        let value = match value.parse::<i64>() {
+            Ok(number) => toml::Value::Integer(number),
+            Err(_) => toml::Value::String(value),
+        };
+        match key.split_once('.') {
+            None => {
+                table.insert((*key).to_owned(), value);
+            }
+            Some((section, field)) => {
+                if let Some(section) = table
+                    .entry(section)
+                    .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+                    .as_table_mut()
+                {
+                    section.insert(field.to_owned(), value);
+                }
+            }
+        }
+    }
+    if !overridden {
+        return Ok(config);
+    }
+    table
+        .try_into()
+        .map_err(|e: toml::de::Error| Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT))
+}
+
+const KEYS_HINT: &str = "the keys are listed in docs/configuration.md";
+
+/// Keys that a variable of the environment can stand for (those with one plain value).
+const SIMPLE_KEYS: &[&str] = &[
+    "state_dir",
+    "home.data_dir",
+    "home.url",
+    "home.token_file",
+    "media.remote",
+    "media.rclone_config",
+    "media.directory",
+    "depot.directory",
+    "worker.directory",
+    "worker.server",
+    "worker.port",
+    "worker.cell",
+    "worker.claim_file",
+];
+
+fn describe(text: &str, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            format!("line {line}: {}", error.message())
+        }
+        None => error.message().to_owned(),
+    }
+}
+
+impl Config {
+    /// Paths in the file are meant from the file's folder.
+    pub(super) fn make_absolute(&mut self, base: &Path) {
+        let slots = [
+            &mut self.state_dir,
+            &mut self.home.data_dir,
+            &mut self.home.token_file,
+            &mut self.media.rclone_config,
+            &mut self.media.directory,
+            &mut self.depot.directory,
+            &mut self.worker.directory,
+            &mut self.worker.server,
+            &mut self.worker.claim_file,
+        ];
+        for path in slots.into_iter().flatten() {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn unknown_key_names_line() {
+        let e = parse("[home]\ndata_dirr = \"/x\"\n", "plexburst.toml", &none).unwrap_err();
+        assert!(e.chain().contains("line 2"), "{}", e.chain());
+        assert!(e.chain().contains("data_dirr"), "{}", e.chain());
+        assert_eq!(e.exit(), crate::exit::USAGE);
+    }
+
+    #[test]
+    fn environment_lies_over_file() {
+        let env = |name: &str| (name == "PLEXBURST_WORKER_PORT").then(|| "4242".to_owned());
+        let c = parse("[worker]\nport = 1\ncell = \"never\"\n", "f", &env).unwrap();
+        assert_eq!(c.worker.port, Some(4242));
+        assert_eq!(c.worker.cell, CellMode::Never);
+    }
+
+    #[test]
+    fn a_wrong_value_in_the_environment_is_an_error() {
+        let env = |name: &str| (name == "PLEXBURST_WORKER_CELL").then(|| "perhaps".to_owned());
+        let e = parse("", "f", &env).unwrap_err();
+        assert!(e.chain().contains("PLEXBURST_"), "{}", e.chain());
+    }
+
+    #[test]
+    fn paths_are_meant_from_the_file() {
+        let mut c = parse("[home]\ndata_dir = \"pms\"\n", "f", &none).unwrap();
+        c.make_absolute(Path::new("/etc/x"));
+        assert_eq!(c.home.data_dir.unwrap(), Path::new("/etc/x/pms"));
+    }
+}

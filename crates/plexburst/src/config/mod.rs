@@ -1,0 +1,64 @@
+//! Configuration: `plexburst.toml`, the environment and the names of the earlier scripts, settled once into
+//! [`Settings`]. Nothing below `cli/` reads the environment or a raw file of configuration.
+
+mod earlier;
+mod file;
+mod find;
+
+use std::path::{Path, PathBuf};
+
+pub use file::{CellMode, Config, Depot, Home, Limits, Media, Worker};
+
+use crate::error::{Error, Result};
+
+/// Everything a command needs to know, with every path absolute.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file that was read; `None` when only the environment and defaults are in force.
+    pub source: Option<PathBuf>,
+    /// The values, environment laid over the file.
+    pub config: Config,
+    /// Where bursts keep their journals and reports.
+    pub state_dir: PathBuf,
+    /// Names of the earlier scripts that were seen and have no meaning here, to warn about.
+    pub ignored: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the configuration: `explicit` (from `--config`), or `plexburst.toml` searched upwards from `cwd`, then in
+    /// the user's config directory; then `PLEXBURST_*` from `env`; then the names of the earlier scripts for what is
+    /// still unset.
+    ///
+    /// # Errors
+    /// Wrong use, naming file, line and key.
+    pub fn load(explicit: Option<&Path>, cwd: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let source = find::config_file(explicit, cwd, env)?;
+        let (mut config, base) = match &source {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| Error::usage(format!("cannot read configuration {}", path.display())).because(e))?;
+                let base = path.parent().unwrap_or(cwd).to_path_buf();
+                (file::parse(&text, &path.display().to_string(), env)?, base)
+            }
+            None => (file::parse("", "the environment", env)?, cwd.to_path_buf()),
+        };
+        let earlier = earlier::read(&base, env)?;
+        earlier.fill(&mut config);
+        config.make_absolute(&base);
+        let state_dir = match config.state_dir.clone() {
+            Some(dir) => dir,
+            None => find::state_dir(env)?,
+        };
+        Ok(Self {
+            source,
+            config,
+            state_dir,
+            ignored: earlier.ignored,
+        })
+    }
+
+    /// The folder of one burst.
+    pub fn burst_dir(&self, id: &str) -> PathBuf {
+        self.state_dir.join("bursts").join(id)
+    }
+}

@@ -1,0 +1,94 @@
+//! Home on this machine: its data, its server, and the commands that stop and start it.
+//!
+//! Guarantees: nothing here touches the library while a process holds it open; home is started again by whoever
+//! stopped it, whatever happens in between (the phase that stops it is the phase that starts it).
+
+mod area;
+mod prefs;
+mod service;
+
+use std::path::{Path, PathBuf};
+
+use plex_library::Databases;
+
+pub use area::{Area, discard};
+pub use prefs::Dangerous;
+
+use crate::config::{Config, Limits};
+use crate::error::{Error, Result};
+use crate::plex::client::{Address, Client, Token};
+use crate::plex::preferences;
+
+/// The default port of Plex Media Server.
+const DEFAULT_URL: &str = "http://127.0.0.1:32400";
+
+/// The Plex server that the user owns.
+#[derive(Debug, Clone)]
+pub struct Home {
+    data_dir: PathBuf,
+    url: String,
+    token_file: Option<PathBuf>,
+    stop: Option<Vec<String>>,
+    start: Option<Vec<String>>,
+    limits: Limits,
+}
+
+impl Home {
+    /// Home as the configuration describes it.
+    ///
+    /// # Errors
+    /// No data folder is named, or there is no library in it.
+    pub fn of(config: &Config) -> Result<Self> {
+        let data_dir = config.home.data_dir.clone().ok_or_else(|| {
+            Error::usage("home's data folder is not configured")
+                .hint("set `home.data_dir` to the folder \"Plex Media Server\"")
+        })?;
+        let home = Self {
+            data_dir,
+            url: config.home.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned()),
+            token_file: config.home.token_file.clone(),
+            stop: config.home.stop.clone(),
+            start: config.home.start.clone(),
+            limits: config.limits.clone(),
+        };
+        if !home.databases().library().is_file() {
+            return Err(Error::usage(format!("no Plex library in {}", home.data_dir.display()))
+                .hint("`home.data_dir` is the folder that holds \"Plug-in Support\""));
+        }
+        Ok(home)
+    }
+
+    /// The folder "Plex Media Server".
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The live pair.
+    pub fn databases(&self) -> Databases {
+        Databases::at(self.data_dir.join("Plug-in Support/Databases"))
+    }
+
+    /// Where the server answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A client with the token that is in force now (`.LocalAdminToken` is made anew at every start).
+    ///
+    /// # Errors
+    /// A token file that was named and cannot be read.
+    pub fn client(&self) -> Result<Client> {
+        let token = match &self.token_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|e| {
+                    Error::usage(format!("cannot read home's token from {}", path.display()))
+                        .hint("`home.token_file` names a file whose first line is the token")
+                        .because(e)
+                })?;
+                Some(Token::new(text.lines().next().unwrap_or_default()))
+            }
+            None => preferences::local_token(&self.data_dir),
+        };
+        Ok(Client::new("home", &Address::Http(self.url.clone()), token.as_ref())?)
+    }
+}

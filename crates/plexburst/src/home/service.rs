@@ -1,0 +1,114 @@
+//! Stopping and starting home's server, with proof: stopped means that it does not answer and that no process holds
+//! the databases open; started means that it answers and its sections can be read.
+
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use super::Home;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::plex::ready::{self, Ready};
+
+/// Between two looks at a server that is about to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Home {
+    /// The commands that stop and start the server must be known before anything depends on them.
+    ///
+    /// # Errors
+    /// One of them is not configured.
+    pub fn check_commands(&self) -> Result<()> {
+        for (key, command) in [("home.stop", &self.stop), ("home.start", &self.start)] {
+            if command.as_ref().is_none_or(Vec::is_empty) {
+                return Err(Error::usage(format!("`{key}` is not configured"))
+                    .hint(format!("set it to a command, e.g. {key} = [\"systemctl\", \"{}\", \"plexmediaserver\"]", &key[5..])));
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes that hold the live databases open.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn users(&self) -> Result<Vec<plex_library::users::Process>> {
+        Ok(plex_library::users::of(&self.databases())?)
+    }
+
+    /// Stops the server and returns when nobody holds the databases open any more.
+    ///
+    /// # Errors
+    /// The command failed, or the server is still there after the limit.
+    pub async fn stop(&self) -> Result<()> {
+        if self.users()?.is_empty() {
+            return Ok(());
+        }
+        run("home.stop", self.stop.as_deref().unwrap_or_default()).await?;
+        let limit = Duration::from_secs(self.limits.stop);
+        let since = Instant::now();
+        loop {
+            let users = self.users()?;
+            if users.is_empty() {
+                return Ok(());
+            }
+            if since.elapsed() >= limit {
+                let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+                return Err(Error::failed(format!(
+                    "home's library is still held open {} s after `home.stop`, by {}",
+                    limit.as_secs(),
+                    names.join(", ")
+                ))
+                .hint("stop the server by hand, then `plexburst resume`; `limits.stop` gives it more time"));
+            }
+            SystemClock.sleep(LOOK).await;
+        }
+    }
+
+    /// Starts the server and returns when its sections can be read.
+    ///
+    /// # Errors
+    /// The command failed, or the server does not come up within the limit.
+    pub async fn start(&self, progress: &mut (dyn FnMut(&ready::Waiting) + Send)) -> Result<Ready> {
+        if self.users()?.is_empty() {
+            run("home.start", self.start.as_deref().unwrap_or_default()).await?;
+        }
+        self.wait_ready(progress).await
+    }
+
+    /// Waits until the server answers and its sections can be read.
+    ///
+    /// # Errors
+    /// It does not within the limit.
+    pub async fn wait_ready(&self, progress: &mut (dyn FnMut(&ready::Waiting) + Send)) -> Result<Ready> {
+        let limits = ready::Limits::of_total(Duration::from_secs(self.limits.ready));
+        // The token of an earlier start is no longer valid, so the client is made when identity answers.
+        Ok(ready::wait(&SystemClock, &limits, || self.client().map_err(Into::into), progress).await?)
+    }
+}
+
+async fn run(key: &str, command: &[String]) -> Result<()> {
+    let Some((program, args)) = command.split_first() else {
+        return Err(Error::usage(format!("`{key}` is not configured")).hint("set it to the command as a list of words"));
+    };
+    let output = Command::new(program)
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .map_err(|e| {
+            Error::failed(format!("cannot run `{key}` ({program})"))
+                .hint(format!("correct `{key}` in plexburst.toml"))
+                .because(e)
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::failed(format!(
+        "`{key}` ({program}) ended with {}: {}",
+        output.status,
+        said.trim().lines().last().unwrap_or("it said nothing")
+    ))
+    .hint("run the command by hand; `plexburst resume` goes on"))
+}

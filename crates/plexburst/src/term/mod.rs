@@ -1,0 +1,191 @@
+//! The one printer: everything said to a person goes to stderr through [`Printer`], results go to stdout through
+//! [`result`]. On a terminal the current activity is one line that is redrawn; elsewhere it is a timestamped line, at
+//! most one every ten seconds while something is going on.
+
+mod table;
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use table::Table;
+
+/// Nothing is silent for longer than this (design: §4 of the command line).
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Where and how to say things.
+#[derive(Clone)]
+pub struct Printer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    how: How,
+    state: Mutex<State>,
+}
+
+enum How {
+    Quiet,
+    Plain,
+    Live(ProgressBar),
+}
+
+#[derive(Default)]
+struct State {
+    last_line: Option<Instant>,
+    last_text: String,
+    /// Everything said, for the burst's own log.
+    log: Option<std::fs::File>,
+}
+
+impl Printer {
+    /// A printer for this process; `quiet` says nothing but warnings and errors.
+    pub fn new(quiet: bool) -> Self {
+        let how = if quiet {
+            How::Quiet
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            How::Live(bar)
+        } else {
+            How::Plain
+        };
+        Self {
+            inner: Arc::new(Inner {
+                how,
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    /// From now on all that is said is also appended to `file`.
+    pub fn log_to(&self, file: std::fs::File) {
+        self.state().log = Some(file);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while printing leaves nothing behind that the next line could not be printed after.
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The header of a phase.
+    pub fn phase(&self, name: &str, text: &str) {
+        self.line(&format!("{name:<11} {text}"), false);
+    }
+
+    /// One line.
+    pub fn say(&self, text: &str) {
+        self.line(text, false);
+    }
+
+    /// One line that stands out and is said even when quiet.
+    pub fn warn(&self, text: &str) {
+        self.line(&format!("warning: {text}"), true);
+    }
+
+    /// What is going on right now; replaced by the next one.
+    pub fn progress(&self, text: &str) {
+        match &self.inner.how {
+            How::Quiet => {}
+            How::Live(bar) => {
+                bar.set_message(text.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            How::Plain => {
+                let mut state = self.state();
+                let is_due = state.last_line.is_none_or(|at| at.elapsed() >= PLAIN_EVERY);
+                if is_due && state.last_text != text {
+                    text.clone_into(&mut state.last_text);
+                    drop(state);
+                    self.line(text, false);
+                }
+            }
+        }
+    }
+
+    /// Takes the line of the current activity away, before a table or a question.
+    pub fn clear(&self) {
+        if let How::Live(bar) = &self.inner.how {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str, is_warning: bool) {
+        let stamp = jiff::ZonedDateTime::now().strftime("%H:%M:%S").to_string();
+        let line = format!("{stamp} {text}");
+        let mut state = self.state();
+        state.last_line = Some(Instant::now());
+        if let Some(log) = &mut state.log {
+            // The screen has it; a full disk must not end a burst for the sake of its log.
+            writeln!(log, "{line}").ok();
+        }
+        match &self.inner.how {
+            How::Quiet if !is_warning => {}
+            How::Live(bar) => bar.println(line),
+            // A closed stderr ends nothing.
+            _ => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }
+}
+
+/// Writes a command's result to stdout.
+///
+/// # Errors
+/// A closed pipe and the like.
+pub fn result(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// `1536` → `1.5 KiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// `3725` seconds → `1 h 02 min`.
+pub fn duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", span.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_clear() {
+        assert_eq!(bytes(12), "12 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(5 << 30), "5.0 GiB");
+        assert_eq!(duration(Duration::from_millis(1500)), "1.5 s");
+        assert_eq!(duration(Duration::from_secs(61)), "1 min 01 s");
+        assert_eq!(duration(Duration::from_secs(3725)), "1 h 02 min");
+    }
+}

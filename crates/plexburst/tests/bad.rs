@@ -1,0 +1,199 @@
+//! Bad input: each gets a clear error with a hint and its documented exit code, and home stays byte for byte what it
+//! was.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{PROGRAM, World, look};
+use plexburst::exit;
+
+fn assert_refused(output: &Output, code: u8, needles: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(i32::from(code)), "{text}");
+    for needle in needles {
+        assert!(text.contains(needle), "{needle:?} is not in: {text}");
+    }
+    assert!(text.contains("hint: "), "{text}");
+}
+
+/// Every file of home with its content, bar what a running server itself writes all the time.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![dir.to_path_buf()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else {
+                found.insert(path.clone(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// A home that has scanned three tracks and is stopped.
+async fn stopped_home() -> (World, String) {
+    let world = World::new();
+    world.music(1, 1, 1, 3, 1.0);
+    world.start_home();
+    let root = world.media().join("Music").display().to_string();
+    world.create_music(&root, 3).await;
+    world.stop_home();
+    world.issue_claim();
+    world.configure(&[(&root, "Music")]);
+    (world, root)
+}
+
+#[test]
+fn a_path_that_is_no_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("library.db");
+    std::fs::write(&text, "this is no database").unwrap();
+    for path in [dir.path(), text.as_path(), Path::new("/nonexistent/x")] {
+        for command in ["inspect", "verify"] {
+            let output = Command::new(PROGRAM).arg(command).arg(path).output().unwrap();
+            let message = String::from_utf8_lossy(&output.stderr);
+            let code = output.status.code().unwrap();
+            assert!([2, 3].contains(&code), "{command} {}: {code} {message}", path.display());
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_changes_nothing() {
+    let (world, _) = stopped_home().await;
+    let before = contents(&world.data_dir());
+    let library = world.databases().join(plex_library::LIBRARY_DB);
+    for path in [&library, &world.databases(), &world.data_dir()] {
+        assert_eq!(look("verify", path)["ok"], true);
+        let inspection = look("inspect", path);
+        assert_eq!(inspection["sections"][0]["name"], "Music");
+        assert_eq!(inspection["sections"][0]["type"], "artist");
+        assert_eq!(inspection["sections"][0]["counts"]["tracks"], 3);
+    }
+    assert_eq!(contents(&world.data_dir()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_that_does_not_answer() {
+    let (world, _) = stopped_home().await;
+    let before = contents(&world.data_dir());
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::USAGE, &["does not answer"]);
+    let mut after = contents(&world.data_dir());
+    after.retain(|p, _| !p.ends_with("lock"));
+    assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_library_is_not_taken_along() {
+    let (world, _) = stopped_home().await;
+    let library = world.databases().join(plex_library::LIBRARY_DB);
+    let mut bytes = std::fs::read(&library).unwrap();
+    // A page in the middle, overwritten.
+    let at = bytes.len() / 2048 * 1024;
+    bytes[at..at + 600].fill(0xa5);
+    std::fs::write(&library, &bytes).unwrap();
+    let verification = look("verify", &world.data_dir());
+    assert_eq!(verification["ok"], false);
+    assert!(!verification["problems"].as_array().unwrap().is_empty());
+    let archive = world.path("damaged.tar.zst");
+    let pack: Vec<(String, PathBuf)> = [plex_library::LIBRARY_DB, plex_library::BLOBS_DB]
+        .iter()
+        .map(|n| (format!("Plug-in Support/Databases/{n}"), world.databases().join(n)))
+        .collect();
+    plex_library::archive::pack(&pack, &archive).unwrap();
+    let output = world.run(&["sync", "--archive", archive.to_str().unwrap()]);
+    assert_refused(&output, exit::REFUSED, &["damaged"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_section_root_without_a_folder_in_the_media() {
+    let (world, root) = stopped_home().await;
+    world.configure(&[("/elsewhere", "Music")]);
+    world.start_home();
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::REFUSED, &[&root, "media.roots"]);
+    world.configure(&[(&root, "Musik")]);
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::REFUSED, &["Musik"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_missing_from_the_media_stop_a_burst_before_it_begins() {
+    let (world, _) = stopped_home().await;
+    world.start_home();
+    let song = common::processes_with("none");
+    drop(song);
+    let mut gone = None;
+    let mut todo = vec![world.media()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension().is_some_and(|e| e == "flac") && gone.is_none() {
+                std::fs::remove_file(&path).unwrap();
+                gone = Some(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::REFUSED, &[&gone.unwrap(), "--accept-losses 1"]);
+    let listed = world.json(&["runs", "--json"]);
+    assert_eq!(listed["runs"][0]["stands"], "resumable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_words_and_wrong_keys() {
+    let (world, _) = stopped_home().await;
+    world.start_home();
+    assert_refused(&world.run(&["sync", "--section", "Musik"]), exit::USAGE, &["Musik", "Music"]);
+    assert_refused(&world.run(&["resume", "01ZZZ"]), exit::USAGE, &["01ZZZ"]);
+    let toml = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(&toml, text.replace("data_dir", "datadir")).unwrap();
+    assert_refused(&world.run(&["sync"]), exit::USAGE, &["datadir", "line"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_at_home_leaves_home_as_it_was() {
+    if !common::has("mount") || rustix::process::geteuid().as_raw() != 0 {
+        return common::skip("a_full_disk_at_home_leaves_home_as_it_was", "only root can mount a tiny file system");
+    }
+    let (world, _) = stopped_home().await;
+    // Home's data on a file system of its own with next to no room.
+    let data = world.path("tiny");
+    std::fs::create_dir(&data).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+        .arg(&data)
+        .status()
+        .unwrap();
+    if !mounted.success() {
+        return common::skip("a_full_disk_at_home_leaves_home_as_it_was", "mount is not permitted here");
+    }
+    common::copy_tree(&world.support(), &data);
+    let databases = data.join("Plex Media Server/Plug-in Support/Databases");
+    let before = contents(&databases);
+    std::fs::write(data.join("ballast"), vec![1; 3 << 20]).ok();
+    let toml = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    let text = text.replace(&world.support().display().to_string(), &data.display().to_string());
+    std::fs::write(&toml, text).unwrap();
+    let env = [("PLEX_SIM_PLEXTV".into(), world.plextv().into_os_string())];
+    sim::service::start(&world.server, &data, world.port, &env).unwrap();
+    let output = world.run(&["sync"]);
+    sim::service::stop(&data).unwrap();
+    let after = contents(&databases);
+    let _ = Command::new("umount").arg("-l").arg(&data).status();
+    assert_refused(&output, exit::REFUSED, &["free"]);
+    let names = |c: &BTreeMap<PathBuf, Vec<u8>>| c.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&after), names(&before));
+}

@@ -1,0 +1,355 @@
+//! A world for whole bursts: a home run by the simulator, media in a folder or behind a real S3 server, and the built
+//! program driven from outside. Everything lies in one temporary folder; every process is stopped when it is dropped.
+
+#![allow(dead_code, reason = "each test binary uses another part of it")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use plexburst::plex::client::{Address, Client, Item, ItemKind, NewSection};
+use plexburst::plex::preferences;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_plexburst");
+
+/// Waits until `what` holds; a test waits for conditions, never for times.
+pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Prints why a test could not run here; `./dev test` counts the line.
+pub fn skip(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
+}
+
+pub fn has(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+/// One home and one configuration.
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub server: PathBuf,
+    pub port: u16,
+    pub extra_config: String,
+    pub media_config: String,
+    pub cell: &'static str,
+    helpers: Vec<Child>,
+}
+
+impl World {
+    /// An empty world; home is not running.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
+        let server = sim::install(&dir.path().join("pms"), Path::new(PROGRAM)).unwrap();
+        std::fs::create_dir_all(dir.path().join("media/Music")).unwrap();
+        Self {
+            server,
+            port: free_port(),
+            extra_config: String::new(),
+            media_config: String::new(),
+            cell: "auto",
+            helpers: Vec::new(),
+            dir,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn media(&self) -> PathBuf {
+        self.path("media")
+    }
+
+    pub fn support(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.support().join("Plex Media Server")
+    }
+
+    pub fn databases(&self) -> PathBuf {
+        self.data_dir().join("Plug-in Support/Databases")
+    }
+
+    pub fn plextv(&self) -> PathBuf {
+        self.path("plextv")
+    }
+
+    /// Synthesises `artists` × `albums` × `tracks` into the media's Music folder.
+    pub fn music(&self, seed: u64, artists: usize, albums: usize, tracks: usize, seconds: f64) {
+        let spec = sim::music::Spec {
+            artists,
+            albums,
+            tracks,
+            seconds,
+            seed,
+            ..sim::music::Spec::default()
+        };
+        sim::music::synthesise(&self.media().join("Music"), &spec).unwrap();
+    }
+
+    pub fn start_home(&self) {
+        let env = [("PLEX_SIM_PLEXTV".into(), self.plextv().into_os_string())];
+        sim::service::start(&self.server, &self.support(), self.port, &env).unwrap();
+    }
+
+    pub fn stop_home(&self) {
+        sim::service::stop(&self.support()).unwrap();
+    }
+
+    pub fn client(&self) -> Client {
+        let token = preferences::local_token(&self.data_dir());
+        Client::new("home", &Address::loopback(self.port), token.as_ref()).unwrap()
+    }
+
+    /// Creates a music section at `root` and waits until home has scanned it.
+    pub async fn create_music(&self, root: &str, tracks: u64) -> i64 {
+        let id = self
+            .client()
+            .create_section(&NewSection {
+                title: "Music".into(),
+                kind: "artist".into(),
+                agent: "tv.plex.agents.music".into(),
+                scanner: "Plex Music".into(),
+                language: "en-US".into(),
+                locations: vec![root.into()],
+            })
+            .await
+            .unwrap();
+        self.settle(id, tracks).await;
+        id
+    }
+
+    /// Waits until home is idle with at least `tracks` tracks.
+    pub async fn settle(&self, section: i64, tracks: u64) {
+        let client = self.client();
+        let since = Instant::now();
+        loop {
+            let is_idle = client.activities().await.unwrap().is_empty()
+                && client.sections().await.unwrap().iter().all(|s| !s.refreshing);
+            let count = client.count(section, ItemKind::Track).await.unwrap();
+            if is_idle && count >= tracks {
+                return;
+            }
+            assert!(since.elapsed() < Duration::from_secs(120), "home found {count} of {tracks} tracks");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn tracks(&self, section: i64) -> Vec<Item> {
+        self.client().items(section, ItemKind::Track, 0, 100_000).await.unwrap().items
+    }
+
+    /// A fresh claim with a Plex Pass in `claim`.
+    pub fn issue_claim(&self) {
+        let claim = sim::plextv::PlexTv::at(&self.plextv()).issue_claim(true).unwrap();
+        std::fs::write(self.path("claim"), claim).unwrap();
+    }
+
+    /// Writes plexburst.toml; `roots` are section root → folder in the media.
+    pub fn configure(&self, roots: &[(&str, &str)]) {
+        let q = |p: &Path| format!("{:?}", p.display().to_string());
+        let mut text = String::new();
+        let program = q(Path::new(PROGRAM));
+        writeln!(text, "state_dir = {}", q(&self.path("state"))).unwrap();
+        text.push_str(&self.extra_config);
+        writeln!(
+            text,
+            "\n[home]\ndata_dir = {}\nurl = \"http://127.0.0.1:{}\"\nstop = [{program}, \"sim\", \"stop\", \"--support\", {support}]\n\
+             start = [{program}, \"sim\", \"start\", \"--server\", {server}, \"--support\", {support}, \"--port\", \"{}\", \"--plextv\", {}]",
+            q(&self.data_dir()),
+            self.port,
+            self.port,
+            q(&self.plextv()),
+            support = q(&self.support()),
+            server = q(&self.server),
+        )
+        .unwrap();
+        text.push_str("\n[media]\n");
+        if self.media_config.is_empty() {
+            writeln!(text, "directory = {}", q(&self.media())).unwrap();
+        } else {
+            text.push_str(&self.media_config);
+        }
+        text.push_str("\n[media.roots]\n");
+        for (root, folder) in roots {
+            writeln!(text, "{root:?} = {folder:?}").unwrap();
+        }
+        writeln!(
+            text,
+            "\n[depot]\ndirectory = {}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
+             env = {{ PLEX_SIM_PLEXTV = {} }}\n{}\n\n[limits]\ninterval = 0.1\nready = 120",
+            q(&self.path("depot")),
+            q(&self.server),
+            q(&self.path("worker")),
+            q(&self.path("claim")),
+            q(&self.plextv()),
+            self.cell,
+            q(&self.plextv()),
+            if self.cell == "never" { format!("port = {}", free_port()) } else { String::new() },
+        )
+        .unwrap();
+        std::fs::write(self.path("plexburst.toml"), text).unwrap();
+    }
+
+    /// The program with this world's configuration; no environment of the tester's leaks in.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(self.path("plexburst.toml")).args(args);
+        command.env_remove("PLEX_CLAIM").stdin(Stdio::null()).current_dir(self.dir.path());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs, must succeed, and gives its JSON.
+    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "{args:?} ended with {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            self.logs(),
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What the burst and its worker said, for a test that fails.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for pattern in ["state/bursts", "worker"] {
+            let Ok(entries) = std::fs::read_dir(self.path(pattern)) else { continue };
+            for entry in entries.flatten() {
+                for name in ["log.txt", "worker.log", "plex/plex.out"] {
+                    if let Ok(log) = std::fs::read_to_string(entry.path().join(name)) {
+                        let _ = writeln!(text, "--- {name}\n{log}");
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// The folder of the only burst.
+    pub fn burst_dir(&self) -> PathBuf {
+        let mut dirs: Vec<PathBuf> = std::fs::read_dir(self.path("state/bursts"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        dirs.sort();
+        dirs.pop().unwrap()
+    }
+
+    /// Keeps a helper process until the world ends.
+    pub fn keep(&mut self, child: Child) {
+        self.helpers.push(child);
+    }
+
+    /// Every process of this world's workers that is still there.
+    pub fn workers(&self) -> Vec<i32> {
+        let needle = self.path("worker").display().to_string();
+        processes_with(&needle)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for pid in self.workers() {
+            kill(pid);
+        }
+        let _ = sim::service::stop(&self.support());
+        for child in &mut self.helpers {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // A mount that a failed test left must not be walked into when the folder is removed.
+        let prefix = self.dir.path().display().to_string();
+        for line in std::fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines() {
+            if let Some(point) = line.split(' ').nth(1)
+                && point.starts_with(&prefix)
+            {
+                let _ = Command::new("fusermount3").args(["-uz", point]).status();
+            }
+        }
+    }
+}
+
+/// Processes with `needle` on their command line, this one left out.
+pub fn processes_with(needle: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(needle) && pid != std::process::id().cast_signed() {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+pub fn kill(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Track id → file.
+pub fn files(items: &[Item]) -> BTreeMap<i64, String> {
+    items
+        .iter()
+        .map(|i| (i.id, i.parts().map(|p| p.file.clone()).collect::<Vec<_>>().join("|")))
+        .collect()
+}
+
+/// `inspect` or `verify` of a path, as JSON.
+pub fn look(command: &str, path: &Path) -> serde_json::Value {
+    let output = Command::new(PROGRAM).args([command, "--json"]).arg(path).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        panic!("{command} {}: {}", path.display(), String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// `shared/data/plex-2026` beside the project, when it is there.
+pub fn real_library() -> Option<PathBuf> {
+    let path = std::env::var_os("PLEXBURST_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/plex-2026"),
+        PathBuf::from,
+    );
+    path.join("media").is_dir().then(|| path.canonicalize().unwrap())
+}
+
+/// Copies a tree, writable.
+pub fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}

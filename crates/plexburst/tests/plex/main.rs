@@ -1,0 +1,10 @@
+//! What the worker needs of this machine, for real: cells made by bubblewrap, mounts made by rclone.
+//!
+//! Where the machine lacks something, a test prints `SKIPPED name: reason` and passes.
+
+#[cfg(test)]
+mod cell;
+#[cfg(test)]
+mod mount;
+#[cfg(test)]
+mod support;
