@@ -107,7 +107,7 @@ impl Media {
     /// Everything below a section root, asked of the store itself; `progress` is told how many files so far.
     ///
     /// # Errors
-    /// [`Error`]; a root whose folder does not exist is one.
+    /// [`Error`]; a root whose folder does not exist (in a bucket: has no files) is one.
     pub async fn list(
         &self,
         root: &str,
@@ -121,7 +121,8 @@ impl Media {
         match &self.source {
             Source::Remote(remote) => {
                 match listing::remote(&remote.folder(&folder), root, progress).await {
-                    // The bucket is there, so it is the folder that is not.
+                    // A bucket has no folders: one that does not exist lists as one without files.
+                    Ok(listing) if listing.is_empty() => Err(missing()),
                     Err(Error::NoBucket { .. })
                         if !folder.is_empty() && remote.check().await.is_ok() =>
                     {
