@@ -5,3 +5,13 @@
 
 pub mod schema;
 pub mod store;
+
+pub(crate) mod activities;
+pub(crate) mod butler;
+pub(crate) mod household;
+pub(crate) mod http;
+pub(crate) mod items;
+pub(crate) mod jobs;
+pub mod plextv;
+pub mod prefs;
+pub mod server;
