@@ -14,9 +14,11 @@
 //! Must not: write through a collation that did not prove itself, or make search terms with a tokenizer that is not
 //! Plex's (design §7).
 
+mod collation;
 mod context;
 mod diff;
 mod fail;
+mod fts;
 mod guids;
 mod home_tables;
 mod refuse;
@@ -26,6 +28,8 @@ mod schema;
 mod session;
 mod settings;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod text;
 mod values;
 mod views;
