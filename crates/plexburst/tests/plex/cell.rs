@@ -69,6 +69,7 @@ fn spec(dir: &Path, port: u16, confinement: Confinement) -> Spec {
         media,
     }];
     Spec {
+        writable: Vec::new(),
         server: dir.join("Plex Media Server"),
         support: dir.join("support"),
         work: dir.join("work"),

@@ -172,6 +172,7 @@ fn spec(w: &Worker, media: &Opened) -> Result<Spec> {
         server: w.spec.server.clone(),
         support: w.support(),
         work: w.dir.join("plex"),
+        writable: w.spec.writable.clone(),
         roots,
         env: w.spec.env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
         port: w.spec.port,

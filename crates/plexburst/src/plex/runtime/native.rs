@@ -51,6 +51,8 @@ pub struct Spec {
     pub support: PathBuf,
     /// A folder of the worker's own: socket, temporary files, output of the server.
     pub work: PathBuf,
+    /// Further folders that the server may write to.
+    pub writable: Vec<PathBuf>,
     /// Home's section roots and the media that stand for them.
     pub roots: Vec<Bind>,
     /// More environment for the server.
@@ -237,6 +239,7 @@ impl Native {
             let folder = socket.parent().map(Path::to_owned);
             let mut writable = vec![self.spec.support.clone(), self.spec.work.clone()];
             writable.extend(folder.filter(|folder| *folder != self.spec.work));
+            writable.extend(self.spec.writable.iter().cloned());
             command.args(layout::options(&self.spec.roots, &writable)?);
             if self.spec.internet {
                 relay.extend(["--interface".into(), INTERFACE.into()]);
