@@ -5,8 +5,10 @@
 //! async, no knowledge of workers.
 
 pub mod archive;
+mod collation;
 pub mod delta;
 pub mod error;
+pub mod files;
 mod format;
 mod handles;
 pub mod ids;
@@ -24,6 +26,7 @@ mod source;
 mod stamp;
 pub mod swap;
 pub mod users;
+pub mod verify;
 
 pub use error::{Error, Kind, Result};
 pub use paths::{BLOBS_DB, Databases, LIBRARY_DB, Located, Which, locate};

@@ -205,6 +205,11 @@ impl Source {
         &self.path
     }
 
+    /// Whether a server is at work on the database, so that its log goes on growing.
+    pub(crate) fn is_beside_server(&self) -> bool {
+        matches!(self.hold, Hold::Transaction(_))
+    }
+
     /// Bytes of a page.
     pub(crate) fn page_size(&self) -> u32 {
         self.page_size

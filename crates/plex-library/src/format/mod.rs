@@ -4,6 +4,7 @@
 //! Only what cannot be had through SQLite itself is read here: a snapshot has to be taken page by page, and a damaged
 //! file has to be judged before SQLite is let near it. Nothing here writes.
 
+pub(crate) mod btree;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod wal;

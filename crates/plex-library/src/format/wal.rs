@@ -80,8 +80,34 @@ pub(crate) struct Scan {
     pub(crate) overlay: Overlay,
     /// Whole frames in the file, counting or not.
     pub(crate) frames_in_file: u64,
-    /// Why the chain ended before the file did; a restarted log ends that way without any damage.
-    pub(crate) ended: Option<&'static str>,
+    /// Why the chain ended before the file did.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// Why a log counts only in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// What follows belongs to an older log: this one was begun anew over it.
+    Restarted,
+    /// The last transaction was not finished.
+    Uncommitted,
+    /// A frame of this very log is broken, and nothing that was committed lies behind it: a torn end.
+    Torn,
+    /// A frame is broken, and committed frames of the same log lie behind it.
+    BrokenFrame,
+    /// The header is broken, and the log holds frames.
+    BrokenHeader(&'static str),
+}
+
+impl Scan {
+    /// What would be lost in silence if this log were taken as SQLite takes it.
+    pub(crate) fn broken(&self) -> Option<&'static str> {
+        match self.ended? {
+            Ended::BrokenFrame => Some("a frame is broken"),
+            Ended::BrokenHeader(why) => Some(why),
+            Ended::Restarted | Ended::Uncommitted | Ended::Torn => None,
+        }
+    }
 }
 
 fn frame_start(frame: u32, page_size: u32) -> u64 {
@@ -94,13 +120,15 @@ fn frame_start(frame: u32, page_size: u32) -> u64 {
 /// empty too, with [`Scan::ended`] saying why.
 pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) -> Result<Scan> {
     let length = wal.metadata().at(READ, path)?.len();
-    let empty = |ended| Scan {
+    let frame_bytes = FRAME_HEADER + page_size as usize;
+    let frames_in_file = length.saturating_sub(HEADER) / frame_bytes as u64;
+    let empty = |why: Option<&'static str>| Scan {
         overlay: Overlay {
             page_size,
             ..Overlay::default()
         },
-        frames_in_file: 0,
-        ended,
+        frames_in_file,
+        ended: why.map(Ended::BrokenHeader),
     };
     if length < HEADER {
         return Ok(empty((length > 0).then_some("its header is cut off")));
@@ -125,11 +153,8 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
         return Ok(empty(Some("the checksum of its header is wrong")));
     }
 
-    let frame_bytes = FRAME_HEADER + page_size as usize;
-    let frames_in_file = (length - HEADER) / frame_bytes as u64;
     let last = until.map_or(frames_in_file, |until| frames_in_file.min(u64::from(until)));
     let mut scan = empty(None);
-    scan.frames_in_file = frames_in_file;
     let mut uncommitted: Vec<(u32, u32)> = Vec::new();
     let per_chunk = (CHUNK / frame_bytes).max(1) as u64;
     let mut buffer = vec![0; frame_bytes * per_chunk as usize];
@@ -141,13 +166,25 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
             .at(READ, path)?;
         for frame in chunk.chunks_exact(frame_bytes) {
             if frame[8..16] != header[16..24] {
-                scan.ended = Some("a frame belongs to an older log");
+                let behind = done + 1..frames_in_file;
+                let is_ours = has_commit(wal, path, behind, frame_bytes, &header[16..24])?;
+                scan.ended = Some(if is_ours {
+                    Ended::BrokenFrame
+                } else {
+                    Ended::Restarted
+                });
                 break 'chunks;
             }
             checksum = add(checksum, &frame[..8], big_endian);
             checksum = add(checksum, &frame[FRAME_HEADER..], big_endian);
             if checksum != [be32(frame, 16), be32(frame, 20)] {
-                scan.ended = Some("the checksum of a frame is wrong");
+                let behind = done + 1..frames_in_file;
+                let is_committed = has_commit(wal, path, behind, frame_bytes, &header[16..24])?;
+                scan.ended = Some(if is_committed {
+                    Ended::BrokenFrame
+                } else {
+                    Ended::Torn
+                });
                 break 'chunks;
             }
             done += 1;
@@ -164,12 +201,31 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
     }
     if scan.ended.is_none() && done == frames_in_file && !uncommitted.is_empty() && until.is_none()
     {
-        scan.ended = Some("its last transaction was never committed");
+        scan.ended = Some(Ended::Uncommitted);
     }
     // A database that shrank has no pages behind its new end.
     let pages = scan.overlay.pages;
     scan.overlay.frames.retain(|&page, _| page <= pages);
     Ok(scan)
+}
+
+/// Whether one of these frames claims to end a transaction of the log with this salt.
+fn has_commit(
+    wal: &File,
+    path: &Path,
+    frames: std::ops::Range<u64>,
+    frame_bytes: usize,
+    salt: &[u8],
+) -> Result<bool> {
+    for frame in frames {
+        let mut header = [0; FRAME_HEADER];
+        wal.read_exact_at(&mut header, HEADER + frame * frame_bytes as u64)
+            .at(READ, path)?;
+        if &header[8..16] == salt && be32(&header, 4) != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// SQLite's own checksum: two sums over pairs of 32-bit words, each feeding the other.
@@ -254,9 +310,19 @@ mod tests {
         bytes[at] ^= 1;
         std::fs::write(wal_of(&copy), &bytes).unwrap();
         let broken = scan_of(&copy);
-        assert_eq!(broken.ended, Some("the checksum of a frame is wrong"));
+        assert_eq!(broken.ended, Some(Ended::Torn));
+        assert_eq!(broken.broken(), None);
         assert!(broken.overlay.mark() < whole.overlay.mark());
         assert!(broken.overlay.mark() > 0);
+
+        bytes[at] ^= 1;
+        bytes[200] ^= 1;
+        std::fs::write(wal_of(&copy), &bytes).unwrap();
+        assert_eq!(scan_of(&copy).ended, Some(Ended::BrokenFrame));
+        bytes[200] ^= 1;
+        bytes[3] ^= 4;
+        std::fs::write(wal_of(&copy), &bytes).unwrap();
+        assert!(scan_of(&copy).broken().is_some());
 
         std::fs::write(wal_of(&copy), b"no log at all, but long enough for one").unwrap();
         assert_eq!(scan_of(&copy).overlay.mark(), 0);

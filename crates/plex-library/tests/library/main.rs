@@ -10,4 +10,5 @@ mod losses;
 mod snapshot;
 mod support;
 mod swap;
+mod verify;
 mod writer;

@@ -51,6 +51,11 @@ pub(crate) fn pair(dir: &Path, page_size: u32, rows: u32) -> Databases {
 /// The tables of a library as the engine reads them, with one album of four tracks (one of them in the trash, two with
 /// Sonic vectors), a film, and an extra without section and file.
 pub(crate) fn plex_pair(dir: &Path) -> Databases {
+    plex_pair_of(dir, 1024)
+}
+
+/// The same with another page size.
+pub(crate) fn plex_pair_of(dir: &Path, page_size: u32) -> Databases {
     const CONTENT: &str = "
         CREATE TABLE schema_migrations (version varchar(255) NOT NULL);
         INSERT INTO schema_migrations VALUES('20200101'), ('202601121053');
@@ -87,12 +92,12 @@ pub(crate) fn plex_pair(dir: &Path) -> Databases {
     ";
     fs::create_dir_all(dir).unwrap();
     let databases = Databases::at(dir);
-    open(&databases.library(), 1024)
+    open(&databases.library(), page_size)
         .execute_batch(&format!("{CONTENT}{ROWS}"))
         .unwrap();
     let blobs = "INSERT INTO blobs(blob, linked_type, linked_id, blob_type) VALUES
-        (x'1f8b08', 'metadata_item', 3, 7), (x'1f8b08', 'metadata_item', 4, 7), (x'1f8b08', 'media_part', 5, 5);";
-    open(&databases.blobs(), 1024)
+        (x'0102', 'metadata_item', 3, 7), (x'0102', 'metadata_item', 4, 7), (x'0102', 'media_part', 5, 5);";
+    open(&databases.blobs(), page_size)
         .execute_batch(&format!("{CONTENT}{blobs}"))
         .unwrap();
     databases
@@ -164,4 +169,9 @@ pub(crate) fn real_copy(test: &str, dir: &Path) -> Option<Databases> {
         fs::write(to.path(which), fs::read(from.path(which)).unwrap()).unwrap();
     }
     Some(to)
+}
+
+/// A folder for a copy that a test removes itself.
+pub(crate) fn keep_dir(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("plexburst-test-{name}-{}", std::process::id()))
 }
