@@ -15,3 +15,15 @@ pub(crate) mod jobs;
 pub mod plextv;
 pub mod prefs;
 pub mod server;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the program that this process was started as, if its name (`argv[0]`) is one of Plex's; `None` for any other.
+pub fn dispatch() -> Option<ExitCode> {
+    let own = std::env::args_os().next()?;
+    match Path::new(&own).file_name()?.to_str()? {
+        "Plex Media Server" => Some(server::main()),
+        _ => None,
+    }
+}
