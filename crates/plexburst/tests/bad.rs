@@ -129,8 +129,6 @@ async fn a_section_root_without_a_folder_in_the_media() {
 async fn files_that_are_missing_from_the_media_stop_a_burst_before_it_begins() {
     let (world, _) = stopped_home().await;
     world.start_home();
-    let song = common::processes_with("none");
-    drop(song);
     let mut gone = None;
     let mut todo = vec![world.media()];
     while let Some(dir) = todo.pop() {
@@ -196,4 +194,86 @@ async fn a_full_disk_at_home_leaves_home_as_it_was() {
     assert_refused(&output, exit::REFUSED, &["free"]);
     let names = |c: &BTreeMap<PathBuf, Vec<u8>>| c.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&after), names(&before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_where_the_worker_has_no_cell() {
+    let (mut world, root) = stopped_home().await;
+    world.cell = "never";
+    world.worker_port = Some(world.port);
+    world.configure(&[(&root, "Music")]);
+    world.start_home();
+    let before = contents(&world.databases());
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::HOME_UNCHANGED, &[&world.port.to_string()]);
+    assert!(world.workers().is_empty());
+    // Nothing but the write-ahead log of the running server may differ.
+    let library = world.databases().join(plex_library::BLOBS_DB);
+    assert_eq!(contents(&world.databases()).get(&library), before.get(&library));
+    let setting = world.client().preference("autoEmptyTrash").await.unwrap().unwrap();
+    assert!(setting.is("true"), "home's preferences are back after a failure");
+    // What was in the way is gone: the very same burst goes on.
+    world.worker_port = None;
+    let output = world.run(&["cancel"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_does_not_answer() {
+    if !common::has("rclone") {
+        return common::skip("a_bucket_that_does_not_answer", "rclone is not installed");
+    }
+    let (mut world, root) = stopped_home().await;
+    let conf = world.path("rclone.conf");
+    let port = common::free_port();
+    std::fs::write(
+        &conf,
+        format!("[bucket]\ntype = s3\nprovider = Other\nendpoint = http://127.0.0.1:{port}\naccess_key_id = AKIA\nsecret_access_key = hushhush\n"),
+    )
+    .unwrap();
+    world.media_config = format!("remote = \"bucket:music\"\nrclone_config = {:?}\n", conf.display().to_string());
+    world.configure(&[(&root, "Music")]);
+    world.start_home();
+    let output = world.run(&["sync"]);
+    assert_refused(&output, exit::HOME_UNCHANGED, &["bucket:music"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hushhush"), "no secret in an error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_of_another_schema_does_not_come_home() {
+    let (world, _) = stopped_home().await;
+    world.start_home();
+    let archive = world.path("base.tar.zst");
+    world.json(&["export", "--json", archive.to_str().unwrap()]);
+    let report = world.json(&["sync", "--json", "--quick", "--archive", archive.to_str().unwrap()]);
+    assert_eq!(report["outcome"], "committed");
+    // Home is updated meanwhile.
+    world.stop_home();
+    let library = world.databases().join(plex_library::LIBRARY_DB);
+    let db = plex_library::open::read_write(&library).unwrap();
+    db.execute("INSERT INTO schema_migrations (version) VALUES ('203001010000')", []).unwrap();
+    drop(db);
+    world.start_home();
+    let output = world.run(&["import", world.path("base-result.tar.zst").to_str().unwrap()]);
+    assert_refused(&output, exit::REFUSED, &["schema"]);
+    assert!(world.client().identity().await.is_ok(), "home runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_that_somebody_else_holds_open_is_not_exchanged() {
+    let (world, _) = stopped_home().await;
+    world.start_home();
+    let toml = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    // A stop command that does not stop anything.
+    let at = text.find("stop = [").unwrap();
+    let end = at + text[at..].find('\n').unwrap();
+    let text = format!("{}stop = [\"true\"]{}", &text[..at], &text[end..]).replace("[limits]", "[limits]\nstop = 1");
+    std::fs::write(&toml, text).unwrap();
+    let output = world.run(&["sync", "--quick"]);
+    assert_refused(&output, exit::HOME_UNCHANGED, &["held open"]);
+    let client = world.client();
+    assert!(client.identity().await.is_ok(), "home still runs");
+    let setting = client.preference("autoEmptyTrash").await.unwrap().unwrap();
+    assert!(setting.is("true"), "home's preferences are back");
 }

@@ -1,6 +1,7 @@
 //! What both sides of a burst share: a journal under a lock, and the one way to run a phase.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,9 +30,9 @@ impl Side {
     /// # Errors
     /// Another process is this side; the journal is damaged.
     pub fn open(dir: &Path, printer: Printer) -> Result<Self> {
-        let lock = lock(&dir.join("lock"))?.ok_or_else(|| {
+        let lock = patient_lock(&dir.join("lock"))?.ok_or_else(|| {
             Error::usage(format!("the burst in {} is already being run by another process", dir.display()))
-                .hint("`plexburst status` shows it; `plexburst attach` follows it")
+                .hint("`plexburst status` shows where it stands")
         })?;
         let journal = Journal::open(&super::store::journal_path(dir))?;
         Ok(Self {
@@ -163,10 +164,44 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
         .open(path)
         .map_err(failed)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => {
+            // Who it is, for whoever has to end this process; only meaningful while the lock is held.
+            file.set_len(0).map_err(failed)?;
+            (&file)
+                .write_all(std::process::id().to_string().as_bytes())
+                .map_err(failed)?;
+            Ok(Some(file))
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(failed(e.into())),
     }
+}
+
+/// As [`lock`], but not put off by somebody who only looks whether it is held.
+fn patient_lock(path: &Path) -> Result<Option<File>> {
+    for _ in 0..50 {
+        if let Some(lock) = lock(path)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    lock(path)
+}
+
+/// The process that holds the lock on `path`; `None` when nobody does.
+///
+/// # Errors
+/// The file cannot be looked at.
+pub fn holder(path: &Path) -> Result<Option<u32>> {
+    let Ok(file) = File::options().read(true).write(true).open(path) else {
+        return Ok(None);
+    };
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(None);
+    }
+    // Zero is nobody's: a process that has the lock and has not written its number yet.
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    Ok(Some(text.trim().parse().unwrap_or(0)))
 }
 
 impl From<JournalError> for Error {

@@ -96,7 +96,7 @@ fn result_beside(archive: &std::path::Path) -> PathBuf {
 pub(super) async fn follow(controller: &Controller, context: &Context, json: bool) -> Result<u8> {
     let outcome = tokio::select! {
         outcome = controller::run(controller) => outcome,
-        () = interrupted() => {
+        () = crate::signal::interrupted() => {
             return Err(Error::new(
                 exit::RESUMABLE,
                 format!("interrupted; burst {} is kept, and its worker goes on", controller.id()),
@@ -128,19 +128,6 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
 /// Prints a report.
 pub(super) fn show(report: &Report, json: bool) -> Result<()> {
     if json { print_json(report) } else { print(&report.to_text()) }
-}
-
-async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        r = tokio::signal::ctrl_c() => if r.is_err() { std::future::pending::<()>().await },
-        () = terminate => {}
-    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,12 @@ impl Shown {
 /// # Errors
 /// Whatever the burst gives up with.
 pub async fn run(parent: Option<PathBuf>, size: &Size, keep: bool, printer: &Printer) -> Result<Shown> {
-    let stage = Stage::build(parent, size, printer).await?;
+    let stage = tokio::select! {
+        stage = Stage::build(parent, size, printer) => stage?,
+        () = crate::signal::interrupted() => {
+            return Err(Error::new(exit::RESUMABLE, "the demo was interrupted").hint("nothing of it is left"));
+        }
+    };
     let outcome = burst(&stage, printer).await;
     let folder = stage.dir().to_path_buf();
     // The burst's own failure is the one that counts; a home that cannot be stopped is said as well.
@@ -95,7 +100,15 @@ async fn burst(stage: &Stage, printer: &Printer) -> Result<Shown> {
     let request = Request::new(Source::Home, Options::default(), config.clone());
     let dir = stage.dir().join("state/bursts").join(&request.id);
     let controller = Controller::begin(request, &dir, printer.clone())?;
-    let (report, lived) = tokio::join!(controller::run(&controller), household.live_through(&dir, printer));
+    let both = async { tokio::join!(controller::run(&controller), household.live_through(&dir, printer)) };
+    let (report, lived) = tokio::select! {
+        both = both => both,
+        () = crate::signal::interrupted() => {
+            printer.say("interrupted; taking everything back");
+            controller::cancel(&controller).await?;
+            return Err(Error::new(exit::RESUMABLE, "the demo was interrupted").hint("nothing of it is left"));
+        }
+    };
     let report = report?;
     lived?;
     let (household, ids_lost) = household.look_back().await?;

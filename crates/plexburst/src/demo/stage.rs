@@ -21,7 +21,9 @@ const ALBUM: usize = 4;
 
 /// The world, until it is cleared.
 pub(super) struct Stage {
-    dir: tempfile::TempDir,
+    /// `None` once it was kept or removed.
+    dir: Option<tempfile::TempDir>,
+    path: PathBuf,
     server: PathBuf,
     port: u16,
     exe: PathBuf,
@@ -51,7 +53,8 @@ impl Stage {
             port: free_port()?,
             exe,
             claim,
-            dir,
+            path: dir.path().to_path_buf(),
+            dir: Some(dir),
         };
         stage.synthesise("known", size.known, size.seconds, 1, printer)?;
         printer.phase("demo", "starting a small home");
@@ -129,19 +132,19 @@ impl Stage {
 
     /// Where everything is.
     pub(super) fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 
     fn media(&self) -> PathBuf {
-        self.dir.path().join("media")
+        self.path.join("media")
     }
 
     fn plextv(&self) -> PathBuf {
-        self.dir.path().join("plextv")
+        self.path.join("plextv")
     }
 
     fn home_support(&self) -> PathBuf {
-        self.dir.path().join("home")
+        self.path.join("home")
     }
 
     fn home_data(&self) -> PathBuf {
@@ -156,7 +159,7 @@ impl Stage {
         let support = path(&self.home_support());
         let root = path(&self.media().join("Music"));
         Config {
-            state_dir: Some(self.dir.path().join("state")),
+            state_dir: Some(self.path.join("state")),
             home: Home {
                 data_dir: Some(self.home_data()),
                 url: Some(format!("http://127.0.0.1:{}", self.port)),
@@ -182,7 +185,7 @@ impl Stage {
                 ..Media::default()
             },
             depot: Depot {
-                directory: Some(self.dir.path().join("depot")),
+                directory: Some(self.path.join("depot")),
             },
             worker: Worker {
                 server: Some(self.server.clone()),
@@ -202,21 +205,31 @@ impl Stage {
     }
 
     /// Stops home and removes everything (unless it is to be kept).
-    pub(super) async fn clear(self, keep: bool) -> Result<()> {
+    pub(super) async fn clear(mut self, keep: bool) -> Result<()> {
         let support = self.home_support();
         let stopped = tokio::task::spawn_blocking(move || sim::service::stop(&support))
             .await
             .context(|| "cannot stop the simulator".to_owned())?
             .context(|| "cannot stop the simulator".to_owned());
-        if keep {
-            let _ = self.dir.keep();
-            return stopped;
+        if let Some(dir) = self.dir.take() {
+            if keep {
+                let _ = dir.keep();
+            } else {
+                dir.close().context(|| format!("cannot remove {}", self.path.display()))?;
+            }
         }
-        let folder = self.dir.path().to_path_buf();
-        self.dir
-            .close()
-            .context(|| format!("cannot remove {}", folder.display()))?;
         stopped
+    }
+}
+
+impl Drop for Stage {
+    /// A demo that was interrupted while it was being set up leaves no server either.
+    fn drop(&mut self) {
+        if self.dir.is_some()
+            && let Err(e) = sim::service::stop(&self.home_support())
+        {
+            tracing::warn!("the demo's home could not be stopped: {e}");
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub struct World {
     pub extra_config: String,
     pub media_config: String,
     pub cell: &'static str,
+    /// Where the worker's server listens without a cell; unset: a free port.
+    pub worker_port: Option<u16>,
     helpers: Vec<Child>,
 }
 
@@ -62,6 +64,7 @@ impl World {
             extra_config: String::new(),
             media_config: String::new(),
             cell: "auto",
+            worker_port: None,
             helpers: Vec::new(),
             dir,
         }
@@ -202,7 +205,7 @@ impl World {
             q(&self.plextv()),
             self.cell,
             q(&self.plextv()),
-            if self.cell == "never" { format!("port = {}", free_port()) } else { String::new() },
+            if self.cell == "never" { format!("port = {}", self.worker_port.unwrap_or_else(free_port)) } else { String::new() },
         )
         .unwrap();
         std::fs::write(self.path("plexburst.toml"), text).unwrap();

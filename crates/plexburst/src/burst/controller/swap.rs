@@ -20,6 +20,8 @@ use crate::plex::ready::Waiting;
 const LOOK: Duration = Duration::from_secs(2);
 /// The note from which on home counts as down.
 const STOPPING: &str = "stopping home";
+/// The note from which on it does not any more, after a swap that did not happen.
+const STARTED_AGAIN: &str = "home is started again without a swap";
 
 /// What the swap cost the household.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +47,7 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
                     // Home must not stay down for a swap that did not happen.
                     if !is_exchanged(c)? {
                         start(c, home).await?;
+                        c.side.note(Phase::Swap, STARTED_AGAIN)?;
                     }
                     return Err(error);
                 }
@@ -94,12 +97,17 @@ async fn start(c: &Controller, home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// From the note to now.
+/// From the first note that home is being stopped, since it was last seen running, to now: a killed burst counts in full.
 fn downtime(c: &Controller) -> u64 {
     let journal = c.side.journal();
-    let since = journal.entries().iter().rev().find(|e| {
-        e.phase == Phase::Swap && matches!(&e.event, Event::Note { text } if text == STOPPING)
-    });
+    let mut since = None;
+    for entry in journal.entries().iter().filter(|e| e.phase == Phase::Swap) {
+        match &entry.event {
+            Event::Note { text } if text == STOPPING => since = since.or(Some(entry)),
+            Event::Note { text } if text == STARTED_AGAIN => since = None,
+            _ => {}
+        }
+    }
     since.map_or(0, |entry| {
         let ms = jiff::Timestamp::now().as_millisecond() - entry.at.as_millisecond();
         u64::try_from(ms).unwrap_or(0)

@@ -148,8 +148,7 @@ async fn start(c: &Controller, work_dir: &std::path::Path) -> Result<()> {
 
 /// Whether a worker runs in this folder: it holds its lock as long as it lives.
 fn is_alive(work_dir: &std::path::Path) -> Result<bool> {
-    let path = work_dir.join("lock");
-    Ok(path.exists() && side::lock(&path)?.is_none())
+    Ok(side::holder(&work_dir.join("lock"))?.is_some())
 }
 
 /// How a worker ended, if its journal tells.
@@ -264,10 +263,17 @@ pub(super) async fn remove(c: &Controller) -> Result<()> {
         let clock = SystemClock;
         let since = clock.now();
         let limit = Duration::from_secs(c.request.config.limits.stop);
-        while is_alive(&work_dir)? {
-            if clock.now() - since > limit {
-                return Err(Error::failed(format!("the worker in {} does not end", work_dir.display()))
-                    .hint("end the process that holds its lock, then `plexburst resume`"));
+        while let Some(pid) = side::holder(&work_dir.join("lock"))? {
+            let waited = clock.now() - since;
+            if waited > limit * 2 {
+                return Err(Error::failed(format!("the worker in {} (process {pid}) does not end", work_dir.display()))
+                    .hint("end that process, then `plexburst resume`"));
+            }
+            if waited > limit
+                && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
+            {
+                // Its Plex and its mount die with it; what it had done so far is in its journal.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
             clock.sleep(LOOK).await;
         }

@@ -11,6 +11,7 @@ mod restore;
 mod result;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plex_library::Databases;
 
@@ -18,11 +19,15 @@ use super::journal::Entry;
 use super::phase::Phase;
 use super::side::Side;
 use super::spec::{Section, WorkerSpec, key};
+use crate::clock::{Clock, SystemClock};
 use crate::depot::Depot;
 use crate::error::{Error, Result};
 use crate::term::Printer;
 
 pub use index::Indexed;
+
+/// Between two looks into the mailbox.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The worker in this process.
 pub struct Worker {
@@ -105,11 +110,20 @@ impl Worker {
             .filter(|s| self.spec.selected.contains(&s.id))
     }
 
-    /// Whether the controller wants this worker gone.
-    fn check_cancelled(&self) -> Result<()> {
-        match self.depot.read(key::CANCEL)? {
-            Some(_) => Err(Error::new(crate::exit::RESUMABLE, "the controller cancelled the worker")),
-            None => Ok(()),
+    /// Comes back when the worker is to end early: the controller says so in the depot, or a signal does.
+    async fn cancelled(&self) -> Error {
+        let told = async {
+            loop {
+                match self.depot.read(key::CANCEL) {
+                    Ok(Some(_)) => return Error::new(crate::exit::RESUMABLE, "the controller cancelled the worker"),
+                    // A depot that cannot be read now may be readable later; the work goes on meanwhile.
+                    Ok(None) | Err(_) => SystemClock.sleep(LOOK).await,
+                }
+            }
+        };
+        tokio::select! {
+            error = told => error,
+            () = crate::signal::interrupted() => Error::new(crate::exit::RESUMABLE, "the worker was told to end"),
         }
     }
 }

@@ -92,7 +92,10 @@ fn program() -> Result<std::path::PathBuf> {
 pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
     prepare_preferences(w)?;
     let mut server = Native::prepare(spec(w, media)?).map_err(Error::from)?;
-    let driven = drive(w, media, &mut server).await;
+    let driven = tokio::select! {
+        driven = drive(w, media, &mut server) => driven,
+        cancelled = w.cancelled() => Err(cancelled),
+    };
     let limit = Duration::from_secs(w.spec.limits.stop);
     if let Err(error) = driven {
         // What went wrong first is what counts; the server must be gone in any case.
