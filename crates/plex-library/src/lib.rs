@@ -5,6 +5,7 @@
 //! async, no knowledge of workers.
 
 pub mod archive;
+pub mod bundle;
 mod collation;
 pub mod delta;
 pub mod error;

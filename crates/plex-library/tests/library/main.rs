@@ -3,6 +3,7 @@
 
 #![allow(missing_docs)]
 
+mod bundle;
 mod delta;
 mod ids;
 mod inspect;
