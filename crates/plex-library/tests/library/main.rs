@@ -5,6 +5,7 @@
 
 mod bundle;
 mod delta;
+mod faults;
 mod ids;
 mod inspect;
 mod losses;
