@@ -144,8 +144,8 @@ pub struct Progress {
 pub struct Made {
     /// The files of the delta, by name.
     pub delta: Vec<Object>,
-    /// New bundle files, packed; `None` when there are none.
-    pub bundles: Option<Object>,
+    /// New bundle files, packed; empty when there are none.
+    pub bundles: Vec<Object>,
     /// Warnings worth a line in the report.
     pub warnings: Vec<String>,
     /// Tracks that Sonic could not analyse, by name.

@@ -111,6 +111,8 @@ pub struct Limits {
     pub stop: u64,
     /// Between two looks at a working server.
     pub interval: f64,
+    /// How long a step that was never seen at work is not taken for over.
+    pub grace: f64,
     /// Looks without any movement before a section counts as stalled.
     pub stall: u32,
     /// The whole indexing of one section.
@@ -127,6 +129,7 @@ impl Default for Limits {
             mount: 60,
             stop: 60,
             interval: 2.0,
+            grace: 5.0,
             stall: 300,
             section: 72 * 3600,
             swap_wait: 6 * 3600,
@@ -135,15 +138,21 @@ impl Default for Limits {
 }
 
 /// Parses `text` (called `name` in errors) with `PLEXBURST_SECTION_KEY` laid over it.
-pub(super) fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+pub(super) fn parse(
+    text: &str,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config> {
     // Parsed as it stands first, so that an error's line and column are those of the user's file.
-    let config: Config =
-        toml::from_str(text).map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
+    let config: Config = toml::from_str(text)
+        .map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
     let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
     let mut overridden = false;
     for key in SIMPLE_KEYS {
         let variable = format!("PLEXBURST_{}", key.replace('.', "_").to_uppercase());
-        let Some(value) = env(&variable) else { continue };
+        let Some(value) = env(&variable) else {
+            continue;
+        };
         overridden = true;
         let value = match value.parse::<i64>() {
             Ok(number) => toml::Value::Integer(number),
@@ -167,9 +176,9 @@ pub(super) fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>
     if !overridden {
         return Ok(config);
     }
-    table
-        .try_into()
-        .map_err(|e: toml::de::Error| Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT))
+    table.try_into().map_err(|e: toml::de::Error| {
+        Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT)
+    })
 }
 
 const KEYS_HINT: &str = "the keys are listed in docs/configuration.md";

@@ -199,6 +199,7 @@ impl Stage {
             },
             limits: Limits {
                 interval: 0.2,
+                grace: 1.5,
                 ..Limits::default()
             },
         }

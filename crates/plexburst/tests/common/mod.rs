@@ -197,7 +197,7 @@ impl World {
         writeln!(
             text,
             "\n[depot]\ndirectory = {}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
-             env = {{ PLEX_SIM_PLEXTV = {} }}\n{}\n\n[limits]\ninterval = 0.1\nready = 120",
+             env = {{ PLEX_SIM_PLEXTV = {} }}\n{}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
             q(&self.path("depot")),
             q(&self.server),
             q(&self.path("worker")),

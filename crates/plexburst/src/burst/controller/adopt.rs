@@ -9,6 +9,11 @@ use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::discard;
 
+/// Folder of fetched bundles.
+pub(super) const BUNDLES: &str = "bundles";
+/// Folder of the fetched delta.
+const DELTA: &str = "delta";
+
 /// What `fetch` knows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fetched {
@@ -21,16 +26,15 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
     c.side
         .phase(Phase::Fetch, "bringing the changes home", async || {
             discard(&dir)?;
-            let delta = dir.join("delta");
-            std::fs::create_dir_all(&delta)
-                .map_err(|e| Error::failed(format!("cannot make {}", delta.display())).because(e))?;
             tokio::task::block_in_place(|| -> Result<()> {
-                for object in &made.delta {
-                    let name = object.key.rsplit('/').next().unwrap_or(&object.key);
-                    c.depot.get(object, &delta.join(name))?;
-                }
-                if let Some(bundles) = &made.bundles {
-                    c.depot.get(bundles, &dir.join("bundles"))?;
+                for (folder, objects) in [(DELTA, &made.delta), (BUNDLES, &made.bundles)] {
+                    let to = dir.join(folder);
+                    std::fs::create_dir_all(&to)
+                        .map_err(|e| Error::failed(format!("cannot make {}", to.display())).because(e))?;
+                    for object in objects {
+                        let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+                        c.depot.get(object, &to.join(name))?;
+                    }
                 }
                 Ok(())
             })?;
@@ -51,7 +55,7 @@ pub(super) async fn stage(c: &Controller) -> Result<()> {
 
 fn apply(c: &Controller) -> Result<()> {
     discard(c.area.staged().dir())?;
-    engine(|| plex_library::delta::apply(c.area.base().dir(), &c.fetched().join("delta"), c.area.staged().dir(), &()))
+    engine(|| plex_library::delta::apply(c.area.base().dir(), &c.fetched().join(DELTA), c.area.staged().dir(), &()))
         .map(drop)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt::BUNDLES;
 use super::{Controller, Prepared, engine, prepare, snapshot};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use crate::exit;
 use crate::home::discard;
 
 const REVERSE: &str = "reverse";
-const BUNDLES: &str = "bundles";
 
 /// The base out of an exported archive.
 pub(super) async fn unpack_base(c: &Controller, path: &Path) -> Result<Prepared> {
@@ -60,8 +60,10 @@ pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
                 files.push((format!("{}/{REVERSE}/{}", plex_library::archive::NOTES, name_of(&path)), path));
             }
             let bundles = c.fetched().join(BUNDLES);
-            if bundles.is_file() {
-                files.push((format!("{}/{BUNDLES}", plex_library::archive::NOTES), bundles));
+            if bundles.is_dir() {
+                for path in list(&bundles)? {
+                    files.push((format!("{}/{BUNDLES}/{}", plex_library::archive::NOTES, name_of(&path)), path));
+                }
             }
             let bytes = engine(|| plex_library::archive::pack(&files, result))?;
             discard(&reverse)?;
@@ -115,11 +117,12 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     discard(&fetched)?;
     std::fs::create_dir_all(&fetched).map_err(|e| Error::failed(format!("cannot make {}", fetched.display())).because(e))?;
     let bundles = unpacked.notes().join(BUNDLES);
-    if bundles.is_file() {
+    if bundles.is_dir() {
         let to = fetched.join(BUNDLES);
         std::fs::rename(&bundles, &to).map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
     } else if unpacked.data_dir().join("Metadata").is_dir() || unpacked.data_dir().join("Media").is_dir() {
-        engine(|| plex_library::bundle::pack(unpacked.data_dir(), &fetched.join(BUNDLES)))?;
+        let none = plex_library::bundle::Index::default();
+        engine(|| plex_library::bundle::pack(unpacked.data_dir(), &none, &fetched.join(BUNDLES), &()))?;
     }
     discard(unpacked.data_dir())
 }

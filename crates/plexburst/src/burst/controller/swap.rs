@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::adopt::Verified;
+use super::adopt::{BUNDLES, Verified};
 use super::{Controller, Prepared, engine};
 use crate::burst::journal::{Event, last_transition};
 use crate::burst::phase::Phase;
@@ -140,12 +140,16 @@ async fn same_server(home: &Home, prepared: &Prepared) -> Result<()> {
 }
 
 fn add_bundles(c: &Controller, home: &Home) -> Result<u64> {
-    let pack = c.fetched().join("bundles");
-    if !pack.exists() {
+    let packs = c.fetched().join(BUNDLES);
+    if !packs.join(plex_library::bundle::MANIFEST).is_file() {
         return Ok(0);
     }
-    let added = engine(|| plex_library::bundle::add(&pack, home.data_dir()))?;
-    Ok(added.files)
+    let said = |_: &str, done: u64, total: u64| {
+        c.printer()
+            .progress(&format!("adding bundles: {} of {}", crate::term::bytes(done), crate::term::bytes(total)));
+    };
+    let added = engine(|| plex_library::bundle::add(&packs, home.data_dir(), &said))?;
+    Ok(added.added)
 }
 
 /// Waits until nobody streams.

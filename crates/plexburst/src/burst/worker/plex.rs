@@ -15,6 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::exit;
 use crate::media::{Media, Opened, sample};
 use crate::plex::client::{Client, Pass, Token};
+use crate::plex::index::Moment;
 use crate::plex::preferences::{self, Preferences};
 use crate::plex::ready::{self, Waiting};
 use crate::plex::runtime::{Confinement, Native, Runtime, Spec};
@@ -37,7 +38,7 @@ struct Started {
 /// Mounts the media (or takes the plain folder) and proves every section root by reading.
 pub(super) async fn mount(w: &Worker) -> Result<Opened> {
     let media = Media::of(&w.spec.media)?;
-    let files = sampled(w)?;
+    let files = sampled(w, None)?;
     let limit = Duration::from_secs(w.spec.limits.mount);
     let mut opened = None;
     w.side
@@ -45,7 +46,7 @@ pub(super) async fn mount(w: &Worker) -> Result<Opened> {
             let up = media
                 .open(&w.dir.join("media"), &program()?, &files, limit, &SystemClock)
                 .await?;
-            let proved = prove(w, &up, Phase::Mount, &files).await;
+            let proved = prove(w, &up, Phase::Mount, &files, Moment::Before).await;
             if let Err(error) = proved {
                 up.close().await?;
                 return Err(error);
@@ -58,13 +59,19 @@ pub(super) async fn mount(w: &Worker) -> Result<Opened> {
 }
 
 /// Guard 4: real bytes of sampled files, within a limit that a hung mount cannot break.
-pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[String]) -> Result<()> {
+pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[String], moment: Moment) -> Result<()> {
+    if !media.is_running() {
+        return Err(Error::failed("the mount is gone").hint("`plexburst resume` mounts it again and goes on"));
+    }
     let proof = media.prove(files, Duration::from_secs(w.spec.limits.mount)).await?;
     if proof.holds() {
-        w.side.note(
-            phase,
-            format!("{} files read, the slowest in {} ms", proof.files.len(), proof.slowest().as_millis()),
-        )?;
+        // While a scan runs this is asked every minute: the journal has the first and the last.
+        if moment != Moment::During {
+            w.side.note(
+                phase,
+                format!("{} files read, the slowest in {} ms", proof.files.len(), proof.slowest().as_millis()),
+            )?;
+        }
         return Ok(());
     }
     let failed: Vec<String> = proof.failed().take(3).map(|p| p.file.display().to_string()).collect();
@@ -75,11 +82,14 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
     .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`"))
 }
 
-/// Some files of every section, by home's paths.
-pub(super) fn sampled(w: &Worker) -> Result<Vec<String>> {
-    let known = plex_library::files::known(&w.databases())?;
+/// Some files of every section (or of one), by home's paths. Those that the media did not have when the burst began
+/// were accepted as losses and prove nothing.
+pub(super) fn sampled(w: &Worker, section: Option<i64>) -> Result<Vec<String>> {
+    let known = plex_library::files::known(&w.base())?;
     Ok(known
-        .values()
+        .iter()
+        .filter(|(id, _)| section.is_none_or(|wanted| wanted == **id))
+        .map(|(_, files)| files)
         .flat_map(|files| sample::of(files, SAMPLE, sample::seed()))
         .collect())
 }

@@ -1,11 +1,14 @@
 //! Check, delta and park: what Plex made is verified, reduced to what changed, and put into the depot.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Indexed, Worker};
 use crate::burst::losses;
 use crate::burst::phase::Phase;
 use crate::burst::spec::Made;
+use crate::depot::Object;
 use crate::error::{Context, Error, Result};
 use crate::exit;
 use crate::home::discard;
@@ -53,11 +56,13 @@ pub(super) async fn delta(w: &Worker) -> Result<()> {
     w.side
         .phase(Phase::Delta, "finding what changed", async || {
             let dir = w.dir.join("delta");
-            let pack = w.dir.join("bundles.pack");
+            let pack = w.dir.join("bundles");
             tokio::task::block_in_place(|| {
                 discard(&dir)?;
                 plex_library::delta::make(w.base().dir(), &w.databases(), &dir, &())?;
-                let packed = plex_library::bundle::pack(&w.data_dir(), &pack)?;
+                discard(&pack)?;
+                // Bundles do not travel up, so whatever is there was made here.
+                let packed = plex_library::bundle::pack(&w.data_dir(), &plex_library::bundle::Index::default(), &pack, &())?;
                 Ok(Packed {
                     bundle_files: packed.files,
                 })
@@ -73,26 +78,17 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
     w.side
         .phase(Phase::ParkResult, "parking the result in the depot", async || {
             tokio::task::block_in_place(|| {
-                let dir = w.dir.join("delta");
-                let mut names: Vec<_> = std::fs::read_dir(&dir)
-                    .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-                    .context(|| format!("cannot list {}", dir.display()))?;
-                names.sort_by_key(std::fs::DirEntry::file_name);
-                let mut delta = Vec::new();
-                for entry in names {
-                    let key = format!("result/delta/{}", entry.file_name().to_string_lossy());
-                    delta.push(w.depot.put_file(&key, &entry.path())?);
-                }
+                let delta = put_folder(w, "result/delta", &w.dir.join("delta"))?;
                 let bundles = match packed.bundle_files {
-                    0 => None,
-                    _ => Some(w.depot.put_file("result/bundles", &w.dir.join("bundles.pack"))?),
+                    0 => Vec::new(),
+                    _ => put_folder(w, "result/bundles", &w.dir.join("bundles"))?,
                 };
                 let mut warnings = Vec::new();
                 let mut failed_tracks = Vec::new();
                 for section in w.selected() {
                     let indexed: Indexed = w.side.facts(Phase::Index { section: section.id })?;
-                    warnings.extend(indexed.warnings);
-                    failed_tracks.extend(indexed.failed_tracks);
+                    warnings.extend(indexed.warnings());
+                    failed_tracks.extend(indexed.report.failed);
                 }
                 let checked: Checked = w.side.facts(Phase::Check)?;
                 warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));
@@ -106,4 +102,19 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
         })
         .await?;
     Ok(())
+}
+
+/// Every file of a folder, under the same name.
+fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
+    let mut entries = std::fs::read_dir(dir)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .context(|| format!("cannot list {}", dir.display()))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    entries
+        .iter()
+        .map(|entry| {
+            let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+            w.depot.put_file(&key, &entry.path())
+        })
+        .collect()
 }
