@@ -136,11 +136,7 @@ impl Media {
                 if !dir.is_dir() {
                     return Err(missing());
                 }
-                let mut list = || listing::directory(&dir, root, progress);
-                match tokio::runtime::Handle::current().runtime_flavor() {
-                    tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(list),
-                    _ => list(),
-                }
+                crate::plex::blocking(|| listing::directory(&dir, root, progress))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How the errors of this side become the one that a command ends with: message, causes and hint stay, and a guard
 //! that refused keeps its own exit code.
 
-use super::{client, preferences, ready, runtime};
+use super::{client, index, preferences, ready, runtime};
 use crate::error::Error;
 
 fn with_hint(error: Error, hint: Option<String>) -> Error {
@@ -46,6 +46,19 @@ impl From<preferences::FileError> for Error {
     fn from(error: preferences::FileError) -> Self {
         let hint = error.hint();
         with_hint(Self::failed(error.to_string()).because(error), hint)
+    }
+}
+
+impl From<index::Error> for Error {
+    fn from(error: index::Error) -> Self {
+        let hint = error.hint();
+        let made = match &error {
+            index::Error::Deleting { .. } | index::Error::Guard { .. } => {
+                Self::refused(error.to_string())
+            }
+            _ => Self::failed(error.to_string()),
+        };
+        with_hint(made.because(error), hint)
     }
 }
 

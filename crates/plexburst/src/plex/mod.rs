@@ -7,6 +7,15 @@
 pub(crate) mod canned;
 pub mod client;
 mod failure;
+pub mod index;
 pub mod preferences;
 pub mod ready;
 pub mod runtime;
+
+/// Runs what may take seconds without holding up other tasks, where the runtime has other threads for them.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

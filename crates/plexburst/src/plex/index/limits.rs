@@ -1,0 +1,95 @@
+//! How patient the watching is. The numbers are those of the earlier scripts (facts/legacy.md §4) unless said
+//! otherwise.
+
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Intervals and limits of the steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Between two looks.
+    pub interval: Duration,
+    /// Idle looks in a row that end a step: one proves nothing, since an activity may show up late.
+    pub idle_looks: u32,
+    /// How long after its start a step that was never seen at work is not taken for over.
+    pub grace: Duration,
+    /// Looks in a row without any movement, while something claims to be at work, that make a stall.
+    pub stall_looks: u32,
+    /// Percent of one core below which Plex counts as idle.
+    pub idle_cpu: f64,
+    /// A scan, and the refresh of all metadata that a forced one is.
+    pub scan: Duration,
+    /// Analysis and loudness.
+    pub analyse: Duration,
+    /// Sonic, for the whole backlog.
+    pub sonic: Duration,
+    /// Between two calls of the caller's guard while a step runs.
+    pub guard_every: Duration,
+    /// Looks in a row that may fail before the failure counts.
+    pub failing_looks: u32,
+}
+
+impl Limits {
+    /// For a worker on this machine: a look a minute, a stall after ten.
+    #[must_use]
+    pub fn local() -> Self {
+        Self {
+            interval: MINUTE,
+            idle_looks: 2,
+            grace: Duration::from_secs(5),
+            stall_looks: 10,
+            idle_cpu: 10.0,
+            scan: 4 * HOUR,
+            analyse: 8 * HOUR,
+            sonic: 72 * HOUR,
+            guard_every: MINUTE,
+            failing_looks: 5,
+        }
+    }
+
+    /// For a worker elsewhere: a look every two minutes, a stall after an hour.
+    #[must_use]
+    pub fn cloud() -> Self {
+        Self {
+            interval: 2 * MINUTE,
+            grace: MINUTE,
+            stall_looks: 30,
+            idle_cpu: 5.0,
+            ..Self::local()
+        }
+    }
+
+    /// With other intervals, and one limit for each step.
+    #[must_use]
+    pub fn with(self, interval: Duration, stall_looks: u32, section: Duration) -> Self {
+        Self {
+            interval,
+            stall_looks,
+            scan: section,
+            analyse: section,
+            sonic: section,
+            ..self
+        }
+    }
+
+    /// How long nothing may move, in words that a person compares with a clock.
+    #[must_use]
+    pub fn stall(&self) -> Duration {
+        self.interval * self.stall_looks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_is_interval_times_looks() {
+        assert_eq!(Limits::local().stall(), 10 * MINUTE);
+        assert_eq!(Limits::cloud().stall(), HOUR);
+        let limits = Limits::local().with(Duration::from_secs(2), 300, HOUR);
+        assert_eq!((limits.stall(), limits.scan), (10 * MINUTE, HOUR));
+    }
+}

@@ -1,0 +1,294 @@
+//! What is said while a section is indexed, and what came of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::counters::{CountError, Counts};
+use crate::plex::client::Error as CallError;
+use crate::plex::preferences::GuardError;
+use crate::plex::runtime::Exit;
+
+/// One step of a section's indexing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Whatever Plex was at before.
+    Idle,
+    /// Finding files; with all metadata when forced.
+    Scan,
+    /// Plex's own analysis of the files.
+    Analyse,
+    /// The loudness of tracks.
+    Loudness,
+    /// Sonic analysis of tracks.
+    Sonic,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "waiting for Plex to be idle",
+            Self::Scan => "scanning",
+            Self::Analyse => "analysing",
+            Self::Loudness => "measuring loudness",
+            Self::Sonic => "Sonic analysis",
+        })
+    }
+}
+
+/// How a step ended. Three different things, never mixed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is over: idle looks in a row, by every signal.
+    Done,
+    /// There was nothing to do.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// Something claims to be at work, but nothing moves.
+    Stalled {
+        /// What was still at work, by its own word.
+        busy: String,
+        /// Since when nothing moved, seconds.
+        seconds: u64,
+    },
+    /// It still moved when its limit passed.
+    TimedOut {
+        /// What was still at work.
+        busy: String,
+        /// The limit, seconds.
+        seconds: u64,
+    },
+}
+
+impl Outcome {
+    /// Whether the next step may begin.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done | Self::Skipped { .. })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Skipped { why } => write!(f, "left out: {why}"),
+            Self::Stalled { busy, seconds } => write!(
+                f,
+                "stalled: nothing moved for {} min ({busy})",
+                seconds / 60
+            ),
+            Self::TimedOut { busy, seconds } => {
+                write!(f, "timed out after {} min ({busy})", seconds / 60)
+            }
+        }
+    }
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took, milliseconds.
+    pub millis: u64,
+    /// The section before it.
+    pub before: Counts,
+    /// The section after it.
+    pub after: Counts,
+}
+
+/// What became of a section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionReport {
+    /// library_sections.id.
+    pub section: i64,
+    /// Its name.
+    pub title: String,
+    /// The steps, in order; one that is not done is the last.
+    pub steps: Vec<StepReport>,
+    /// Files of tracks that Sonic could not analyse.
+    pub failed: Vec<String>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+}
+
+impl SectionReport {
+    /// The step that was not done, if there is one.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<&StepReport> {
+        self.steps.iter().find(|step| !step.outcome.is_done())
+    }
+
+    /// The section at its end; nothing when no step was begun.
+    #[must_use]
+    pub fn after(&self) -> Counts {
+        self.steps.last().map(|step| step.after).unwrap_or_default()
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Which step.
+    pub step: Step,
+    /// The section's name.
+    pub title: String,
+    /// Since its start.
+    pub elapsed: Duration,
+    /// At most.
+    pub limit: Duration,
+    /// The section now.
+    pub counts: Counts,
+    /// What the step has done so far and has to do, in its own unit; none when that cannot be known.
+    pub share: Option<(u64, u64)>,
+    /// Of that unit a minute, since the start of the step.
+    pub rate: f64,
+    /// What is waited for: who is at work, by their own word. Empty when it is only waited whether all stays quiet.
+    pub busy: Vec<String>,
+    /// For how long nothing has moved.
+    pub still: Duration,
+}
+
+impl Progress {
+    /// When it will be over at this rate; none when nothing tells.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let (done, all) = self.share?;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let minutes = all.saturating_sub(done) as f64 / self.rate;
+        (self.rate > 0.0 && minutes < 60.0 * 24.0 * 365.0)
+            .then(|| Duration::from_secs_f64(minutes * 60.0))
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, ", self.title, self.step)?;
+        match self.share {
+            Some((done, all)) => write!(f, "{done} of {all}")?,
+            None => write!(f, "{} files", self.counts.files)?,
+        }
+        if self.rate >= 0.1 {
+            write!(f, ", {:.1}/min", self.rate)?;
+        }
+        if let Some(left) = self.remaining().filter(|left| left.as_secs() >= 60) {
+            write!(f, ", about {} min to go", left.as_secs() / 60)?;
+        }
+        let waited = if self.busy.is_empty() {
+            "for Plex to stay quiet".to_owned()
+        } else {
+            self.busy.join(", ")
+        };
+        write!(
+            f,
+            "; waiting {waited}, {} s of at most {} min",
+            self.elapsed.as_secs(),
+            self.limit.as_secs() / 60
+        )
+    }
+}
+
+/// What ends a section's indexing before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Plex does not answer, or refuses.
+    #[error("cannot index {title}")]
+    Call {
+        /// The section.
+        title: String,
+        /// What it said.
+        #[source]
+        call: CallError,
+    },
+    /// The worker's Plex ended.
+    #[error("the worker's Plex {exit} while {title} was being indexed")]
+    Died {
+        /// The section.
+        title: String,
+        /// How.
+        exit: Exit,
+    },
+    /// Nothing could be counted.
+    #[error("cannot count what is in {title}")]
+    Counters {
+        /// The section.
+        title: String,
+        /// Why.
+        #[source]
+        source: CountError,
+    },
+    /// The processes of the worker's Plex cannot be looked at.
+    #[error("cannot look at the processes of the worker's Plex")]
+    Processes(#[source] std::io::Error),
+    /// A preference that deletes is on.
+    #[error("{title} is not scanned")]
+    Deleting {
+        /// The section.
+        title: String,
+        /// Which.
+        #[source]
+        source: GuardError,
+    },
+    /// The caller's guard refused.
+    #[error("{title} is not indexed on")]
+    Guard {
+        /// The section.
+        title: String,
+        /// Why.
+        #[source]
+        source: CountError,
+    },
+    /// The server has no such section.
+    #[error("the worker's Plex has no section {0}")]
+    NoSection(i64),
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Call { call, .. } => call.hint(),
+            Self::Deleting { source, .. } => source.hint(),
+            Self::Died { .. } => {
+                Some("its log says why; `plexburst resume` starts it again".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_in_one_line() {
+        let mut progress = Progress {
+            step: Step::Sonic,
+            title: "Music".into(),
+            elapsed: Duration::from_secs(600),
+            limit: Duration::from_secs(72 * 3600),
+            counts: Counts::default(),
+            share: Some((100, 1100)),
+            rate: 10.0,
+            busy: vec!["media.generate.music.analysis 9 %".into()],
+            still: Duration::ZERO,
+        };
+        assert_eq!(
+            progress.to_string(),
+            "Music: Sonic analysis, 100 of 1100, 10.0/min, about 100 min to go; waiting media.generate.music.analysis 9 %, \
+             600 s of at most 4320 min"
+        );
+        progress.rate = 0.0;
+        assert_eq!(progress.remaining(), None);
+    }
+}

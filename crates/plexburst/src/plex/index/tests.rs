@@ -1,0 +1,456 @@
+//! A Plex that plays a part: what it answers depends on how much (virtual) time has passed since the step began.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::counters::CountError;
+use super::*;
+use crate::clock::ManualClock;
+use crate::plex::canned::{Answer, Canned};
+use crate::plex::client::{Address, Client};
+use crate::plex::runtime::{Exit, Process, State};
+
+/// What the part is: by the number of the act (1 the scan, 2 what comes after) and the seconds since it began.
+/// Before the first act everything is quiet.
+type Part<T> = fn(u64, u64) -> T;
+
+#[derive(Clone, Copy)]
+struct Script {
+    /// JSON of the activities.
+    activities: Part<&'static str>,
+    refreshing: Part<bool>,
+    scanners: Part<usize>,
+    /// Files; none is a database that cannot be read.
+    files: Part<Option<u64>>,
+    state: Part<State>,
+    /// (tracks with Sonic data, tracks).
+    sonic: Part<(u64, u64)>,
+}
+
+const QUIET: Script = Script {
+    activities: |_, _| "",
+    refreshing: |_, _| false,
+    scanners: |_, _| 0,
+    files: |_, _| Some(10),
+    state: |_, _| State::Running,
+    sonic: |_, _| (10, 10),
+};
+
+struct Plex {
+    script: Script,
+    clock: Arc<ManualClock>,
+    /// The act and when it began.
+    act: Mutex<(u64, Duration)>,
+}
+
+impl Plex {
+    fn new(script: Script, clock: Arc<ManualClock>) -> Self {
+        Self {
+            script,
+            clock,
+            act: Mutex::default(),
+        }
+    }
+
+    fn begin_act(&self) {
+        let mut act = self.act.lock().unwrap();
+        *act = (act.0 + 1, self.clock.passed());
+    }
+
+    fn now<T>(&self, part: Part<T>, quiet: Part<T>) -> T {
+        match *self.act.lock().unwrap() {
+            (0, _) => quiet(0, 0),
+            (act, began) => part(act, (self.clock.passed() - began).as_secs()),
+        }
+    }
+}
+
+impl Observed for Plex {
+    fn state(&self) -> State {
+        self.now(self.script.state, QUIET.state)
+    }
+
+    fn processes(&self) -> io::Result<Vec<Process>> {
+        let scanner = Process {
+            pid: 7,
+            parent: 1,
+            name: "Plex Media Scanner".into(),
+            verb: "--scan".into(),
+            ticks: 0,
+        };
+        Ok(vec![
+            scanner;
+            self.now(self.script.scanners, QUIET.scanners)
+        ])
+    }
+}
+
+impl Counters for Plex {
+    fn section(&self, _id: i64) -> Result<Counts, CountError> {
+        let files = self
+            .now(self.script.files, QUIET.files)
+            .ok_or("database is locked")?;
+        let sonic = self.now(self.script.sonic, QUIET.sonic).0;
+        Ok(Counts {
+            items: files,
+            files,
+            analysed: files,
+            loudness: files,
+            sonic,
+            ..Counts::default()
+        })
+    }
+
+    fn sonic(&self) -> Result<Sonic, CountError> {
+        let (done, all) = self.now(self.script.sonic, QUIET.sonic);
+        Ok(Sonic { done, all })
+    }
+
+    fn without_sonic(&self, _section: i64, _limit: u64) -> Result<Vec<String>, CountError> {
+        let left = self.sonic()?.left();
+        Ok((0..left)
+            .map(|number| format!("/m/{number}.flac"))
+            .collect())
+    }
+}
+
+struct Run {
+    result: Result<SectionReport, Error>,
+    /// The calls that change something, and the guard's moments, in order.
+    calls: Vec<String>,
+    passed: Duration,
+    seen: Vec<Progress>,
+}
+
+fn limits() -> Limits {
+    Limits::local().with(Duration::from_secs(1), 60, Duration::from_secs(600))
+}
+
+async fn run(script: Script, wish: Wish, refuses: Option<Moment>) -> Run {
+    let clock = Arc::new(ManualClock::new());
+    let plex = Arc::new(Plex::new(script, clock.clone()));
+    let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (log, inner) = (calls.clone(), plex.clone());
+    let server = Canned::start(move |request| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match (request.method.as_str(), path) {
+            ("GET", "/activities") => {
+                let list = inner.now(inner.script.activities, QUIET.activities);
+                Answer::json(format!(r#"{{"MediaContainer":{{"Activity":[{list}]}}}}"#))
+            }
+            ("GET", "/library/sections") => {
+                let refreshing = inner.now(inner.script.refreshing, QUIET.refreshing);
+                Answer::json(format!(
+                    r#"{{"MediaContainer":{{"Directory":[{{"key":"3","type":"artist","title":"Music","refreshing":{refreshing}}}]}}}}"#
+                ))
+            }
+            ("GET", "/:/prefs/get") => {
+                let name = request.target.rsplit('=').next().unwrap_or_default();
+                Answer::json(format!(r#"{{"MediaContainer":{{"Setting":[{{"id":"{name}","type":"bool","value":false}}]}}}}"#))
+            }
+            (method, _) => {
+                log.lock().unwrap().push(format!("{method} {}", request.target));
+                if method == "GET" || method == "POST" {
+                    inner.begin_act();
+                }
+                Answer::new(200, "")
+            }
+        }
+    })
+    .await;
+    let client = Client::new("worker", &Address::Http(server.base()), None).unwrap();
+    let (limits, mut seen) = (limits(), Vec::new());
+    let indexer = Indexer {
+        client: &client,
+        server: &*plex,
+        counters: &*plex,
+        clock: &*clock,
+        limits: &limits,
+    };
+    let guard = async |moment: Moment| {
+        calls.lock().unwrap().push(format!("guard {moment:?}"));
+        if refuses == Some(moment) {
+            Err("the mount is dead".into())
+        } else {
+            Ok(())
+        }
+    };
+    let result = indexer
+        .section(3, &wish, guard, &mut |progress| seen.push(progress.clone()))
+        .await;
+    let calls = calls.lock().unwrap().clone();
+    Run {
+        result,
+        calls,
+        passed: clock.passed(),
+        seen,
+    }
+}
+
+const SCAN: &str = "GET /library/sections/3/refresh";
+const SCANNING: &str =
+    r#"{"uuid":"a","type":"library.update.section","title":"Scanning Music","progress":-1}"#;
+
+#[tokio::test]
+async fn an_activity_that_shows_up_late_is_waited_for() {
+    let script = Script {
+        activities: |_, second| {
+            if (3..40).contains(&second) {
+                SCANNING
+            } else {
+                ""
+            }
+        },
+        files: |_, second| Some(10 + second.min(38) / 10),
+        ..QUIET
+    };
+    let run = run(script, Wish::default(), None).await;
+    let report = run.result.unwrap();
+    assert_eq!(report.steps.len(), 1);
+    assert_eq!(report.steps[0].outcome, Outcome::Done);
+    assert_eq!(
+        (report.steps[0].before.files, report.steps[0].after.files),
+        (10, 13)
+    );
+    assert_eq!(run.calls, ["guard Before", SCAN, "guard After"]);
+    assert!(run.passed < Duration::from_secs(50), "{:?}", run.passed);
+    assert!(
+        run.seen
+            .iter()
+            .any(|progress| progress.to_string().contains("waiting Scanning Music"))
+    );
+}
+
+#[tokio::test]
+async fn a_scanner_that_hangs_is_a_stall_and_is_asked_to_stop() {
+    let script = Script {
+        activities: |_, _| SCANNING,
+        scanners: |_, _| 1,
+        refreshing: |_, _| true,
+        ..QUIET
+    };
+    let run = run(
+        script,
+        Wish {
+            analyse: true,
+            sonic: true,
+            force: true,
+        },
+        None,
+    )
+    .await;
+    let report = run.result.unwrap();
+    let Outcome::Stalled { busy, seconds } = &report.unfinished().unwrap().outcome else {
+        panic!("{report:?}")
+    };
+    assert!(
+        busy.contains("Music being scanned") && busy.contains("1 scanner processes"),
+        "{busy}"
+    );
+    assert_eq!((*seconds, report.steps.len()), (60, 1));
+    assert_eq!(
+        run.calls.last().unwrap(),
+        "DELETE /library/sections/3/refresh"
+    );
+    assert!(run.calls.contains(&format!("{SCAN}?force=1")));
+}
+
+#[tokio::test]
+async fn what_still_moves_is_no_stall_but_has_a_limit() {
+    let script = Script {
+        activities: |_, _| SCANNING,
+        files: |_, second| Some(10 + second / 50),
+        ..QUIET
+    };
+    let run = run(script, Wish::default(), None).await;
+    let outcome = run.result.unwrap().steps[0].outcome.clone();
+    assert!(
+        matches!(outcome, Outcome::TimedOut { seconds: 600, .. }),
+        "{outcome:?}"
+    );
+    assert!(
+        run.calls
+            .iter()
+            .filter(|call| *call == "guard During")
+            .count()
+            >= 8,
+        "{:?}",
+        run.calls
+    );
+}
+
+#[tokio::test]
+async fn an_error_while_counting_is_not_a_zero() {
+    let now_and_then = Script {
+        activities: |_, second| if second < 20 { SCANNING } else { "" },
+        files: |_, second| (second % 5 != 0).then_some(10),
+        ..QUIET
+    };
+    assert!(
+        run(now_and_then, Wish::default(), None)
+            .await
+            .result
+            .is_ok_and(|report| report.unfinished().is_none())
+    );
+    let never = Script {
+        files: |_, _| None,
+        ..QUIET
+    };
+    let run = run(never, Wish::default(), None).await;
+    assert!(
+        matches!(run.result, Err(Error::Counters { .. })),
+        "{:?}",
+        run.result
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_noticed_at_once() {
+    let script = Script {
+        activities: |_, _| SCANNING,
+        state: |_, second| {
+            if second < 10 {
+                State::Running
+            } else {
+                State::Crashed(Exit { code: 139 })
+            }
+        },
+        ..QUIET
+    };
+    let run = run(script, Wish::default(), None).await;
+    let error = run.result.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the worker's Plex ended by signal 11 while Music was being indexed"
+    );
+    assert!(run.passed < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn a_guard_that_refuses_stops_the_scan() {
+    let script = Script {
+        activities: |_, _| SCANNING,
+        files: |_, second| Some(second),
+        ..QUIET
+    };
+    let during = run(script, Wish::default(), Some(Moment::During)).await;
+    assert!(matches!(during.result, Err(Error::Guard { .. })));
+    assert_eq!(
+        during.calls[during.calls.len() - 2..],
+        ["guard During", "DELETE /library/sections/3/refresh"]
+    );
+    let before = run(QUIET, Wish::default(), Some(Moment::Before)).await;
+    assert!(matches!(before.result, Err(Error::Guard { .. })));
+    assert_eq!(before.calls, ["guard Before"]);
+}
+
+#[tokio::test]
+async fn music_with_a_pass_goes_through_the_butler_and_failed_tracks_have_names() {
+    // Three of ten tracks to go: two succeed, one never does.
+    let script = Script {
+        activities: |_, second| {
+            if (1..30).contains(&second) {
+                r#"{"uuid":"b","type":"media.generate.music.analysis","title":"Sonic","progress":5}"#
+            } else {
+                ""
+            }
+        },
+        sonic: |_, second| (7 + second.min(20) / 10, 10),
+        ..QUIET
+    };
+    let run = run(
+        script,
+        Wish {
+            analyse: true,
+            sonic: true,
+            force: false,
+        },
+        None,
+    )
+    .await;
+    let report = run.result.unwrap();
+    let steps: Vec<_> = report
+        .steps
+        .iter()
+        .map(|step| (step.step, step.outcome.is_done()))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            (Step::Scan, true),
+            (Step::Analyse, true),
+            (Step::Loudness, true),
+            (Step::Sonic, true)
+        ]
+    );
+    assert!(matches!(report.steps[2].outcome, Outcome::Skipped { .. }));
+    assert_eq!(report.failed, ["/m/0.flac"]);
+    let changing: Vec<_> = run
+        .calls
+        .iter()
+        .filter(|call| !call.starts_with("guard"))
+        .collect();
+    assert_eq!(
+        changing,
+        [
+            SCAN,
+            "PUT /:/prefs?MusicAnalysisBehavior=asap",
+            "POST /butler/MusicAnalysis",
+            "PUT /:/prefs?MusicAnalysisBehavior=never"
+        ]
+    );
+    assert!(
+        run.seen
+            .iter()
+            .any(|progress| progress.share == Some((8, 10)))
+    );
+}
+
+#[tokio::test]
+async fn sonic_is_over_when_no_track_is_left_whatever_lingers() {
+    let script = Script {
+        activities: |act, _| {
+            if act == 2 {
+                r#"{"uuid":"b","type":"media.generate.music.analysis","progress":99}"#
+            } else {
+                ""
+            }
+        },
+        sonic: |act, second| (if act == 2 { second.min(10) } else { 0 }, 10),
+        ..QUIET
+    };
+    let wish = Wish {
+        analyse: true,
+        sonic: true,
+        force: false,
+    };
+    let run = run(script, wish, None).await;
+    let report = run.result.unwrap();
+    let step = report.steps.last().unwrap();
+    assert_eq!(
+        (step.step, &step.outcome, step.after.sonic),
+        (Step::Sonic, &Outcome::Done, 10)
+    );
+    assert!(report.failed.is_empty());
+    assert!(step.millis < 20_000, "{step:?}");
+}
+
+#[tokio::test]
+async fn a_section_that_does_not_exist() {
+    let server = Canned::start(|_| Answer::json(r#"{"MediaContainer":{}}"#)).await;
+    let client = Client::new("worker", &Address::Http(server.base()), None).unwrap();
+    let clock = Arc::new(ManualClock::new());
+    let (plex, limits) = (Plex::new(QUIET, clock.clone()), limits());
+    let indexer = Indexer {
+        client: &client,
+        server: &plex,
+        counters: &plex,
+        clock: &*clock,
+        limits: &limits,
+    };
+    let result = indexer
+        .section(3, &Wish::default(), async |_| Ok(()), &mut |_| ())
+        .await;
+    assert!(matches!(result, Err(Error::NoSection(3))));
+}
