@@ -312,7 +312,7 @@ fn merge_prefs(db: &Connection, id: i64, prefs: &[(&str, Option<String>)]) -> ru
 /// Deletes a section with everything in it. Views and settings stay, as they do with Plex.
 pub(super) fn delete(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     known(context, id)?;
-    context.server.scans.cancel(context.server, id);
+    context.server.scans.cancel(id);
     context.write(|db| {
         super::metadata::delete_rows(db, "library_section_id = ?1", id)?;
         for table in [
@@ -368,14 +368,14 @@ fn all(context: &Context<'_>) -> Result<Vec<(i64, String)>, Failure> {
 /// Ends the section's scan.
 pub(super) fn cancel(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     known(context, id)?;
-    context.server.scans.cancel(context.server, id);
+    context.server.scans.cancel(id);
     done()
 }
 
 /// Ends all scans.
 pub(super) fn cancel_all(context: &Context<'_>) -> Result<Reply, Failure> {
     for id in context.server.scans.sections() {
-        context.server.scans.cancel(context.server, id);
+        context.server.scans.cancel(id);
     }
     done()
 }

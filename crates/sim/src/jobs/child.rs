@@ -33,9 +33,9 @@ impl Program {
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// With exit code 0.
+    /// With exit code 0, by itself.
     Done,
-    /// After it had been asked to stop.
+    /// After it had been asked to stop, whatever its exit code.
     Cancelled,
     /// With another exit code, by a signal, or it could not be started at all.
     Failed,
@@ -107,8 +107,9 @@ pub(crate) fn run(
     activity.cancel().detach();
     let status = child.wait();
     let outcome = match status {
-        Ok(status) if status.success() => Outcome::Done,
+        // A child that was asked to stop ends with 0 as well: it did what it was told.
         _ if activity.cancel().is_cancelled() => Outcome::Cancelled,
+        Ok(status) if status.success() => Outcome::Done,
         _ => Outcome::Failed,
     };
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());

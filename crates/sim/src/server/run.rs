@@ -243,7 +243,7 @@ fn open(server: &Arc<Server>) -> Result<(), StartError> {
 /// Ends the children and puts the databases into the state that a clean stop leaves.
 fn stop(server: &Arc<Server>) {
     for section in server.scans.sections() {
-        server.scans.cancel(server, section);
+        server.scans.cancel(section);
     }
     server.butler.cancel_all();
     server.activities.cancel_all();

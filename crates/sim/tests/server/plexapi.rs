@@ -1,0 +1,1 @@
+//! A client that was not written here: python-plexapi against a server with really scanned music.
