@@ -92,11 +92,7 @@ fn date(text: &str) -> Option<i64> {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Item> {
-    let names: Vec<String> = row
-        .as_ref()
-        .column_names()
-        .map(str::to_owned)
-        .collect();
+    let names: Vec<String> = row.as_ref().column_names().map(str::to_owned).collect();
     let mut columns = BTreeMap::new();
     for (at, name) in names.into_iter().enumerate() {
         let cell = match row.get_ref(at)? {
