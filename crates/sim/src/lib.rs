@@ -3,6 +3,7 @@
 //! It has the real one's databases, files, programs and HTTP API, so that whatever works on it has met the real shapes.
 //! It depends on none of plexburst's own code.
 
+pub mod fixture;
 pub mod schema;
 pub mod store;
 
