@@ -37,10 +37,7 @@ pub(super) fn prove(conn: &Connection, sides: &[&str], least_titles: usize) -> S
     if needed.is_empty() {
         return Ok(Proof::Given);
     }
-    if let Some((index, sql)) = needed
-        .iter()
-        .find(|(index, sql)| index != INDEX || !sql.contains(NAME))
-    {
+    if let Some((index, sql)) = needed.iter().find(|(index, sql)| index != INDEX || !sql.contains(NAME)) {
         return Ok(Proof::Lacking(format!(
             "the index {index} has a collation that is not known: {sql}"
         )));
@@ -150,24 +147,13 @@ mod tests {
         )
         .expect("schema");
         for title in titles {
-            conn.execute(
-                "INSERT INTO metadata_items(title_sort) VALUES (?1)",
-                [title],
-            )
-            .expect("insert");
+            conn.execute("INSERT INTO metadata_items(title_sort) VALUES (?1)", [title])
+                .expect("insert");
         }
         conn
     }
 
-    const TITLES: [&str; 7] = [
-        "9 Songs",
-        "10 Things",
-        "Alien",
-        "älter",
-        "Äpfel",
-        "zebra",
-        "Zulu",
-    ];
+    const TITLES: [&str; 7] = ["9 Songs", "10 Things", "Alien", "älter", "Äpfel", "zebra", "Zulu"];
 
     #[test]
     fn an_index_in_plex_order_proves_it() {
@@ -193,8 +179,7 @@ mod tests {
     #[test]
     fn few_titles_prove_nothing() {
         let right = |a: &str, b: &str| root().expect("root").compare(a, b);
-        let Proof::Lacking(why) = prove(&library(right, &["a", "b"]), &["main"], 5).expect("prove")
-        else {
+        let Proof::Lacking(why) = prove(&library(right, &["a", "b"]), &["main"], 5).expect("prove") else {
             panic!("proved by two titles");
         };
         assert!(why.contains("too few"), "{why}");
@@ -205,11 +190,10 @@ mod tests {
         let conn = library(|a, b| a.cmp(b), &TITLES);
         conn.create_collation("naturalsort", |a: &str, b: &str| a.cmp(b))
             .expect("collation");
-        conn.execute_batch("CREATE INDEX index_title_sort_naturalsort ON metadata_items(title_sort COLLATE naturalsort)")
-            .expect("index");
-        assert!(matches!(
-            prove(&conn, &["main"], 5).expect("prove"),
-            Proof::Lacking(_)
-        ));
+        conn.execute_batch(
+            "CREATE INDEX index_title_sort_naturalsort ON metadata_items(title_sort COLLATE naturalsort)",
+        )
+        .expect("index");
+        assert!(matches!(prove(&conn, &["main"], 5).expect("prove"), Proof::Lacking(_)));
     }
 }

@@ -66,11 +66,7 @@ impl<'c> Context<'c> {
     pub(super) fn renumber(&mut self, three: Three, table: &str, id: i64) -> Step<i64> {
         let fresh = self.fresh_id(three, table)?;
         self.conn.execute(
-            &format!(
-                "UPDATE {}.{} SET id = ?2 WHERE id = ?1",
-                three.theirs,
-                quote(table)
-            ),
+            &format!("UPDATE {}.{} SET id = ?2 WHERE id = ?1", three.theirs, quote(table)),
             [id, fresh],
         )?;
         self.count_renumbered(table);
@@ -86,7 +82,7 @@ impl<'c> Context<'c> {
         for counter in COUNTERS {
             // A counter that the row never had stays away: a null means "not served from here".
             if let Some(n) = table.at(counter)
-                && row[n] != rusqlite::types::Value::Null
+                && row[n] != super::values::Value::Null
             {
                 row[n] = self.tick.into();
             }
@@ -98,11 +94,9 @@ impl<'c> Context<'c> {
 fn highest(conn: &Connection, three: Three, table: &str) -> Step<i64> {
     let mut highest = 0;
     for side in [three.theirs, three.mine, three.base] {
-        let id: Option<i64> = conn.query_row(
-            &format!("SELECT max(id) FROM {side}.{}", quote(table)),
-            [],
-            |row| row.get(0),
-        )?;
+        let id: Option<i64> = conn.query_row(&format!("SELECT max(id) FROM {side}.{}", quote(table)), [], |row| {
+            row.get(0)
+        })?;
         highest = highest
             .max(id.unwrap_or(0))
             .max(sequence(conn, side, table)?.unwrap_or(0));

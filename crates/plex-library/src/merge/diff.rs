@@ -18,13 +18,7 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Compares a table with an `id` between the databases attached as `old` and `new`.
-    pub(super) fn between(
-        conn: &Connection,
-        table: &Table,
-        old: &str,
-        new: &str,
-        without: &[&str],
-    ) -> Step<Self> {
+    pub(super) fn between(conn: &Connection, table: &Table, old: &str, new: &str, without: &[&str]) -> Step<Self> {
         let name = quote(&table.name);
         let mut changes = Self::default();
         // NOT INDEXED: on small tables SQLite would walk an index of a collation that it does not have (facts §1.4).
@@ -59,9 +53,7 @@ pub(super) fn missing(conn: &Connection, table: &str, here: &str, there: &str) -
         "SELECT h.id FROM {here}.{name} h NOT INDEXED
          WHERE NOT EXISTS (SELECT 1 FROM {there}.{name} t NOT INDEXED WHERE t.id = h.id)"
     ))?;
-    Ok(statement
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// Whether a table has the same rows in both, however they are numbered: for tables without an `id`, which are small,
@@ -120,8 +112,7 @@ mod tests {
             "INSERT INTO a.t VALUES (1,'one',1),(2,'two',1),(3,NULL,1),(4,'four',1);",
             "INSERT INTO b.t VALUES (1,'ONE',1),(3,NULL,9),(4,'four',1),(7,'new',1);",
         );
-        let changes =
-            Changes::between(&conn, &schema.tables["t"], "a", "b", &["changed_at"]).expect("diff");
+        let changes = Changes::between(&conn, &schema.tables["t"], "a", "b", &["changed_at"]).expect("diff");
         assert_eq!(changes.added, [7]);
         assert_eq!(changes.removed, [2]);
         assert_eq!(changes.changed, [1]);
@@ -131,13 +122,9 @@ mod tests {
     #[test]
     fn rows_without_an_id_are_compared_as_a_bag() {
         let rows = "VALUES (1,'a'),(1,'a'),(2,NULL);";
-        let (conn, schema) = two(
-            &format!("INSERT INTO a.p {rows}"),
-            &format!("INSERT INTO b.p {rows}"),
-        );
+        let (conn, schema) = two(&format!("INSERT INTO a.p {rows}"), &format!("INSERT INTO b.p {rows}"));
         assert!(same(&conn, &schema.tables["p"], "a", "b").expect("same"));
-        conn.execute_batch("DELETE FROM b.p WHERE rowid = 1")
-            .expect("delete");
+        conn.execute_batch("DELETE FROM b.p WHERE rowid = 1").expect("delete");
         assert!(!same(&conn, &schema.tables["p"], "a", "b").expect("same"));
     }
 }

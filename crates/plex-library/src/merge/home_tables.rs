@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::{Value, ValueRef};
+use super::values::Value;
+use rusqlite::types::ValueRef;
 
 use super::context::Context;
 use super::fail::Step;
@@ -19,12 +20,7 @@ use super::tables::{COUNTERS, REFERENCES, Reference, Rule, rule};
 use super::{diff, text};
 
 /// Tables that others of home's refer to come first, so that what is kept aside is known when their rows are met.
-const FIRST: &[&str] = &[
-    "accounts",
-    "devices",
-    "play_queue_generators",
-    "play_queues",
-];
+const FIRST: &[&str] = &["accounts", "devices", "play_queue_generators", "play_queues"];
 
 /// Makes every table of home's equal to home's, in one of the two databases.
 pub(super) fn carry(context: &mut Context<'_>, three: Three, tables: &[Table]) -> Step<()> {
@@ -43,24 +39,16 @@ pub(super) fn carry(context: &mut Context<'_>, three: Three, tables: &[Table]) -
 }
 
 /// References of a table's columns to tables of which some rows are elsewhere in the result.
-fn moved<'r>(
-    context: &Context<'_>,
-    three: Three,
-    table: &'r Table,
-    which: &str,
-) -> Step<Vec<&'r Reference>> {
+fn moved<'r>(context: &Context<'_>, three: Three, table: &'r Table, which: &str) -> Step<Vec<&'r Reference>> {
     if three.mine != MINE {
         return Ok(Vec::new());
     }
-    let mut statement = context.conn.prepare_cached(&format!(
-        "SELECT 1 FROM temp.{which} WHERE target = ?1 LIMIT 1"
-    ))?;
+    let mut statement = context
+        .conn
+        .prepare_cached(&format!("SELECT 1 FROM temp.{which} WHERE target = ?1 LIMIT 1"))?;
     let mut found = Vec::new();
     for reference in REFERENCES {
-        if reference.table == table.name
-            && table.has(reference.column)
-            && statement.exists([reference.target])?
-        {
+        if reference.table == table.name && table.has(reference.column) && statement.exists([reference.target])? {
             found.push(reference);
         }
     }
@@ -93,13 +81,7 @@ fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
         .columns
         .iter()
         .filter(|column| !COUNTERS.contains(&column.as_str()))
-        .map(|column| {
-            format!(
-                "{} COLLATE BINARY IS NOT x.{}",
-                source(column),
-                quote(column)
-            )
-        })
+        .map(|column| format!("{} COLLATE BINARY IS NOT x.{}", source(column), quote(column)))
         .collect();
     let held_back: Vec<String> = moved(context, three, table, "aside")?
         .iter()
@@ -137,17 +119,12 @@ fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
         keep_aside(context, three, table, &held_back)?;
     }
     let count = |sql: String| conn.query_row(&sql, [], |row| row.get::<_, i64>(0));
-    let before = count(format!(
-        "SELECT count(*) FROM {theirs}.{name} WHERE id IN temp.touched"
-    ))?;
+    let before = count(format!("SELECT count(*) FROM {theirs}.{name} WHERE id IN temp.touched"))?;
     let both = count(format!(
         "SELECT count(*) FROM {theirs}.{name} WHERE id IN temp.touched
          AND id IN (SELECT m.id FROM {mine}.{name} m WHERE NOT {held_back})"
     ))?;
-    conn.execute(
-        &format!("DELETE FROM {theirs}.{name} WHERE id IN temp.touched"),
-        [],
-    )?;
+    conn.execute(&format!("DELETE FROM {theirs}.{name} WHERE id IN temp.touched"), [])?;
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -192,9 +169,7 @@ fn keep_aside(context: &mut Context<'_>, three: Three, table: &Table, held_back:
     let mut found = statement.query([])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let values: Vec<Value> = (0..table.columns.len())
-            .map(|n| row.get(n))
-            .collect::<Result<_, _>>()?;
+        let values: Vec<Value> = (0..table.columns.len()).map(|n| row.get(n)).collect::<Result<_, _>>()?;
         rows.push(values);
     }
     drop(found);
@@ -225,7 +200,7 @@ pub(super) fn as_json(table: &Table, row: &[Value]) -> BTreeMap<String, serde_js
         .zip(row)
         .filter(|(_, value)| **value != Value::Null)
         .map(|(column, value)| {
-            let value = match ValueRef::from(value) {
+            let value = match value.borrow() {
                 ValueRef::Null => serde_json::Value::Null,
                 ValueRef::Integer(n) => n.into(),
                 ValueRef::Real(n) => n.into(),
@@ -244,9 +219,7 @@ fn unkeyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
         return Ok(());
     }
     let (name, columns) = (quote(&table.name), table.column_list());
-    let deleted = context
-        .conn
-        .execute(&format!("DELETE FROM {theirs}.{name}"), [])?;
+    let deleted = context.conn.execute(&format!("DELETE FROM {theirs}.{name}"), [])?;
     let inserted = context.conn.execute(
         &format!("INSERT INTO {theirs}.{name} ({columns}) SELECT {columns} FROM {mine}.{name} ORDER BY rowid"),
         [],

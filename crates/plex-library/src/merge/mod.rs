@@ -14,34 +14,50 @@
 //! Must not: write through a collation that did not prove itself, or make search terms with a tokenizer that is not
 //! Plex's (design §7).
 
+mod blobs;
 mod collation;
+mod content;
 mod context;
+mod deletions;
 mod diff;
+mod extra;
 mod fail;
 mod fts;
 mod guids;
 mod home_tables;
+mod matching;
+mod missing;
+mod moves;
+mod places;
+mod policy;
 mod refuse;
 mod report;
 mod rows;
 mod schema;
+mod sections;
 mod session;
 mod settings;
+mod streams;
 mod tables;
+mod taggings;
 #[cfg(test)]
 mod testing;
 mod text;
 mod values;
 mod views;
+mod writer;
 
 pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
 
 use crate::error::Result;
 use crate::paths::{Databases, Which};
 use context::Context;
+use diff::Changes;
 use fail::Step;
 use schema::Schema;
 use session::{BLOBS, LIBRARY, Session};
+use tables::Rule;
+use writer::Writer;
 
 /// What a caller may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,35 +81,69 @@ impl Default for Options {
 /// [`crate::Error::SchemaDiffers`] if the three are not of one version, [`crate::Error::Refused`] with the names of tables
 /// that changed at home and are not known, [`crate::Error::InUse`] if somebody holds `theirs`. In every case `theirs` is
 /// what it was.
-pub fn merge(
-    base: &Databases,
-    mine: &Databases,
-    theirs: &Databases,
-    options: &Options,
-) -> Result<Report> {
+pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
     Session::begin(base, mine, theirs)?.run(|conn| {
         let paths = |which| [theirs.path(which), base.path(which), mine.path(which)];
         let library = Schema::common(conn, LIBRARY, paths(Which::Library))?;
         let blobs = Schema::common(conn, BLOBS, paths(Which::Blobs))?;
         refuse::unknown(conn, &library, &blobs)?;
         let mut context = Context::new(conn, library, options)?;
-        into_library(&mut context)?;
+        into_library(&mut context, &blobs)?;
         into_blobs(&mut context, &blobs)?;
         Ok(context.report.tidy())
     })
 }
 
-fn into_library(context: &mut Context<'_>) -> Step<()> {
+fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
+    let mut writer = Writer::new(context.conn, &context.schema, context.options.least_titles)?;
+    let (gone, mut moved) = sections::carry(context)?;
+    for target in ["library_sections", "section_locations"] {
+        moves::references(context, &mut writer, target, &moved.take(target))?;
+    }
+    let changes = content_changes(context)?;
+    moved = matching::run(context, &changes)?;
+    for table in writer::SEARCHED {
+        if moved.of(table).next().is_some()
+            && let Some(why) = writer.obstacle(context.conn, table)?
+        {
+            content::follow_instead(context, &mut moved, table, &why)?;
+        }
+    }
+    moves::apply(context, &mut writer, &moved)?;
+    places::carry(context)?;
+    content::carry(context, &mut writer, &changes)?;
+    streams::carry(context, &mut writer, &changes)?;
+    taggings::carry(context, &changes)?;
+    deletions::carry(context, &mut writer, &changes, &gone)?;
+    deletions::tags(context, &mut writer, &changes)?;
+    missing::mend(context, &mut writer, &changes)?;
     guids::collect(context.conn)?;
     settings::carry(context)?;
     views::carry(context)?;
+    text::register(context.conn)?;
     let tables: Vec<_> = context.schema.tables.values().cloned().collect();
     home_tables::carry(context, LIBRARY, &tables)?;
+    blobs::carry(context, blobs)?;
+    writer.finish(context.conn, &context.schema)?;
     context::raise_sequences(context.conn, LIBRARY)
+}
+
+/// What home changed in every table that is carried row by row.
+fn content_changes(context: &Context<'_>) -> Step<matching::AllChanges> {
+    let mut all = matching::AllChanges::new();
+    for (name, table) in &context.schema.tables {
+        if tables::rule(name) == Some(Rule::Content) && table.keyed {
+            let changes = Changes::between(context.conn, table, LIBRARY.base, LIBRARY.mine, tables::COUNTERS)?;
+            if !changes.is_empty() {
+                all.insert(name.clone(), changes);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn into_blobs(context: &mut Context<'_>, schema: &Schema) -> Step<()> {
     let tables: Vec<_> = schema.tables.values().cloned().collect();
     home_tables::carry(context, BLOBS, &tables)?;
-    context::raise_sequences(context.conn, BLOBS)
+    blobs::finish(context)
 }

@@ -35,8 +35,6 @@ fn is_known(table: &str, three: Three) -> bool {
         None => false,
         Some(Rule::Ignored | Rule::Same | Rule::Home | Rule::Blobs) => true,
         // blobs.db has all tables of the library and uses hardly any (facts §1.5).
-        Some(Rule::Settings | Rule::Views | Rule::Sections | Rule::Content) => {
-            three.theirs == LIBRARY.theirs
-        }
+        Some(Rule::Settings | Rule::Views | Rule::Sections | Rule::Content) => three.theirs == LIBRARY.theirs,
     }
 }

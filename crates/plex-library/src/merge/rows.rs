@@ -1,6 +1,6 @@
 //! Single rows, by id, as lists of values in the order of the table's columns.
 
-use rusqlite::types::Value;
+use super::values::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::fail::Step;
@@ -24,21 +24,12 @@ pub(super) fn get(conn: &Connection, side: &str, table: &Table, id: i64) -> Step
 
 /// Whether a row is there.
 pub(super) fn exists(conn: &Connection, side: &str, table: &str, id: i64) -> Step<bool> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT 1 FROM {side}.{} WHERE id = ?1",
-        quote(table)
-    ))?;
+    let mut statement = conn.prepare_cached(&format!("SELECT 1 FROM {side}.{} WHERE id = ?1", quote(table)))?;
     Ok(statement.exists([id])?)
 }
 
 /// Ids of the rows of `table` whose `column` has `value`.
-pub(super) fn ids_where(
-    conn: &Connection,
-    side: &str,
-    table: &str,
-    column: &str,
-    value: &Value,
-) -> Step<Vec<i64>> {
+pub(super) fn ids_where(conn: &Connection, side: &str, table: &str, column: &str, value: &Value) -> Step<Vec<i64>> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT id FROM {side}.{} WHERE {} = ?1 ORDER BY id",
         quote(table),
@@ -63,17 +54,8 @@ pub(super) fn insert(conn: &Connection, side: &str, table: &Table, row: &Row) ->
 }
 
 /// Writes the columns in which `new` differs from `old`; both have the id `id`. Says whether there were any.
-pub(super) fn update(
-    conn: &Connection,
-    side: &str,
-    table: &Table,
-    id: i64,
-    old: &Row,
-    new: &Row,
-) -> Step<bool> {
-    let differing: Vec<usize> = (0..table.columns.len())
-        .filter(|&n| old[n] != new[n])
-        .collect();
+pub(super) fn update(conn: &Connection, side: &str, table: &Table, id: i64, old: &Row, new: &Row) -> Step<bool> {
+    let differing: Vec<usize> = (0..table.columns.len()).filter(|&n| old[n] != new[n]).collect();
     if differing.is_empty() {
         return Ok(false);
     }
@@ -95,10 +77,7 @@ pub(super) fn update(
 
 /// Removes a row; says whether it was there.
 pub(super) fn delete(conn: &Connection, side: &str, table: &str, id: i64) -> Step<bool> {
-    let mut statement = conn.prepare_cached(&format!(
-        "DELETE FROM {side}.{} WHERE id = ?1",
-        quote(table)
-    ))?;
+    let mut statement = conn.prepare_cached(&format!("DELETE FROM {side}.{} WHERE id = ?1", quote(table)))?;
     Ok(statement.execute([id])? > 0)
 }
 

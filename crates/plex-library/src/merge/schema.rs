@@ -76,9 +76,7 @@ impl Schema {
             "SELECT name, rootpage FROM {name}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
         ))?;
         let found: Vec<(String, i64)> = statement
-            .query_map([], |row| {
-                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0)))
-            })?
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0))))?
             .collect::<Result<_, _>>()?;
         let virtuals: Vec<&str> = found
             .iter()
@@ -97,9 +95,9 @@ impl Schema {
                 })?
                 .collect::<Result<_, _>>()?;
             let keyed = described.iter().filter(|column| column.2 > 0).count() == 1
-                && described.iter().any(|(name, kind, pk)| {
-                    name == "id" && *pk == 1 && kind.eq_ignore_ascii_case("integer")
-                });
+                && described
+                    .iter()
+                    .any(|(name, kind, pk)| name == "id" && *pk == 1 && kind.eq_ignore_ascii_case("integer"));
             let columns = described.into_iter().map(|(name, _, _)| name).collect();
             tables.insert(
                 table.clone(),
@@ -184,15 +182,7 @@ fn is_shadow(owner: &str, table: &str) -> bool {
         .is_some_and(|suffix| {
             matches!(
                 suffix,
-                "content"
-                    | "segments"
-                    | "segdir"
-                    | "docsize"
-                    | "stat"
-                    | "node"
-                    | "rowid"
-                    | "parent"
-                    | "vocab"
+                "content" | "segments" | "segdir" | "docsize" | "stat" | "node" | "rowid" | "parent" | "vocab"
             )
         })
 }

@@ -64,11 +64,8 @@ impl Session {
         let conn = open::read_write(&library)?;
         conn.set_prepared_statement_cache_capacity(256);
         let attach = |path: &Path, parameters: &str, name: &str| {
-            conn.execute(
-                &format!("ATTACH ?1 AS {name}"),
-                [open::uri(path, parameters)],
-            )
-            .at(OPEN, path)
+            conn.execute(&format!("ATTACH ?1 AS {name}"), [open::uri(path, parameters)])
+                .at(OPEN, path)
         };
         attach(&theirs.blobs(), "mode=rw", BLOBS.theirs)?;
         let mut readers = Vec::new();
@@ -88,9 +85,7 @@ impl Session {
         }
         for name in [LIBRARY.theirs, BLOBS.theirs] {
             let mode: String = conn
-                .query_row(&format!("PRAGMA {name}.journal_mode=DELETE"), [], |row| {
-                    row.get(0)
-                })
+                .query_row(&format!("PRAGMA {name}.journal_mode=DELETE"), [], |row| row.get(0))
                 .at(OPEN, &library)?;
             debug_assert_eq!(mode, "delete");
             conn.pragma_update(Some(name), "synchronous", "FULL")
@@ -108,11 +103,7 @@ impl Session {
                 .at(OPEN, &library)?;
         }
         conn.execute_batch("BEGIN IMMEDIATE").at(OPEN, &library)?;
-        Ok(Self {
-            conn,
-            readers,
-            library,
-        })
+        Ok(Self { conn, readers, library })
     }
 
     /// Commits, unless base or mine changed while they were read, and gives the files back in WAL mode, as Plex has them.
@@ -120,17 +111,13 @@ impl Session {
         for reader in &self.readers {
             reader.confirm()?;
         }
-        self.conn
-            .execute_batch("COMMIT")
-            .at("commit", &self.library)?;
+        self.conn.execute_batch("COMMIT").at("commit", &self.library)?;
         self.into_wal()
     }
 
     /// Leaves the pair as it was.
     pub(super) fn roll_back(self) -> Result<()> {
-        self.conn
-            .execute_batch("ROLLBACK")
-            .at("roll back", &self.library)?;
+        self.conn.execute_batch("ROLLBACK").at("roll back", &self.library)?;
         self.into_wal()
     }
 
@@ -141,10 +128,7 @@ impl Session {
                 .at("settle", &self.library)?;
         }
         // Closing the last connection folds the log in and removes it.
-        self.conn
-            .close()
-            .map_err(|(_, error)| error)
-            .at("close", &self.library)
+        self.conn.close().map_err(|(_, error)| error).at("close", &self.library)
     }
 
     /// Runs `steps` and commits, or leaves everything as it was.

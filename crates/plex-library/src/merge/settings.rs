@@ -7,8 +7,8 @@
 //! Counts add up only where it is sure that the plays are different ones: home has entries in its history that the
 //! result has not yet. Otherwise the higher count is right, and counting twice would be wrong.
 
+use super::values::Value;
 use rusqlite::OptionalExtension;
-use rusqlite::types::Value;
 
 use super::context::Context;
 use super::fail::Step;
@@ -97,9 +97,7 @@ fn same_key(context: &Context<'_>, table: &Table, mine: &Row) -> Step<Option<i64
         "SELECT t.id FROM {MAIN}.{NAME} t WHERE t.account_id IS ?1 AND t.guid = ?2
          AND NOT EXISTS (SELECT 1 FROM {MINE}.{NAME} m WHERE m.id = t.id) ORDER BY t.id LIMIT 1"
     ))?;
-    Ok(statement
-        .query_row([account, guid], |row| row.get(0))
-        .optional()?)
+    Ok(statement.query_row([account, guid], |row| row.get(0)).optional()?)
 }
 
 /// The row of the result. `original` is home's row with the guid as home has it, `mine` with the result's.
@@ -115,11 +113,7 @@ fn merge_rows(
     let mut merged = theirs.clone();
     for name in &table.columns {
         let name = name.as_str();
-        if name == "id"
-            || COUNTERS.contains(&name)
-            || COUNTS.contains(&name)
-            || TIMES.contains(&name)
-        {
+        if name == "id" || COUNTERS.contains(&name) || COUNTS.contains(&name) || TIMES.contains(&name) {
             continue;
         }
         let (m, t) = (column(mine, name), column(theirs, name));
@@ -135,9 +129,7 @@ fn merge_rows(
         };
         set(table, &mut merged, name, chosen);
     }
-    let taken_back = base.is_some_and(|base| {
-        count(table, original, "view_count") < count(table, base, "view_count")
-    });
+    let taken_back = base.is_some_and(|base| count(table, original, "view_count") < count(table, base, "view_count"));
     for name in COUNTS.into_iter().filter(|name| table.has(name)) {
         let before = base.map_or(0, |base| count(table, base, name));
         let (m, t) = (count(table, original, name), count(table, theirs, name));
@@ -179,14 +171,7 @@ fn count(table: &Table, row: &Row, name: &str) -> i64 {
 }
 
 /// Whether it is sure that home's counts and the result's are of different plays.
-fn apart(
-    context: &Context<'_>,
-    table: &Table,
-    original: &Row,
-    mine: &Row,
-    theirs: &Row,
-    name: &str,
-) -> Step<bool> {
+fn apart(context: &Context<'_>, table: &Table, original: &Row, mine: &Row, theirs: &Row, name: &str) -> Step<bool> {
     if name == "skip_count" {
         // Skips have no history. A later skip at home is one that the result cannot know.
         let (m, t) = (
@@ -204,8 +189,7 @@ fn apart(
          AND NOT EXISTS (SELECT 1 FROM {BASE}.metadata_item_views b WHERE b.id = m.id)"
     ))?;
     let translated = text(table, mine, "guid").unwrap_or_default();
-    let (new, known): (i64, i64) = statement.query_row((account, guid, translated), |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
+    let (new, known): (i64, i64) =
+        statement.query_row((account, guid, translated), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(new > 0 && known == 0)
 }

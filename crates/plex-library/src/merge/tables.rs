@@ -119,20 +119,8 @@ pub(super) const REFERENCES: &[Reference] = &[
         "metadata_item_cluster_id",
         "metadata_item_clusters",
     ),
-    linked(
-        "locatables",
-        "locatable_id",
-        ITEMS,
-        "locatable_type",
-        "metadata_item",
-    ),
-    linked(
-        "locatables",
-        "locatable_id",
-        ITEMS,
-        "locatable_type",
-        "MetadataItem",
-    ),
+    linked("locatables", "locatable_id", ITEMS, "locatable_type", "metadata_item"),
+    linked("locatables", "locatable_id", ITEMS, "locatable_type", "MetadataItem"),
     to("metadata_item_views", "library_section_id", SECTIONS),
     to(
         "metadata_item_setting_markers",
@@ -143,53 +131,29 @@ pub(super) const REFERENCES: &[Reference] = &[
     to("media_item_settings", "media_item_id", MEDIA),
     to("media_part_settings", "media_part_id", PARTS),
     to("media_part_settings", "selected_audio_stream_id", STREAMS),
-    to(
-        "media_part_settings",
-        "selected_subtitle_stream_id",
-        STREAMS,
-    ),
+    to("media_part_settings", "selected_subtitle_stream_id", STREAMS),
     to("media_stream_settings", "media_stream_id", STREAMS),
     to("play_queue_items", "play_queue_id", "play_queues"),
     to("play_queue_items", "metadata_item_id", ITEMS),
-    to(
-        "play_queue_items",
-        "play_queue_generator_id",
-        "play_queue_generators",
-    ),
+    to("play_queue_items", "play_queue_generator_id", "play_queue_generators"),
     to("play_queues", "playlist_id", ITEMS),
-    to(
-        "play_queues",
-        "play_queue_generator_id",
-        "play_queue_generators",
-    ),
+    to("play_queues", "play_queue_generator_id", "play_queue_generators"),
     to("play_queue_generators", "playlist_id", ITEMS),
     to("play_queue_generators", "metadata_item_id", ITEMS),
     to("versioned_metadata_items", "metadata_item_id", ITEMS),
-    to(
-        "versioned_metadata_items",
-        "generator_id",
-        "play_queue_generators",
-    ),
+    to("versioned_metadata_items", "generator_id", "play_queue_generators"),
     to("versioned_metadata_items", "target_tag_id", "tags"),
     to("versioned_metadata_items", "selected_media_id", MEDIA),
     to("versioned_metadata_items", "version_media_id", MEDIA),
     to("custom_channels", "playlist_id", ITEMS),
     to("media_subscriptions", "target_metadata_item_id", ITEMS),
     to("media_subscriptions", "target_library_section_id", SECTIONS),
-    to(
-        "media_subscriptions",
-        "target_section_location_id",
-        "section_locations",
-    ),
+    to("media_subscriptions", "target_section_location_id", "section_locations"),
     to("media_grabs", "metadata_item_id", ITEMS),
     to("download_queue_items", "metadata_item_id", ITEMS),
     to("download_queue_items", "media_part_id", PARTS),
     to("download_queue_items", "queue_id", "download_queues"),
-    to(
-        "library_section_permissions",
-        "library_section_id",
-        SECTIONS,
-    ),
+    to("library_section_permissions", "library_section_id", SECTIONS),
     to("plugin_prefixes", "plugin_id", "plugins"),
     to(
         "metadata_agent_provider_group_items",
@@ -214,9 +178,7 @@ pub(super) const REFERENCES: &[Reference] = &[
 
 /// References to a table.
 pub(super) fn references_to(target: &str) -> impl Iterator<Item = &'static Reference> {
-    REFERENCES
-        .iter()
-        .filter(move |reference| reference.target == target)
+    REFERENCES.iter().filter(move |reference| reference.target == target)
 }
 
 /// Columns that count changes for the whole server (facts §1.1): never compared, never copied, always counted on.

@@ -25,17 +25,11 @@ impl std::ops::Deref for Copy {
 pub(super) fn copy(from: &Databases) -> Copy {
     let dir = tempfile::tempdir().expect("temporary folder");
     let databases = Databases::at(dir.path());
-    for (source, target) in [
-        (from.library(), databases.library()),
-        (from.blobs(), databases.blobs()),
-    ] {
+    for (source, target) in [(from.library(), databases.library()), (from.blobs(), databases.blobs())] {
         // Not fs::copy: the data is read-only, and its mode would come along.
         std::fs::write(&target, std::fs::read(&source).expect("read")).expect("write");
     }
-    Copy {
-        _dir: dir,
-        databases,
-    }
+    Copy { _dir: dir, databases }
 }
 
 /// The real library of 2026, if it is on this machine: `PLEXBURST_PLEX_2026`, or beside the checkout.

@@ -6,6 +6,13 @@
 
 use std::collections::HashMap;
 
+use super::values::Value;
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::{FromSql as _, ValueRef};
+
+use super::fail::Step;
+
 /// What was renumbered: table and old id → new id.
 pub(super) type Moves = HashMap<(&'static str, i64), i64>;
 
@@ -19,6 +26,37 @@ const MARKERS: [(&str, &str); 7] = [
     ("/library/streams/", "media_streams"),
     ("local://", "metadata_items"),
 ];
+
+/// Makes `follow_text` known to the connection: text with every id replaced that the temporary table `follow` moves.
+pub(super) fn register(conn: &Connection) -> Step<()> {
+    let found: Vec<(String, i64, i64)> = conn
+        .prepare("SELECT target, old, new FROM temp.follow")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let moves: Moves = found
+        .into_iter()
+        .filter_map(|(target, old, new)| {
+            let (_, known) = MARKERS.iter().find(|(_, known)| *known == target)?;
+            Some(((*known, old), new))
+        })
+        .collect();
+    conn.create_scalar_function(
+        "follow_text",
+        1,
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+        move |context| {
+            Ok(match context.get_raw(0) {
+                ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(text) => Value::Text(rewrite(text, &moves).unwrap_or_else(|| text.to_owned())),
+                    // Not text as we know it: left as it is.
+                    Err(_) => Value::Odd(bytes.to_owned()),
+                },
+                other => Value::column_result(other)?,
+            })
+        },
+    )?;
+    Ok(())
+}
 
 /// Whether a column may hold such text.
 pub(super) fn holds_references(table: &str, column: &str) -> bool {
@@ -47,10 +85,7 @@ pub(super) fn rewrite(text: &str, moves: &Moves) -> Option<String> {
         };
         at = end;
         loop {
-            let digits = bytes[at..]
-                .iter()
-                .take_while(|b| b.is_ascii_digit())
-                .count();
+            let digits = bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
             if let Some(new) = text[at..at + digits]
                 .parse()
                 .ok()
@@ -99,9 +134,7 @@ fn symbol(bytes: &[u8], at: usize, wanted: u8) -> Option<usize> {
     let hex = format!("{wanted:02X}");
     [format!("%{hex}"), format!("%25{hex}")]
         .iter()
-        .find(|form| {
-            rest.len() >= form.len() && rest[..form.len()].eq_ignore_ascii_case(form.as_bytes())
-        })
+        .find(|form| rest.len() >= form.len() && rest[..form.len()].eq_ignore_ascii_case(form.as_bytes()))
         .map(|form| at + form.len())
 }
 

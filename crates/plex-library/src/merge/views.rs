@@ -1,7 +1,7 @@
 //! `metadata_item_views`: what was watched, when and by whom. The union of both sides; dates never change.
 
+use super::values::Value;
 use rusqlite::OptionalExtension;
-use rusqlite::types::Value;
 
 use super::context::Context;
 use super::fail::Step;
@@ -19,10 +19,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
     };
     for id in diff::missing(context.conn, NAME, BASE, MINE)? {
         let conn = context.conn;
-        let (was, is) = (
-            rows::get(conn, BASE, &table, id)?,
-            rows::get(conn, MAIN, &table, id)?,
-        );
+        let (was, is) = (rows::get(conn, BASE, &table, id)?, rows::get(conn, MAIN, &table, id)?);
         // Only if it is that entry, and not one of the worker's that happens to have the number.
         if let (Some(was), Some(is)) = (was, is)
             && when(&table, &was) == when(&table, &is)
@@ -44,10 +41,7 @@ fn carry_one(context: &mut Context<'_>, table: &Table, id: i64) -> Step<()> {
     };
     guids::translate(conn, table, &mut mine)?;
     match rows::get(conn, MAIN, table, id)? {
-        Some(theirs)
-            if when(table, &theirs) == when(table, &mine)
-                || rows::exists(conn, BASE, NAME, id)? =>
-        {
+        Some(theirs) if when(table, &theirs) == when(table, &mine) || rows::exists(conn, BASE, NAME, id)? => {
             if rows::update(conn, MAIN, table, id, &theirs, &mine)? {
                 context.report.carried(NAME).updated += 1;
             }

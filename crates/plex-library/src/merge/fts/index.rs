@@ -39,17 +39,13 @@ impl Index {
             .collect::<Result<_, _>>()?;
         let mut found: Vec<Self> = Vec::new();
         for (trigger, body) in &triggers {
-            let words: Vec<&str> = body
-                .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-                .collect();
+            let words: Vec<&str> = body.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
             let fed: Vec<&(String, String)> = virtuals
                 .iter()
                 .filter(|(name, _)| words.contains(&name.as_str()))
                 .collect();
             if fed.is_empty() {
-                return Ok(Err(format!(
-                    "the trigger {trigger} does something that is not known"
-                )));
+                return Ok(Err(format!("the trigger {trigger} does something that is not known")));
             }
             for (name, sql) in fed {
                 if found.iter().any(|index| index.name == *name) {
@@ -82,9 +78,7 @@ impl Index {
     }
 
     fn parse(name: &str, sql: &str, table: &str, known: &[String]) -> Result<Self, String> {
-        let unknown = |what: &str| {
-            format!("the search index {name} is laid out in a way that is not known: {what}")
-        };
+        let unknown = |what: &str| format!("the search index {name} is laid out in a way that is not known: {what}");
         let lower = sql.to_lowercase();
         let start = lower
             .find("fts4(")
@@ -104,9 +98,7 @@ impl Index {
             match argument.split_once('=') {
                 Some((option, value)) => match option.trim().to_lowercase().as_str() {
                     "tokenize" => {}
-                    "content" if value.trim().trim_matches(['\'', '"']) == table => {
-                        index.keeps_text = false
-                    }
+                    "content" if value.trim().trim_matches(['\'', '"']) == table => index.keeps_text = false,
                     _ => return Err(unknown(argument)),
                 },
                 None => {
@@ -171,7 +163,9 @@ mod tests {
         let outside = parse("CREATE VIRTUAL TABLE x USING fts4(content='metadata_items', title, title_sort, original_title, tokenize=collating 'root@colStrength=primary;colAlternate=shifted')").expect("known");
         assert!(!outside.keeps_text);
         assert_eq!(outside.columns, ["title", "title_sort", "original_title"]);
-        let inside = parse("CREATE VIRTUAL TABLE x USING fts4(title, title_sort, original_title, tokenize=collating 'a,b')").expect("known");
+        let inside =
+            parse("CREATE VIRTUAL TABLE x USING fts4(title, title_sort, original_title, tokenize=collating 'a,b')")
+                .expect("known");
         assert!(inside.keeps_text);
     }
 

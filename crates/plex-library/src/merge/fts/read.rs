@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::types::Value;
+use super::super::values::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::fail::Step;
@@ -36,12 +36,7 @@ pub(in crate::merge) enum Found {
 ///
 /// The newest segments are read first, which is where rows of the last hours are; reading ends as soon as every document
 /// is complete.
-pub(in crate::merge) fn find(
-    conn: &Connection,
-    side: &str,
-    index: &Index,
-    ids: &[i64],
-) -> Step<HashMap<i64, Found>> {
+pub(in crate::merge) fn find(conn: &Connection, side: &str, index: &Index, ids: &[i64]) -> Step<HashMap<i64, Found>> {
     let mut found = HashMap::new();
     let mut open: HashMap<i64, Pending> = HashMap::new();
     let mut size = conn.prepare(&format!(
@@ -64,10 +59,7 @@ pub(in crate::merge) fn find(
             },
         }
     }
-    let mut missing = open
-        .values()
-        .filter(|pending| !pending.is_complete())
-        .count();
+    let mut missing = open.values().filter(|pending| !pending.is_complete()).count();
     if missing > 0 {
         let segments = segments(conn, side, index)?;
         for segment in segments {
@@ -91,10 +83,7 @@ pub(in crate::merge) fn find(
                 })
             })?;
             if !whole {
-                tracing::debug!(
-                    index = index.name,
-                    "a segment of the search index cannot be read"
-                );
+                tracing::debug!(index = index.name, "a segment of the search index cannot be read");
             }
         }
     }
@@ -160,8 +149,7 @@ impl Pending {
             return;
         };
         self.tokens += places.len() as u64;
-        self.terms
-            .insert(term.to_vec(), (!places.is_empty()).then_some(places));
+        self.terms.insert(term.to_vec(), (!places.is_empty()).then_some(places));
     }
 
     /// The document, if its terms fill every column to its length without gaps.
@@ -171,12 +159,7 @@ impl Pending {
         }
         let mut filled: Vec<Vec<bool>> = Vec::new();
         for &size in &self.sizes {
-            filled.push(vec![
-                false;
-                usize::try_from(size)
-                    .ok()
-                    .filter(|size| *size < 1 << 24)?
-            ]);
+            filled.push(vec![false; usize::try_from(size).ok().filter(|size| *size < 1 << 24)?]);
         }
         let terms: BTreeMap<Vec<u8>, Places> = self
             .terms
@@ -189,15 +172,11 @@ impl Pending {
                 .get_mut(usize::try_from(*position).ok()?)?;
             *seat = true;
         }
-        filled
-            .iter()
-            .flatten()
-            .all(|seat| *seat)
-            .then_some(Document {
-                sizes: self.sizes,
-                terms,
-                text: None,
-            })
+        filled.iter().flatten().all(|seat| *seat).then_some(Document {
+            sizes: self.sizes,
+            terms,
+            text: None,
+        })
     }
 }
 

@@ -240,10 +240,7 @@ mod tests {
             let result = leaf(&whole[..cut], &mut |_, _| seen += 1);
             assert!(result.is_none() || seen > 0, "{cut}");
         }
-        assert!(
-            leaf(&[5, 1, b'x', 1, 0], &mut |_, _| ()).is_none(),
-            "prefix of nothing"
-        );
+        assert!(leaf(&[5, 1, b'x', 1, 0], &mut |_, _| ()).is_none(), "prefix of nothing");
         assert!(places(&[0x80]).is_none());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::merge::values::Value;
 use proptest::prelude::*;
 use rusqlite::Connection;
-use rusqlite::types::Value;
 
 use super::*;
 use crate::merge::schema::Schema;
@@ -12,13 +12,8 @@ use crate::merge::schema::Schema;
 /// A table with an index over it, as Plex lays it out: outside its text or keeping it.
 fn library(keeps_text: bool) -> Connection {
     let conn = Connection::open_in_memory().expect("memory");
-    conn.execute_batch("PRAGMA page_size=1024;")
-        .expect("pragma");
-    let content = if keeps_text {
-        ""
-    } else {
-        "content='metadata_items', "
-    };
+    conn.execute_batch("PRAGMA page_size=1024;").expect("pragma");
+    let content = if keeps_text { "" } else { "content='metadata_items', " };
     conn.execute_batch(&format!(
         "CREATE TABLE metadata_items(id INTEGER PRIMARY KEY, title TEXT, title_sort TEXT, original_title TEXT);
          CREATE VIRTUAL TABLE words USING fts4({content}title, title_sort, original_title);
@@ -85,9 +80,7 @@ fn fill(conn: &Connection, rows: &BTreeMap<i64, Texts>) {
 
 fn totals(conn: &Connection) -> Vec<u64> {
     let blob: Vec<u8> = conn
-        .query_row("SELECT value FROM words_stat WHERE id=0", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT value FROM words_stat WHERE id=0", [], |row| row.get(0))
         .expect("stat");
     varint::list(&blob).expect("numbers")
 }
@@ -184,7 +177,10 @@ fn a_row_that_the_index_lacks_is_absent_and_one_with_lost_terms_is_broken() {
         ]),
     );
     let index = index(&conn);
-    conn.execute_batch("DELETE FROM words_docsize WHERE docid=2; UPDATE words_docsize SET size=x'030000' WHERE docid=1;").expect("damage");
+    conn.execute_batch(
+        "DELETE FROM words_docsize WHERE docid=2; UPDATE words_docsize SET size=x'030000' WHERE docid=1;",
+    )
+    .expect("damage");
     let found = find(&conn, "main", &index, &[1, 2, 3]).expect("find");
     assert_eq!(found[&1], Found::Broken);
     assert_eq!(found[&2], Found::Absent);
@@ -194,12 +190,7 @@ fn a_row_that_the_index_lacks_is_absent_and_one_with_lost_terms_is_broken() {
 #[test]
 fn many_terms_make_a_segment_of_many_nodes() {
     let (home, result) = (library(false), library(false));
-    let rows = BTreeMap::from_iter((1..400).map(|n| {
-        (
-            n,
-            [Some(format!("word{n} shared{} the", n % 7)), None, None],
-        )
-    }));
+    let rows = BTreeMap::from_iter((1..400).map(|n| (n, [Some(format!("word{n} shared{} the", n % 7)), None, None])));
     fill(&home, &rows);
     let index = index(&home);
     result.execute_batch("DROP TRIGGER d").expect("drop");
@@ -257,10 +248,7 @@ fn the_index_that_plex_wrote_is_understood() {
             .expect("known");
         assert_eq!(indices.len(), 1, "{indices:?}");
         let found = find(&conn, "main", &indices[0], &ids).expect("find");
-        let whole = found
-            .values()
-            .filter(|found| matches!(found, Found::Here(_)))
-            .count();
+        let whole = found.values().filter(|found| matches!(found, Found::Here(_))).count();
         let broken: Vec<_> = found
             .iter()
             .filter(|(_, found)| **found == Found::Broken)

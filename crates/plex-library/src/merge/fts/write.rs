@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::{Value, ValueRef};
+use super::super::values::Value;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::fail::Step;
@@ -24,28 +25,16 @@ pub(in crate::merge) struct Edit {
 }
 
 /// Writes the edits into the index of the database attached as `side`.
-pub(in crate::merge) fn apply(
-    conn: &Connection,
-    side: &str,
-    index: &Index,
-    edits: &[Edit],
-) -> Step<()> {
+pub(in crate::merge) fn apply(conn: &Connection, side: &str, index: &Index, edits: &[Edit]) -> Step<()> {
     let mut terms: BTreeMap<Vec<u8>, Documents> = BTreeMap::new();
     let width = index.columns.len();
     let mut totals = Totals::read(conn, side, index)?;
     for edit in edits {
         if let Some((old, text)) = &edit.old {
             for term in old.terms.keys() {
-                terms
-                    .entry(term.clone())
-                    .or_default()
-                    .insert(edit.id, Vec::new());
+                terms.entry(term.clone()).or_default().insert(edit.id, Vec::new());
             }
-            totals.count(
-                &old.sizes[..width],
-                bytes(old.text.as_ref().unwrap_or(text)),
-                false,
-            );
+            totals.count(&old.sizes[..width], bytes(old.text.as_ref().unwrap_or(text)), false);
         }
         let Some((sources, text)) = &edit.new else {
             remove(conn, side, index, edit.id)?;
@@ -54,12 +43,7 @@ pub(in crate::merge) fn apply(
         let (mut sizes, mut kept) = (Vec::with_capacity(width), Vec::with_capacity(width));
         for (column, source) in sources.iter().enumerate() {
             sizes.push(source.sizes.get(column).copied().unwrap_or(0));
-            kept.push(
-                source
-                    .text
-                    .as_ref()
-                    .map_or(Value::Null, |text| text[column].clone()),
-            );
+            kept.push(source.text.as_ref().map_or(Value::Null, |text| text[column].clone()));
             for (term, places) in &source.terms {
                 let of_column = places.iter().filter(|(at, _)| *at == column as u64);
                 let mut of_column = of_column.copied().peekable();
@@ -73,20 +57,13 @@ pub(in crate::merge) fn apply(
                 }
             }
         }
-        totals.count(
-            &sizes,
-            bytes(if index.keeps_text { &kept } else { text }),
-            true,
-        );
+        totals.count(&sizes, bytes(if index.keeps_text { &kept } else { text }), true);
         put(conn, side, index, edit.id, &sizes, &kept)?;
     }
     if !terms.is_empty() {
         add_segment(conn, side, index, &terms)?;
     }
-    if edits
-        .iter()
-        .any(|edit| edit.old.is_some() || edit.new.is_some())
-    {
+    if edits.iter().any(|edit| edit.old.is_some() || edit.new.is_some()) {
         totals.write(conn, side, index)?;
     }
     Ok(())
@@ -95,7 +72,7 @@ pub(in crate::merge) fn apply(
 /// Bytes of text, as FTS4 counts them for its totals.
 fn bytes(text: &[Value]) -> u64 {
     text.iter()
-        .map(|value| match ValueRef::from(value) {
+        .map(|value| match value.borrow() {
             ValueRef::Null => 0,
             ValueRef::Integer(n) => n.to_string().len() as u64,
             ValueRef::Real(n) => n.to_string().len() as u64,
@@ -120,14 +97,7 @@ fn remove(conn: &Connection, side: &str, index: &Index, id: i64) -> Step<()> {
     Ok(())
 }
 
-fn put(
-    conn: &Connection,
-    side: &str,
-    index: &Index,
-    id: i64,
-    sizes: &[u64],
-    kept: &[Value],
-) -> Step<()> {
+fn put(conn: &Connection, side: &str, index: &Index, id: i64, sizes: &[u64], kept: &[Value]) -> Step<()> {
     let mut blob = Vec::new();
     for &size in sizes {
         varint::put(&mut blob, size);
@@ -151,12 +121,7 @@ fn put(
     Ok(())
 }
 
-fn add_segment(
-    conn: &Connection,
-    side: &str,
-    index: &Index,
-    terms: &BTreeMap<Vec<u8>, Documents>,
-) -> Step<()> {
+fn add_segment(conn: &Connection, side: &str, index: &Index, terms: &BTreeMap<Vec<u8>, Documents>) -> Step<()> {
     let page: u32 = conn.query_row(&format!("PRAGMA {side}.page_size"), [], |row| row.get(0))?;
     // As FTS4 sizes its nodes: what fits on a page with room for the row around it.
     let encoded = segment::encode(terms, page.saturating_sub(35).max(64) as usize);
@@ -213,27 +178,18 @@ impl Totals {
     fn read(conn: &Connection, side: &str, index: &Index) -> Step<Self> {
         let blob: Option<Option<Vec<u8>>> = conn
             .query_row(
-                &format!(
-                    "SELECT value FROM {} WHERE id = 0",
-                    index.shadow(side, "stat")
-                ),
+                &format!("SELECT value FROM {} WHERE id = 0", index.shadow(side, "stat")),
                 [],
                 |row| row.get(0),
             )
             .optional()?;
-        let mut numbers = blob
-            .flatten()
-            .as_deref()
-            .and_then(varint::list)
-            .unwrap_or_default();
+        let mut numbers = blob.flatten().as_deref().and_then(varint::list).unwrap_or_default();
         numbers.resize(index.columns.len() + 2, 0);
         Ok(Self(numbers))
     }
 
     fn count(&mut self, sizes: &[u64], bytes: u64, added: bool) {
-        let steps = std::iter::once(1)
-            .chain(sizes.iter().copied())
-            .chain([bytes]);
+        let steps = std::iter::once(1).chain(sizes.iter().copied()).chain([bytes]);
         for (total, step) in self.0.iter_mut().zip(steps) {
             *total = if added {
                 *total + step
@@ -250,10 +206,7 @@ impl Totals {
             varint::put(&mut blob, number & u64::from(u32::MAX));
         }
         conn.execute(
-            &format!(
-                "REPLACE INTO {}(id, value) VALUES (0, ?1)",
-                index.shadow(side, "stat")
-            ),
+            &format!("REPLACE INTO {}(id, value) VALUES (0, ?1)", index.shadow(side, "stat")),
             [blob],
         )?;
         Ok(())

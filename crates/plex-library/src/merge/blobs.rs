@@ -1,0 +1,202 @@
+//! `blobs`: Sonic vectors, fingerprints, voice activity, and subtitles that somebody downloaded. Keyed by what they belong
+//! to and of what type they are; ids mean nothing.
+//!
+//! Downloaded subtitles (type 3) are home's. Everything else was measured: the worker's if it measured anew, else home's.
+
+use super::values::Value;
+use rusqlite::OptionalExtension;
+
+use super::content::followed;
+use super::context::{self, Context};
+use super::fail::Step;
+use super::rows::{self, Row, int, text, value};
+use super::schema::{Schema, Table, quote};
+use super::session::{BLOBS, LIBRARY, Three};
+
+const NAME: &str = "blobs";
+
+/// A subtitle that was downloaded on demand (facts §1.5).
+const SUBTITLE: i64 = 3;
+
+/// Carries the blobs of both databases; the library's own table is unused by every server seen so far.
+pub(super) fn carry(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
+    for (three, table) in [(LIBRARY, context.table(NAME)), (BLOBS, blobs.get(NAME).cloned())] {
+        if let Some(table) = table {
+            one_database(context, three, &table)?;
+        }
+    }
+    Ok(())
+}
+
+fn one_database(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
+    for id in differing(context, three, table)? {
+        let Some(mut mine) = rows::get(context.conn, three.mine, table, id)? else {
+            continue;
+        };
+        if !localise(context, table, &mut mine)? {
+            continue;
+        }
+        let base = rows::get(context.conn, three.base, table, id)?;
+        put(context, three, table, base.as_ref(), &mine)?;
+    }
+    for id in super::diff::missing(context.conn, NAME, three.base, three.mine)? {
+        let Some(base) = rows::get(context.conn, three.base, table, id)? else {
+            continue;
+        };
+        let Some(now) = same_key(context, three, table, &base)? else {
+            continue;
+        };
+        let replaced = same_key_at_home(context, three, table, &base)?;
+        let unchanged = value(table, &now, "blob") == value(table, &base, "blob");
+        // Home throws away what belongs to nothing; what the worker measured anew belongs to something.
+        if !replaced
+            && (unchanged && !has_owner(context, table, &now)? || int(table, &base, "blob_type") == Some(SUBTITLE))
+        {
+            let gone = int(table, &now, "id").unwrap_or_default();
+            rows::delete(context.conn, three.theirs, NAME, gone)?;
+            context.report.carried(NAME).deleted += 1;
+        }
+    }
+    subtitles(context, three, table)
+}
+
+/// Home's blobs that are new or changed since the base. Contents of one length are compared only for subtitles, which a
+/// person may exchange for others; they are few, and reading all vectors and fingerprints would take minutes.
+fn differing(context: &Context<'_>, three: Three, table: &Table) -> Step<Vec<i64>> {
+    let light = table.differ("m", "b", &["blob"]);
+    let mut statement = context.conn.prepare(&format!(
+        "SELECT m.id FROM {mine}.{NAME} m NOT INDEXED LEFT JOIN {base}.{NAME} b NOT INDEXED ON b.id = m.id
+         WHERE b.id IS NULL OR {light} OR length(m.blob) IS NOT length(b.blob)
+            OR (m.blob_type = {SUBTITLE} AND m.blob IS NOT b.blob)",
+        mine = three.mine,
+        base = three.base
+    ))?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// The columns that make a blob the same one.
+fn key(table: &Table, row: &Row) -> (&'static str, [Value; 3]) {
+    let by = if value(table, row, "linked_id") == Value::Null {
+        "linked_guid"
+    } else {
+        "linked_id"
+    };
+    (
+        by,
+        ["linked_type", by, "blob_type"].map(|column| value(table, row, column)),
+    )
+}
+
+fn find(context: &Context<'_>, side: &str, table: &Table, like: &Row) -> Step<Option<i64>> {
+    let (by, values) = key(table, like);
+    Ok(context
+        .conn
+        .prepare_cached(&format!(
+            "SELECT id FROM {side}.{NAME} WHERE linked_type IS ?1 AND {} IS ?2 AND blob_type IS ?3",
+            quote(by)
+        ))?
+        .query_row(values, |row| row.get(0))
+        .optional()?)
+}
+
+fn same_key(context: &Context<'_>, three: Three, table: &Table, like: &Row) -> Step<Option<Row>> {
+    match find(context, three.theirs, table, like)? {
+        Some(id) => rows::get(context.conn, three.theirs, table, id),
+        None => Ok(None),
+    }
+}
+
+fn same_key_at_home(context: &Context<'_>, three: Three, table: &Table, like: &Row) -> Step<bool> {
+    Ok(find(context, three.mine, table, like)?.is_some())
+}
+
+fn put(context: &mut Context<'_>, three: Three, table: &Table, base: Option<&Row>, mine: &Row) -> Step<()> {
+    let Some(theirs) = same_key(context, three, table, mine)? else {
+        return insert(context, three, table, mine);
+    };
+    let content = |row: &Row| value(table, row, "blob");
+    let is_homes =
+        int(table, mine, "blob_type") == Some(SUBTITLE) || base.is_some_and(|base| content(base) == content(&theirs));
+    if !is_homes || content(mine) == content(&theirs) {
+        return Ok(());
+    }
+    let id = int(table, &theirs, "id").unwrap_or_default();
+    let mut merged = mine.clone();
+    rows::set(table, &mut merged, "id", id);
+    if rows::update(context.conn, three.theirs, table, id, &theirs, &merged)? {
+        context.report.carried(NAME).updated += 1;
+    }
+    Ok(())
+}
+
+fn insert(context: &mut Context<'_>, three: Three, table: &Table, row: &Row) -> Step<()> {
+    let mut row = row.clone();
+    let id = int(table, &row, "id").unwrap_or_default();
+    if rows::exists(context.conn, three.theirs, NAME, id)? {
+        let fresh = context.fresh_id(three, NAME)?;
+        rows::set(table, &mut row, "id", fresh);
+    }
+    rows::insert(context.conn, three.theirs, table, &row)?;
+    context.report.carried(NAME).inserted += 1;
+    Ok(())
+}
+
+/// Subtitles that home has and the worker's housekeeping threw away when it made the streams anew.
+fn subtitles(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
+    let ids: Vec<i64> = context
+        .conn
+        .prepare(&format!(
+            "SELECT m.id FROM {mine}.{NAME} m WHERE m.blob_type = {SUBTITLE} AND m.linked_type = 'media_stream'
+             AND NOT EXISTS (SELECT 1 FROM {theirs}.{NAME} t WHERE t.linked_type = m.linked_type
+                             AND t.linked_id = m.linked_id AND t.blob_type = m.blob_type)",
+            mine = three.mine,
+            theirs = three.theirs
+        ))?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let Some(mut mine) = rows::get(context.conn, three.mine, table, id)? else {
+            continue;
+        };
+        if localise(context, table, &mut mine)? {
+            insert(context, three, table, &mine)?;
+        }
+    }
+    Ok(())
+}
+
+/// The table that a blob's `linked_type` means.
+fn owner(table: &Table, row: &Row) -> Option<&'static str> {
+    match text(table, row, "linked_type")? {
+        "metadata_item" => Some("metadata_items"),
+        "media_item" => Some("media_items"),
+        "media_part" => Some("media_parts"),
+        "media_stream" => Some("media_streams"),
+        _ => None,
+    }
+}
+
+fn has_owner(context: &Context<'_>, table: &Table, row: &Row) -> Step<bool> {
+    match (owner(table, row), int(table, row, "linked_id")) {
+        (Some(owner), Some(id)) => rows::exists(context.conn, LIBRARY.theirs, owner, id),
+        _ => Ok(true),
+    }
+}
+
+/// Makes a blob of home's belong to what the result has; false if that is not there.
+fn localise(context: &Context<'_>, table: &Table, row: &mut Row) -> Step<bool> {
+    let (Some(owner), Some(id)) = (owner(table, row), int(table, row, "linked_id")) else {
+        return Ok(true);
+    };
+    if let Some(instead) = followed(context, owner, id)? {
+        rows::set(table, row, "linked_id", instead);
+        return Ok(true);
+    }
+    // Blobs whose owner is gone at home as well are normal; Plex collects them when it pleases.
+    Ok(rows::exists(context.conn, LIBRARY.theirs, owner, id)? || !rows::exists(context.conn, LIBRARY.mine, owner, id)?)
+}
+
+/// Raises the numbering of blobs.db.
+pub(super) fn finish(context: &Context<'_>) -> Step<()> {
+    context::raise_sequences(context.conn, BLOBS)
+}

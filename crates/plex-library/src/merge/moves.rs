@@ -1,0 +1,287 @@
+//! Giving rows of the worker's other ids, with everything that refers to them.
+//!
+//! Needed where home and the worker both found the same new thing (home's id it is), and, when ids were not kept apart
+//! beforehand, where they gave the same id to different things (the worker's row yields).
+
+use std::collections::BTreeMap;
+
+use super::values::Value;
+
+use super::context::Context;
+use super::fail::Step;
+use super::guids;
+use super::report::BundleMove;
+use super::rows::{self, set};
+use super::schema::quote;
+use super::session::{BLOBS, LIBRARY, MAIN, MINE};
+use super::tables::{Rule, references_to, rule};
+use super::text;
+use super::writer::{SEARCHED, Writer};
+
+/// Old id → new id of rows of the worker's, per table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    tables: BTreeMap<&'static str, BTreeMap<i64, i64>>,
+}
+
+impl Moved {
+    pub(super) fn add(&mut self, table: &str, old: i64, new: i64) {
+        if let Some(table) = name(table) {
+            self.tables.entry(table).or_default().insert(old, new);
+        }
+    }
+
+    pub(super) fn get(&self, table: &str, old: i64) -> Option<i64> {
+        self.tables.get(table)?.get(&old).copied()
+    }
+
+    pub(super) fn of(&self, table: &str) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.tables
+            .get(table)
+            .into_iter()
+            .flatten()
+            .map(|(&old, &new)| (old, new))
+    }
+
+    /// Takes out all rows of a table.
+    pub(super) fn take(&mut self, table: &str) -> BTreeMap<i64, i64> {
+        self.tables.remove(table).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tables.values().all(BTreeMap::is_empty)
+    }
+}
+
+/// The tables whose rows are ever moved.
+fn name(table: &str) -> Option<&'static str> {
+    [
+        "library_sections",
+        "section_locations",
+        "directories",
+        "metadata_items",
+        "media_items",
+        "media_parts",
+        "media_streams",
+        "tags",
+    ]
+    .into_iter()
+    .find(|known| *known == table)
+}
+
+/// Renumbers the rows and all references to them in the result.
+pub(super) fn apply(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<()> {
+    for (table, ids) in &moved.tables {
+        rows_of(context, writer, table, ids)?;
+        references(context, writer, table, ids)?;
+    }
+    texts(context, writer, moved)
+}
+
+/// Renumbers rows; one whose new id is still in use waits until its user has gone, by way of an id that nobody uses.
+fn rows_of(context: &mut Context<'_>, writer: &mut Writer, name: &str, ids: &BTreeMap<i64, i64>) -> Step<()> {
+    let Some(table) = context.table(name) else {
+        return Ok(());
+    };
+    let mut waiting = Vec::new();
+    for (&old, &new) in ids {
+        if rows::exists(context.conn, MAIN, name, new)? {
+            let between = context.fresh_id(LIBRARY, name)?;
+            writer.renumber(context.conn, &table, old, between)?;
+            waiting.push((between, new));
+        } else {
+            writer.renumber(context.conn, &table, old, new)?;
+        }
+        context.count_renumbered(name);
+    }
+    for (between, new) in waiting {
+        writer.renumber(context.conn, &table, between, new)?;
+    }
+    Ok(())
+}
+
+/// Changes what refers to rows that have other ids now. Home's own tables are not touched: they become home's anyway.
+pub(super) fn references(
+    context: &Context<'_>,
+    writer: &mut Writer,
+    target: &str,
+    ids: &BTreeMap<i64, i64>,
+) -> Step<()> {
+    let conn = context.conn;
+    conn.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS moved(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
+         DELETE FROM temp.moved;",
+    )?;
+    let mut statement = conn.prepare_cached("INSERT INTO temp.moved VALUES (?1, ?2)")?;
+    for pair in ids {
+        statement.execute(pair)?;
+    }
+    for reference in references_to(target) {
+        let sides: &[&str] = match rule(reference.table) {
+            Some(Rule::Blobs) => &[LIBRARY.theirs, BLOBS.theirs],
+            Some(Rule::Content | Rule::Sections) => &[LIBRARY.theirs],
+            // The worker's own views; home's rows name home's sections already.
+            Some(Rule::Views) => &[LIBRARY.theirs],
+            _ => continue,
+        };
+        if context
+            .schema
+            .get(reference.table)
+            .is_none_or(|table| !table.has(reference.column))
+        {
+            continue;
+        }
+        if SEARCHED.contains(&reference.table) {
+            writer.take_off(conn, reference.table)?;
+        }
+        let (table, column) = (quote(reference.table), quote(reference.column));
+        let only = reference
+            .only
+            .map(|(by, word)| format!(" AND {} = '{word}'", quote(by)))
+            .unwrap_or_default();
+        let but_home = match rule(reference.table) {
+            Some(Rule::Views) => format!(" AND id NOT IN (SELECT id FROM {MINE}.{table})"),
+            _ => String::new(),
+        };
+        for side in sides {
+            // OR REPLACE: of two blobs of one kind for one row the one that moves here is the newer analysis.
+            conn.execute(
+                &format!(
+                    "UPDATE OR REPLACE {side}.{table} SET {column} = (SELECT new FROM temp.moved WHERE old = {column})
+                     WHERE {column} IN (SELECT old FROM temp.moved){only}{but_home}"
+                ),
+                [],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites guids that are made of ids, and ids inside other text, in rows of the worker's.
+fn texts(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<()> {
+    let mut all = text::Moves::new();
+    for (table, ids) in &moved.tables {
+        all.extend(ids.iter().map(|(&old, &new)| ((*table, old), new)));
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    for (name, columns) in [
+        (
+            "metadata_items",
+            &[
+                "extra_data",
+                "user_thumb_url",
+                "user_art_url",
+                "user_banner_url",
+                "user_music_url",
+                "user_clear_logo_url",
+                "user_square_art_url",
+            ][..],
+        ),
+        (
+            "tags",
+            &["extra_data", "user_thumb_url", "user_art_url", "user_music_url"],
+        ),
+        ("media_items", &["extra_data"]),
+        ("media_parts", &["extra_data"]),
+        ("media_streams", &["extra_data"]),
+    ] {
+        let Some(table) = context.table(name) else { continue };
+        let columns: Vec<&str> = columns.iter().copied().filter(|column| table.has(column)).collect();
+        let may: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    "{c} LIKE '%library%' OR {c} LIKE '%local%' OR {c} LIKE '%playlists%'",
+                    c = quote(column)
+                )
+            })
+            .collect();
+        let ids: Vec<i64> = context
+            .conn
+            .prepare(&format!(
+                "SELECT id FROM {MAIN}.{name} NOT INDEXED WHERE {}",
+                may.join(" OR ")
+            ))?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in ids {
+            let Some(old) = rows::get(context.conn, MAIN, &table, id)? else {
+                continue;
+            };
+            let mut new = old.clone();
+            for column in &columns {
+                if let Some(rewritten) = rows::text(&table, &old, column).and_then(|text| text::rewrite(text, &all)) {
+                    set(&table, &mut new, column, rewritten);
+                }
+            }
+            writer.update(context.conn, &table, id, &old, &new)?;
+        }
+    }
+    numbered_guids(context, writer, moved)
+}
+
+/// Guids that are made of a row's number follow the row, also those of its seasons and episodes, and so does the worker's
+/// own user state. Where home has the same item, home's guid is put over it later.
+fn numbered_guids(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<()> {
+    let Some(table) = context.table("metadata_items") else {
+        return Ok(());
+    };
+    let mut renamed = Vec::new();
+    let mut numbers: Vec<(i64, i64)> = moved.of("metadata_items").collect();
+    numbers.sort_unstable();
+    let mut affected = Vec::new();
+    for (old, new) in &numbers {
+        for scheme in ["local://", "com.plexapp.agents.none://"] {
+            let prefix = format!("{scheme}{old}");
+            // From "…107" up to and including "…107/…" and "…107?…": all sort below the prefix followed by '@'.
+            let ids: Vec<(i64, String)> = context
+                .conn
+                .prepare_cached(&format!(
+                    "SELECT id, guid FROM {MAIN}.metadata_items WHERE guid >= ?1 AND guid < ?1 || '@'"
+                ))?
+                .query_map([&prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for (id, guid) in ids {
+                // A row that home has too keeps its name, unless it is the very row that moved.
+                let is_worker = id == *new || !rows::exists(context.conn, MINE, "metadata_items", id)?;
+                if let Some((number, range)) = guids::number(&guid)
+                    && number == *old
+                    && is_worker
+                {
+                    let renumbered = format!("{}{new}{}", &guid[..range.start], &guid[range.end..]);
+                    affected.push((id, guid, renumbered));
+                }
+            }
+        }
+    }
+    for (id, guid, renumbered) in affected {
+        let Some(old) = rows::get(context.conn, MAIN, &table, id)? else {
+            continue;
+        };
+        let mut row = old.clone();
+        set(&table, &mut row, "guid", renumbered.clone());
+        let to = guids::hash(&renumbered);
+        if let Some(from) = rows::text(&table, &old, "hash") {
+            context.report.bundles.push(BundleMove {
+                from: from.to_owned(),
+                to: to.clone(),
+            });
+            set(&table, &mut row, "hash", to);
+        }
+        writer.update(context.conn, &table, id, &old, &row)?;
+        renamed.push((guid, renumbered));
+    }
+    for state in ["metadata_item_settings", "metadata_item_views"] {
+        for (old, new) in &renamed {
+            context.conn.execute(
+                &format!(
+                    "UPDATE {MAIN}.{state} SET guid = ?2 WHERE guid = ?1 AND id NOT IN (SELECT id FROM {MINE}.{state})"
+                ),
+                [Value::Text(old.clone()), Value::Text(new.clone())],
+            )?;
+        }
+    }
+    Ok(())
+}
