@@ -15,6 +15,8 @@ pub(crate) mod items;
 pub(crate) mod jobs;
 pub mod plextv;
 pub mod prefs;
+pub(crate) mod process;
+pub(crate) mod scanner;
 pub mod server;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ pub fn dispatch() -> Option<ExitCode> {
     let own = std::env::args_os().next()?;
     match Path::new(&own).file_name()?.to_str()? {
         "Plex Media Server" => Some(server::main()),
+        "Plex Media Scanner" => Some(scanner::main(std::env::args_os())),
         _ => None,
     }
 }
