@@ -9,9 +9,7 @@ use crate::activities::Activity;
 pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     let shown = context.server.activities.visible();
     Ok(Reply::tree(
-        Element::container()
-            .children(shown.iter().map(element))
-            .sized(),
+        Element::container().children(shown.iter().map(element)).sized(),
     ))
 }
 
@@ -44,11 +42,7 @@ fn element(activity: &Activity) -> Element {
 
 /// Ends one: 404 when there is none of that name, 400 when it may not be ended.
 pub(super) fn cancel(context: &Context<'_>, uuid: &str) -> Result<Reply, Failure> {
-    let activity = context
-        .server
-        .activities
-        .find(uuid)
-        .ok_or(Failure::NotFound)?;
+    let activity = context.server.activities.find(uuid).ok_or(Failure::NotFound)?;
     if !activity.subject.cancellable {
         return Err(Failure::BadRequest(format!(
             "{} cannot be cancelled",

@@ -76,10 +76,7 @@ mod tests {
     #[test]
     fn networks() {
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(in_networks(
-            "10.0.0.1, 172.16.0.0/255.240.0.0",
-            at("172.17.0.1")
-        ));
+        assert!(in_networks("10.0.0.1, 172.16.0.0/255.240.0.0", at("172.17.0.1")));
         assert!(in_networks("10.0.0.1", at("10.0.0.1")));
         assert!(in_networks("10.0.0.0/8", at("::ffff:10.3.0.1")));
         assert!(!in_networks("0.0.0.0/0.0.0.0", at("10.0.0.1")));

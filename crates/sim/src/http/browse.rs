@@ -43,14 +43,11 @@ pub(super) fn detail(context: &Context<'_>) -> Detail {
 pub(super) fn all(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let (_, section_type) = section::known(context, id)?;
     let kind = match context.request.query.get("type") {
-        Some(text) => items::kind_number(text)
-            .ok_or_else(|| Failure::BadRequest(format!("type={text} is unknown")))?,
+        Some(text) => items::kind_number(text).ok_or_else(|| Failure::BadRequest(format!("type={text} is unknown")))?,
         None => items::levels(section_type).first().copied().unwrap_or(1),
     };
     let filter = Filter::of(context.request.query.pairs(), 1)?;
-    let listing = filter.fixed(&format!(
-        "i.library_section_id = {id} AND i.metadata_type = {kind}"
-    ));
+    let listing = filter.fixed(&format!("i.library_section_id = {id} AND i.metadata_type = {kind}"));
     list(context, Some((id, section_type)), &listing, None)
 }
 
@@ -58,9 +55,7 @@ pub(super) fn all(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
 pub(super) fn of_kind(context: &Context<'_>, id: i64, kind: i64) -> Result<Reply, Failure> {
     let (_, section_type) = section::known(context, id)?;
     let filter = Filter::of(context.request.query.pairs(), 1)?;
-    let listing = filter.fixed(&format!(
-        "i.library_section_id = {id} AND i.metadata_type = {kind}"
-    ));
+    let listing = filter.fixed(&format!("i.library_section_id = {id} AND i.metadata_type = {kind}"));
     list(context, Some((id, section_type)), &listing, None)
 }
 
@@ -71,11 +66,9 @@ pub(super) fn collections(context: &Context<'_>, id: i64) -> Result<Reply, Failu
 
 /// `/library/all?guid=…`: all sections.
 pub(super) fn everywhere(context: &Context<'_>) -> Result<Reply, Failure> {
-    let mut listing =
-        Filter::of(context.request.query.pairs(), 1)?.fixed("i.library_section_id > 0");
+    let mut listing = Filter::of(context.request.query.pairs(), 1)?.fixed("i.library_section_id > 0");
     if let Some(text) = context.request.query.get("type") {
-        let kind = items::kind_number(text)
-            .ok_or_else(|| Failure::BadRequest(format!("type={text} is unknown")))?;
+        let kind = items::kind_number(text).ok_or_else(|| Failure::BadRequest(format!("type={text} is unknown")))?;
         listing = listing.fixed(&format!("i.metadata_type = {kind}"));
     }
     list(context, None, &listing, None)
@@ -89,9 +82,7 @@ pub(super) fn recently_added(context: &Context<'_>, id: i64) -> Result<Reply, Fa
     } else {
         items::levels(section_type).last().copied().unwrap_or(1)
     };
-    let listing = Filter::default().fixed(&format!(
-        "i.library_section_id = {id} AND i.metadata_type = {kind}"
-    ));
+    let listing = Filter::default().fixed(&format!("i.library_section_id = {id} AND i.metadata_type = {kind}"));
     list(
         context,
         Some((id, section_type)),
@@ -102,8 +93,7 @@ pub(super) fn recently_added(context: &Context<'_>, id: i64) -> Result<Reply, Fa
 
 /// The newest of all sections.
 pub(super) fn recently_added_everywhere(context: &Context<'_>) -> Result<Reply, Failure> {
-    let listing =
-        Filter::default().fixed("i.library_section_id > 0 AND i.metadata_type IN (1, 4, 9, 13)");
+    let listing = Filter::default().fixed("i.library_section_id > 0 AND i.metadata_type IN (1, 4, 9, 13)");
     list(context, None, &listing, Some("i.added_at DESC, i.id DESC"))
 }
 
@@ -111,9 +101,8 @@ pub(super) fn recently_added_everywhere(context: &Context<'_>) -> Result<Reply, 
 pub(super) fn unwatched(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let (_, section_type) = section::known(context, id)?;
     let kind = items::levels(section_type).last().copied().unwrap_or(1);
-    let listing = Filter::of(&[("unwatched".to_owned(), "1".to_owned())], 1)?.fixed(&format!(
-        "i.library_section_id = {id} AND i.metadata_type = {kind}"
-    ));
+    let listing = Filter::of(&[("unwatched".to_owned(), "1".to_owned())], 1)?
+        .fixed(&format!("i.library_section_id = {id} AND i.metadata_type = {kind}"));
     list(context, Some((id, section_type)), &listing, None)
 }
 
@@ -157,15 +146,18 @@ fn list(
             page.start
         );
         let mut statement = db.prepare_cached(&statement)?;
-        let ids: Vec<i64> =
-            statement.query_map(params_from_iter(&values), |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let ids: Vec<i64> = statement
+            .query_map(params_from_iter(&values), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         let items = row::load_all(db, request.account, &ids)?;
-        let elements: Vec<Element> =
-            items.iter().map(|item| element::of(db, request.account, item, detail)).collect::<Result<_, _>>()?;
+        let elements: Vec<Element> = items
+            .iter()
+            .map(|item| element::of(db, request.account, item, detail))
+            .collect::<Result<_, _>>()?;
         let name: Option<String> = match of {
-            Some((id, _)) => {
-                db.query_row("SELECT name FROM library_sections WHERE id = ?1", [id], |row| row.get(0))?
-            }
+            Some((id, _)) => db.query_row("SELECT name FROM library_sections WHERE id = ?1", [id], |row| {
+                row.get(0)
+            })?,
             None => None,
         };
         Ok((total, name, elements))
@@ -206,11 +198,7 @@ pub(super) fn index(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let (name, section_type) = section::known(context, id)?;
     let views = ["all", "unwatched", "recentlyAdded", "onDeck", "collections"]
         .into_iter()
-        .map(|key| {
-            Element::new("Directory")
-                .attr("key", key)
-                .attr("title", key)
-        });
+        .map(|key| Element::new("Directory").attr("key", key).attr("title", key));
     let mut root = Element::container()
         .attr("allowSync", false)
         .attr("content", "secondary")

@@ -11,18 +11,15 @@ use crate::butler::{self, Started, tasks};
 pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     let with_pass = context.server.has_pass();
     let prefs = context.server.prefs();
-    let shown = tasks::TASKS
-        .iter()
-        .filter(|task| with_pass || !task.pass)
-        .map(|task| {
-            Element::new("ButlerTask")
-                .attr("name", task.name)
-                .attr("interval", task.days)
-                .attr("scheduleRandomized", task.randomized)
-                .attr("enabled", task.is_enabled(&prefs))
-                .attr("title", task.title)
-                .attr("description", task.title)
-        });
+    let shown = tasks::TASKS.iter().filter(|task| with_pass || !task.pass).map(|task| {
+        Element::new("ButlerTask")
+            .attr("name", task.name)
+            .attr("interval", task.days)
+            .attr("scheduleRandomized", task.randomized)
+            .attr("enabled", task.is_enabled(&prefs))
+            .attr("title", task.title)
+            .attr("description", task.title)
+    });
     Ok(Reply::tree(Element::new("ButlerTasks").children(shown)))
 }
 

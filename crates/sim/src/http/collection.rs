@@ -10,11 +10,9 @@ use crate::items::{kind_number, row};
 use crate::server::random;
 
 fn need(db: &rusqlite::Connection, id: i64) -> Result<(), Failure> {
-    let kind: i64 = db.query_row(
-        "SELECT metadata_type FROM metadata_items WHERE id = ?1",
-        [id],
-        |row| row.get(0),
-    )?;
+    let kind: i64 = db.query_row("SELECT metadata_type FROM metadata_items WHERE id = ?1", [id], |row| {
+        row.get(0)
+    })?;
     if kind == COLLECTION {
         Ok(())
     } else {
@@ -31,9 +29,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
         .ok_or_else(|| Failure::BadRequest("sectionId is missing".to_owned()))?;
     super::section::known(context, section)?;
     if query.flag("smart") {
-        return Err(Failure::BadRequest(
-            "smart collections are not simulated".to_owned(),
-        ));
+        return Err(Failure::BadRequest("smart collections are not simulated".to_owned()));
     }
     let subtype = query.get("type").and_then(kind_number).unwrap_or(1);
     let uuid = random::uuid()?;
@@ -83,11 +79,7 @@ pub(super) fn remove(context: &Context<'_>, id: i64, item: i64) -> Result<Reply,
         need(db, id)?;
         Ok(collections::remove(db, id, item)?)
     })?;
-    if removed {
-        done()
-    } else {
-        Err(Failure::NotFound)
-    }
+    if removed { done() } else { Err(Failure::NotFound) }
 }
 
 /// Deletes the collection, not its members.

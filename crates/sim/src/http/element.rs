@@ -243,11 +243,7 @@ mod tests {
                 Element::new("Directory")
                     .attr("key", "1")
                     .attr("refreshing", true)
-                    .child(
-                        Element::new("Location")
-                            .attr("id", 1)
-                            .attr("path", "/music"),
-                    ),
+                    .child(Element::new("Location").attr("id", 1).attr("path", "/music")),
             )
             .child(Element::new("Context").single().attr("librarySectionID", 7))
             .sized()

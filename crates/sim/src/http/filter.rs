@@ -49,23 +49,20 @@ fn field(name: &str) -> Option<Field> {
         "addedAt" => Field::Date("i.added_at"),
         "updatedAt" => Field::Date("i.updated_at"),
         "originallyAvailableAt" => Field::Date("i.originally_available_at"),
-        "viewCount" => {
-            Field::Number("coalesce((SELECT s.view_count {setting} ORDER BY s.id LIMIT 1), 0)")
-        }
-        "userRating" => {
-            Field::Number("coalesce((SELECT s.rating {setting} ORDER BY s.id LIMIT 1), -1)")
-        }
+        "viewCount" => Field::Number("coalesce((SELECT s.view_count {setting} ORDER BY s.id LIMIT 1), 0)"),
+        "userRating" => Field::Number("coalesce((SELECT s.rating {setting} ORDER BY s.id LIMIT 1), -1)"),
         "lastViewedAt" => Field::Date("(SELECT s.last_viewed_at {setting} ORDER BY s.id LIMIT 1)"),
         "unwatched" => Field::Flag("NOT EXISTS (SELECT 1 {setting} AND s.view_count > 0)"),
         "inProgress" => Field::Flag("EXISTS (SELECT 1 {setting} AND s.view_offset > 0)"),
         "trash" => Field::Flag("i.deleted_at IS NOT NULL"),
         "unmatched" => Field::Flag("i.guid LIKE 'local://%'"),
         "parent" => Field::Number("i.parent_id"),
-        "genre" | "mood" | "style" | "director" | "writer" | "actor" | "collection" | "label"
-        | "country" => Field::Custom(
-            "{not}EXISTS (SELECT 1 FROM taggings g JOIN tags t ON t.id = g.tag_id
+        "genre" | "mood" | "style" | "director" | "writer" | "actor" | "collection" | "label" | "country" => {
+            Field::Custom(
+                "{not}EXISTS (SELECT 1 FROM taggings g JOIN tags t ON t.id = g.tag_id
                   WHERE g.metadata_item_id = i.id AND (t.id = {value} OR t.tag = {value}))",
-        ),
+            )
+        }
         _ => return None,
     })
 }
@@ -107,20 +104,13 @@ impl Filter {
         for (name, value) in pairs.iter().filter(|(name, _)| !is_option(name)) {
             let plain = name.trim_end_matches(['=', '!', '<', '>', '&']);
             let operator = &name[plain.len()..];
-            let field = field(plain)
-                .ok_or_else(|| Failure::BadRequest(format!("{plain} is no field to filter by")))?;
+            let field = field(plain).ok_or_else(|| Failure::BadRequest(format!("{plain} is no field to filter by")))?;
             filter.add(&field, operator, value, bound)?;
         }
         Ok(filter)
     }
 
-    fn add(
-        &mut self,
-        field: &Field,
-        operator: &str,
-        value: &str,
-        bound: usize,
-    ) -> Result<(), Failure> {
+    fn add(&mut self, field: &Field, operator: &str, value: &str, bound: usize) -> Result<(), Failure> {
         let unknown = || Failure::BadRequest(format!("operator {operator}= does not fit here"));
         let place = format!("?{}", bound + self.values.len() + 1);
         let condition = match field {
@@ -134,10 +124,7 @@ impl Filter {
                 return Ok(());
             }
             Field::Text(column) => {
-                let like = value
-                    .replace('\\', "\\\\")
-                    .replace('%', "\\%")
-                    .replace('_', "\\_");
+                let like = value.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
                 let (test, value) = match operator {
                     "" => ("LIKE", format!("%{like}%")),
                     "<" => ("LIKE", format!("{like}%")),
@@ -148,11 +135,7 @@ impl Filter {
                     _ => return Err(unknown()),
                 };
                 self.values.push(Value::Text(value));
-                let escape = if test.ends_with("LIKE") {
-                    " ESCAPE '\\'"
-                } else {
-                    ""
-                };
+                let escape = if test.ends_with("LIKE") { " ESCAPE '\\'" } else { "" };
                 format!("{column} {test} {place}{escape}")
             }
             Field::Number(column) | Field::Date(column) => {
@@ -217,9 +200,7 @@ fn moment(text: &str) -> Option<Value> {
             .ok()
             .map(|day| Value::Integer(day.timestamp().as_second()));
     }
-    let (number, unit) = text
-        .strip_prefix('-')?
-        .split_at_checked(text.len().checked_sub(2)?)?;
+    let (number, unit) = text.strip_prefix('-')?.split_at_checked(text.len().checked_sub(2)?)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
@@ -228,9 +209,7 @@ fn moment(text: &str) -> Option<Value> {
         "w" => 604_800,
         _ => return None,
     };
-    Some(Value::Integer(
-        now() - number.parse::<i64>().ok()? * seconds,
-    ))
+    Some(Value::Integer(now() - number.parse::<i64>().ok()? * seconds))
 }
 
 /// The ORDER BY of a listing: `sort=field[:desc],…`; without it, by sort title as people read it.
@@ -254,26 +233,18 @@ pub(crate) fn order(sort: Option<&str>) -> Result<String, Failure> {
             "id" => "i.id".to_owned(),
             "viewCount" => condition_of("(SELECT s.view_count {setting} ORDER BY s.id LIMIT 1)"),
             "userRating" => condition_of("(SELECT s.rating {setting} ORDER BY s.id LIMIT 1)"),
-            "lastViewedAt" => {
-                condition_of("(SELECT s.last_viewed_at {setting} ORDER BY s.id LIMIT 1)")
-            }
-            "lastRatedAt" => {
-                condition_of("(SELECT s.last_rated_at {setting} ORDER BY s.id LIMIT 1)")
-            }
+            "lastViewedAt" => condition_of("(SELECT s.last_viewed_at {setting} ORDER BY s.id LIMIT 1)"),
+            "lastRatedAt" => condition_of("(SELECT s.last_rated_at {setting} ORDER BY s.id LIMIT 1)"),
             "viewOffset" => condition_of("(SELECT s.view_offset {setting} ORDER BY s.id LIMIT 1)"),
             _ => {
-                return Err(Failure::BadRequest(format!(
-                    "{name} is no field to sort by"
-                )));
+                return Err(Failure::BadRequest(format!("{name} is no field to sort by")));
             }
         };
         let direction = match direction {
             "asc" | "" => "ASC",
             "desc" | "nullsLast" => "DESC",
             other => {
-                return Err(Failure::BadRequest(format!(
-                    "{other} is no direction to sort in"
-                )));
+                return Err(Failure::BadRequest(format!("{other} is no direction to sort in")));
             }
         };
         parts.push(format!("{column} {direction}"));
@@ -332,9 +303,7 @@ mod tests {
     #[test]
     fn moments() {
         assert_eq!(moment("2024-01-01"), Some(Value::Integer(1_704_067_200)));
-        assert!(
-            matches!(moment("-7d"), Some(Value::Integer(at)) if (now() - at - 604_800).abs() < 5)
-        );
+        assert!(matches!(moment("-7d"), Some(Value::Integer(at)) if (now() - at - 604_800).abs() < 5));
         assert_eq!(moment("-d"), None);
     }
 }

@@ -39,7 +39,9 @@ pub(super) fn all(context: &Context<'_>) -> Result<Reply, Failure> {
         conditions.join(" AND ")
     );
     let (total, elements) = context.read(|db| {
-        let total: i64 = db.query_row(&format!("SELECT count(*) {from}"), params_from_iter(&values), |row| row.get(0))?;
+        let total: i64 = db.query_row(&format!("SELECT count(*) {from}"), params_from_iter(&values), |row| {
+            row.get(0)
+        })?;
         let mut statement = db.prepare(&format!(
             "SELECT v.id, i.id, v.library_section_id, i.parent_id, v.title, v.parent_title, v.grandparent_title,
                  v.metadata_type, v.\"index\", v.parent_index, v.viewed_at, v.account_id, v.device_id
@@ -52,11 +54,21 @@ pub(super) fn all(context: &Context<'_>) -> Result<Reply, Failure> {
             let item: Option<i64> = row.get(1)?;
             let text = |at: usize| row.get::<_, Option<String>>(at);
             Ok(Element::metadata(kind.element)
-                .attr("historyKey", format!("/status/sessions/history/{}", row.get::<_, i64>(0)?))
+                .attr(
+                    "historyKey",
+                    format!("/status/sessions/history/{}", row.get::<_, i64>(0)?),
+                )
                 .maybe("key", item.map(|id| format!("/library/metadata/{id}")))
                 .maybe("ratingKey", item.map(|id| id.to_string()))
-                .maybe("librarySectionID", row.get::<_, Option<i64>>(2)?.map(|id| id.to_string()))
-                .maybe("parentKey", row.get::<_, Option<i64>>(3)?.map(|id| format!("/library/metadata/{id}")))
+                .maybe(
+                    "librarySectionID",
+                    row.get::<_, Option<i64>>(2)?.map(|id| id.to_string()),
+                )
+                .maybe(
+                    "parentKey",
+                    row.get::<_, Option<i64>>(3)?
+                        .map(|id| format!("/library/metadata/{id}")),
+                )
                 .attr("title", text(4)?.unwrap_or_default())
                 .text("parentTitle", text(5)?.as_deref())
                 .text("grandparentTitle", text(6)?.as_deref())
@@ -79,13 +91,8 @@ pub(super) fn all(context: &Context<'_>) -> Result<Reply, Failure> {
 
 /// Forgets one view.
 pub(super) fn delete(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
-    let gone = context
-        .write(|db| Ok(db.execute("DELETE FROM metadata_item_views WHERE id = ?1", [id])?))?;
-    if gone > 0 {
-        done()
-    } else {
-        Err(Failure::NotFound)
-    }
+    let gone = context.write(|db| Ok(db.execute("DELETE FROM metadata_item_views WHERE id = ?1", [id])?))?;
+    if gone > 0 { done() } else { Err(Failure::NotFound) }
 }
 
 /// Bytes per account, device and span.

@@ -31,13 +31,8 @@ pub(super) fn root(context: &Context<'_>) -> Result<Reply, Failure> {
             prefs.flag("allowMediaDeletion"),
         )
     };
-    let updated: Option<i64> = context.read(|db| {
-        Ok(
-            db.query_row("SELECT max(scanned_at) FROM library_sections", [], |row| {
-                row.get(0)
-            })?,
-        )
-    })?;
+    let updated: Option<i64> =
+        context.read(|db| Ok(db.query_row("SELECT max(scanned_at) FROM library_sections", [], |row| row.get(0))?))?;
     let children = [
         "activities",
         "butler",
@@ -91,10 +86,7 @@ pub(super) fn root(context: &Context<'_>) -> Result<Reply, Failure> {
             .attr("multiuser", true)
             .attr("musicAnalysis", 2)
             .attr("myPlex", claimed)
-            .attr(
-                "myPlexMappingState",
-                if claimed { "mapped" } else { "unknown" },
-            )
+            .attr("myPlexMappingState", if claimed { "mapped" } else { "unknown" })
             .attr("myPlexSigninState", if claimed { "ok" } else { "none" })
             .attr("myPlexSubscription", pass)
             .attr("myPlexUsername", user)
@@ -141,11 +133,8 @@ pub(super) fn root(context: &Context<'_>) -> Result<Reply, Failure> {
 
 /// `/library`.
 pub(super) fn library() -> Result<Reply, Failure> {
-    let directory = |key: &'static str, title: &'static str| {
-        Element::new("Directory")
-            .attr("key", key)
-            .attr("title", title)
-    };
+    let directory =
+        |key: &'static str, title: &'static str| Element::new("Directory").attr("key", key).attr("title", title);
     Ok(Reply::tree(
         Element::container()
             .attr("allowSync", false)
@@ -166,17 +155,13 @@ pub(super) fn library() -> Result<Reply, Failure> {
 /// `/media/providers`, from which some clients learn the sections' storage.
 pub(super) fn providers(context: &Context<'_>) -> Result<Reply, Failure> {
     let sections = context.read(|db| {
-        let mut statement =
-            db.prepare("SELECT id, name, section_type, uuid FROM library_sections ORDER BY id")?;
+        let mut statement = db.prepare("SELECT id, name, section_type, uuid FROM library_sections ORDER BY id")?;
         let rows = statement.query_map([], |row| {
             let id: i64 = row.get(0)?;
             Ok(Element::new("Directory")
                 .attr("id", id.to_string())
                 .attr("key", format!("/library/sections/{id}"))
-                .attr(
-                    "title",
-                    row.get::<_, Option<String>>(1)?.unwrap_or_default(),
-                )
+                .attr("title", row.get::<_, Option<String>>(1)?.unwrap_or_default())
                 .attr("type", crate::items::section_word(row.get(2)?))
                 .text("uuid", row.get::<_, Option<String>>(3)?.as_deref()))
         })?;
@@ -262,21 +247,13 @@ pub(super) fn accounts(context: &Context<'_>, only: Option<i64>) -> Result<Reply
 /// `/devices`.
 pub(super) fn devices(context: &Context<'_>) -> Result<Reply, Failure> {
     let elements = context.read(|db| {
-        let mut statement = db.prepare(
-            "SELECT id, name, platform, identifier, created_at FROM devices ORDER BY id",
-        )?;
+        let mut statement = db.prepare("SELECT id, name, platform, identifier, created_at FROM devices ORDER BY id")?;
         let rows = statement.query_map([], |row| {
             Ok(Element::new("Device")
                 .attr("id", row.get::<_, i64>(0)?)
                 .attr("name", row.get::<_, Option<String>>(1)?.unwrap_or_default())
-                .attr(
-                    "platform",
-                    row.get::<_, Option<String>>(2)?.unwrap_or_default(),
-                )
-                .attr(
-                    "clientIdentifier",
-                    row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-                )
+                .attr("platform", row.get::<_, Option<String>>(2)?.unwrap_or_default())
+                .attr("clientIdentifier", row.get::<_, Option<String>>(3)?.unwrap_or_default())
                 .maybe("createdAt", row.get::<_, Option<i64>>(4)?))
         })?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?)
@@ -325,17 +302,10 @@ pub(super) fn myplex(context: &Context<'_>) -> Result<Reply, Failure> {
             .attr("privatePort", 0)
             .attr(
                 "subscriptionFeatures",
-                if pass {
-                    "pass,music-analysis,loudness,sync"
-                } else {
-                    ""
-                },
+                if pass { "pass,music-analysis,loudness,sync" } else { "" },
             )
             .attr("subscriptionActive", pass)
-            .attr(
-                "subscriptionState",
-                if pass { "Active" } else { "Inactive" },
-            ),
+            .attr("subscriptionState", if pass { "Active" } else { "Inactive" }),
     ))
 }
 

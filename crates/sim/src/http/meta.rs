@@ -65,19 +65,12 @@ pub(crate) fn of(section: i64, section_type: i64) -> Element {
         .iter()
         .map(|number| kind(section, items::kind(*number)));
     let types = TYPES.iter().map(|(name, operators)| {
-        let operators = operators.iter().map(|(key, title)| {
-            Element::new("Operator")
-                .attr("key", *key)
-                .attr("title", *title)
-        });
-        Element::new("FieldType")
-            .attr("type", *name)
-            .children(operators)
+        let operators = operators
+            .iter()
+            .map(|(key, title)| Element::new("Operator").attr("key", *key).attr("title", *title));
+        Element::new("FieldType").attr("type", *name).children(operators)
     });
-    Element::new("Meta")
-        .single()
-        .children(levels)
-        .children(types)
+    Element::new("Meta").single().children(levels).children(types)
 }
 
 fn kind(section: i64, kind: Kind) -> Element {
@@ -88,10 +81,7 @@ fn kind(section: i64, kind: Kind) -> Element {
             Element::new("Filter")
                 .attr("filter", *key)
                 .attr("filterType", *of)
-                .attr(
-                    "key",
-                    format!("/library/sections/{section}/{key}?type={}", kind.number),
-                )
+                .attr("key", format!("/library/sections/{section}/{key}?type={}", kind.number))
                 .attr("title", *title)
                 .attr("type", "filter")
         });
@@ -109,10 +99,7 @@ fn kind(section: i64, kind: Kind) -> Element {
             .attr("type", *of)
     });
     Element::new("Type")
-        .attr(
-            "key",
-            format!("/library/sections/{section}/all?type={}", kind.number),
-        )
+        .attr("key", format!("/library/sections/{section}/all?type={}", kind.number))
         .attr("type", kind.word)
         .attr("title", format!("{}s", kind.word))
         .attr("active", false)

@@ -16,10 +16,7 @@ use crate::jobs::child::{self, Program};
 
 /// One or several items: `/library/metadata/1,2,3`. 404 when none of them is there.
 pub(super) fn show(context: &Context<'_>, ids: &str) -> Result<Reply, Failure> {
-    let ids: Vec<i64> = ids
-        .split(',')
-        .map(|id| context.id(id))
-        .collect::<Result<_, _>>()?;
+    let ids: Vec<i64> = ids.split(',').map(|id| context.id(id)).collect::<Result<_, _>>()?;
     let account = context.request.account;
     let check_files = context.request.query.flag("checkFiles");
     let detail = Detail {
@@ -57,9 +54,7 @@ fn below(
     let (total, parent, elements) = context.read(|db| {
         let item = row::load(db, account, id)?.ok_or(Failure::NotFound)?;
         let ids = ids(db, id)?;
-        let start = usize::try_from(page.start)
-            .unwrap_or(usize::MAX)
-            .min(ids.len());
+        let start = usize::try_from(page.start).unwrap_or(usize::MAX).min(ids.len());
         let end = page
             .size
             .and_then(|size| start.checked_add(usize::try_from(size).ok()?))
@@ -159,19 +154,22 @@ pub(super) fn delete(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
                 "SELECT p.file FROM media_parts p JOIN media_items m ON m.id = p.media_item_id
                  WHERE m.metadata_item_id = ?1 AND p.file IS NOT NULL",
             )?;
-            let found: Vec<String> = statement.query_map([leaf], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let found: Vec<String> = statement
+                .query_map([leaf], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
             files.extend(found);
         }
-        delete_rows(db, "id IN (WITH RECURSIVE below(id) AS (SELECT ?1 UNION ALL
-             SELECT c.id FROM metadata_items c JOIN below b ON c.parent_id = b.id) SELECT id FROM below)", id)?;
+        delete_rows(
+            db,
+            "id IN (WITH RECURSIVE below(id) AS (SELECT ?1 UNION ALL
+             SELECT c.id FROM metadata_items c JOIN below b ON c.parent_id = b.id) SELECT id FROM below)",
+            id,
+        )?;
         Ok(files)
     })?;
     for file in files {
         if let Err(error) = std::fs::remove_file(&file) {
-            context
-                .server
-                .log
-                .warn(format_args!("cannot delete {file}: {error}"));
+            context.server.log.warn(format_args!("cannot delete {file}: {error}"));
         }
     }
     done()

@@ -59,18 +59,12 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// Reads the library.
-    pub(crate) fn read<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
         work(&self.server.pool.get()?.library)
     }
 
     /// Changes the library: all of it, or nothing when `work` fails.
-    pub(crate) fn write<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    pub(crate) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
         let pair = self.server.pool.get()?;
         let db = &pair.library;
         // Immediate: a read that turns into a write would fail at once beside a scanner instead of waiting for it.
@@ -94,11 +88,7 @@ impl Context<'_> {
 }
 
 /// Serves until `closed` turns true.
-pub(crate) async fn serve(
-    server: Arc<Server>,
-    listener: TcpListener,
-    closed: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, closed: watch::Receiver<bool>) {
     let app = Router::new()
         .fallback(answer)
         .with_state((Arc::clone(&server), closed.clone()))
@@ -152,11 +142,7 @@ async fn answer(
     let json = request.wants_json();
 
     let open = matches!(
-        request
-            .segments
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()[..],
+        request.segments.iter().map(String::as_str).collect::<Vec<_>>()[..],
         ["identity"]
     );
     let phase = admit_phase(&server);
@@ -201,9 +187,7 @@ async fn answer(
 fn admit_phase(server: &Server) -> Result<(), Failure> {
     match server.phase() {
         Phase::Ready => Ok(()),
-        Phase::Starting => Err(Failure::Unavailable(
-            "Plex Media Server is currently starting up.",
-        )),
+        Phase::Starting => Err(Failure::Unavailable("Plex Media Server is currently starting up.")),
         Phase::Migrating => Err(Failure::Unavailable(
             "Plex Media Server is currently running startup maintenance tasks.",
         )),

@@ -65,26 +65,16 @@ pub(super) fn rate(context: &Context<'_>) -> Result<Reply, Failure> {
         .parse()
         .map_err(|_| Failure::BadRequest(format!("rating={text} is no number")))?;
     if !(-1.0..=10.0).contains(&rating) {
-        return Err(Failure::BadRequest(format!(
-            "rating={text} is not between 0 and 10"
-        )));
+        return Err(Failure::BadRequest(format!("rating={text} is not between 0 and 10")));
     }
-    with_item(context, |db, who, target| {
-        views::rate(db, who, target, rating)
-    })?;
+    with_item(context, |db, who, target| views::rate(db, who, target, rating))?;
     done()
 }
 
 /// Sets a position directly.
 pub(super) fn progress(context: &Context<'_>) -> Result<Reply, Failure> {
-    let time = context
-        .request
-        .query
-        .number("time")?
-        .ok_or_else(|| missing("time"))?;
-    with_item(context, |db, who, target| {
-        views::keep_offset(db, who, target, time)
-    })?;
+    let time = context.request.query.number("time")?.ok_or_else(|| missing("time"))?;
+    with_item(context, |db, who, target| views::keep_offset(db, who, target, time))?;
     done()
 }
 
@@ -95,10 +85,7 @@ pub(super) fn progress(context: &Context<'_>) -> Result<Reply, Failure> {
 pub(super) fn timeline(context: &Context<'_>) -> Result<Reply, Failure> {
     let query = &context.request.query;
     let state = query.need("state")?.to_owned();
-    if !matches!(
-        state.as_str(),
-        "playing" | "paused" | "buffering" | "stopped"
-    ) {
+    if !matches!(state.as_str(), "playing" | "paused" | "buffering" | "stopped") {
         return Err(Failure::BadRequest(format!("state={state} is unknown")));
     }
     let time = query.number("time")?.unwrap_or(0).max(0);
@@ -128,8 +115,7 @@ pub(super) fn timeline(context: &Context<'_>) -> Result<Reply, Failure> {
     context.write(|db| {
         let target = views::target(db, id)?.ok_or(Failure::NotFound)?;
         let duration = said.filter(|said| *said > 0).unwrap_or(target.duration);
-        let finished =
-            duration > 0 && time.saturating_mul(100) >= duration.saturating_mul(threshold);
+        let finished = duration > 0 && time.saturating_mul(100) >= duration.saturating_mul(threshold);
         if finished && state == "stopped" {
             views::played(db, who, &target, false)?;
         } else if !finished && time >= least {
@@ -145,20 +131,11 @@ pub(super) fn timeline(context: &Context<'_>) -> Result<Reply, Failure> {
                 [id],
                 |row| row.get(0),
             )?;
-            statistics::sent(
-                db,
-                request.account,
-                device,
-                local,
-                bytes.unwrap_or(0),
-                now(),
-            )?;
+            statistics::sent(db, request.account, device, local, bytes.unwrap_or(0), now())?;
         }
         Ok(())
     })?;
     let session = context.server.sessions.report(report);
     messages::playing(context.server, &session);
-    Ok(Reply::tree(
-        Element::container().attr("bandwidth", 0).sized(),
-    ))
+    Ok(Reply::tree(Element::container().attr("bandwidth", 0).sized()))
 }

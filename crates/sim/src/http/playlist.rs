@@ -27,11 +27,9 @@ pub(super) fn items_of_uri(db: &Connection, uri: &str) -> Result<Vec<i64>, Failu
         let id: i64 = id
             .parse()
             .map_err(|_| Failure::BadRequest(format!("{uri:?} names no items")))?;
-        let known: i64 = db.query_row(
-            "SELECT count(*) FROM metadata_items WHERE id = ?1",
-            [id],
-            |row| row.get(0),
-        )?;
+        let known: i64 = db.query_row("SELECT count(*) FROM metadata_items WHERE id = ?1", [id], |row| {
+            row.get(0)
+        })?;
         if known == 0 {
             return Err(Failure::NotFound);
         }
@@ -56,11 +54,7 @@ fn need(db: &Connection, account: i64, id: i64) -> Result<(), Failure> {
         params![id, PLAYLIST, account],
         |row| row.get(0),
     )?;
-    if own > 0 {
-        Ok(())
-    } else {
-        Err(Failure::NotFound)
-    }
+    if own > 0 { Ok(()) } else { Err(Failure::NotFound) }
 }
 
 /// The playlists of the account; `playlistType=audio|video|photo` and `title=` choose.
@@ -73,11 +67,14 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
             "SELECT i.id FROM metadata_items i JOIN metadata_item_accounts a ON a.metadata_item_id = i.id
              WHERE i.metadata_type = ?1 AND a.account_id = ?2 ORDER BY i.title_sort COLLATE icu_root, i.id",
         )?;
-        let ids: Vec<i64> =
-            statement.query_map(params![PLAYLIST, account], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let ids: Vec<i64> = statement
+            .query_map(params![PLAYLIST, account], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         let items = row::load_all(db, account, &ids)?;
-        let elements: Vec<Element> =
-            items.iter().map(|item| element::of(db, account, item, Detail::default())).collect::<Result<_, _>>()?;
+        let elements: Vec<Element> = items
+            .iter()
+            .map(|item| element::of(db, account, item, Detail::default()))
+            .collect::<Result<_, _>>()?;
         Ok(elements)
     })?;
     let wanted = |element: &Element| {
@@ -90,23 +87,16 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     };
     let shown: Vec<Element> = elements.into_iter().filter(wanted).collect();
     let total = i64::try_from(shown.len()).unwrap_or(i64::MAX);
-    let shown = shown
-        .into_iter()
-        .skip(usize::try_from(page.start).unwrap_or(0))
-        .take(
-            page.size
-                .and_then(|size| usize::try_from(size).ok())
-                .unwrap_or(usize::MAX),
-        );
+    let shown = shown.into_iter().skip(usize::try_from(page.start).unwrap_or(0)).take(
+        page.size
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(usize::MAX),
+    );
     let mut root = Element::container();
     if page.asked {
         root = root.attr("totalSize", total).attr("offset", page.start);
     }
-    Ok(super::browse::paged(
-        root.children(shown).sized(),
-        page,
-        total,
-    ))
+    Ok(super::browse::paged(root.children(shown).sized(), page, total))
 }
 
 /// Makes one: `type`, `title`, `uri`.
@@ -114,9 +104,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
     let query = &context.request.query;
     let account = context.request.account;
     if query.flag("smart") {
-        return Err(Failure::BadRequest(
-            "smart playlists are not simulated".to_owned(),
-        ));
+        return Err(Failure::BadRequest("smart playlists are not simulated".to_owned()));
     }
     let title = query.need("title")?;
     let kind = query.get("type").unwrap_or("audio");
@@ -139,12 +127,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
 /// Renames one or changes its summary.
 pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let query = &context.request.query;
-    let of = |name: &str, dotted: &str| {
-        query
-            .get(name)
-            .or_else(|| query.get(dotted))
-            .map(str::to_owned)
-    };
+    let of = |name: &str, dotted: &str| query.get(name).or_else(|| query.get(dotted)).map(str::to_owned);
     let (title, summary) = (of("title", "title.value"), of("summary", "summary.value"));
     context.write(|db| {
         need(db, context.request.account, id)?;
@@ -177,13 +160,7 @@ pub(super) fn items(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
         let playlist = row::load(db, account, id)?.ok_or(Failure::NotFound)?;
         Ok((
             playlist,
-            entries(
-                db,
-                account,
-                &playlists::entries(db, id)?,
-                "playlistItemID",
-                detail,
-            )?,
+            entries(db, account, &playlists::entries(db, id)?, "playlistItemID", detail)?,
         ))
     })?;
     let total = i64::try_from(elements.len()).unwrap_or(i64::MAX);
@@ -202,9 +179,7 @@ pub(super) fn items(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let root = root
         .maybe(
             "duration",
-            playlist
-                .int("duration")
-                .map(|milliseconds| milliseconds / 1000),
+            playlist.int("duration").map(|milliseconds| milliseconds / 1000),
         )
         .attr("leafCount", total)
         .attr("ratingKey", id.to_string())
@@ -248,11 +223,7 @@ pub(super) fn remove(context: &Context<'_>, id: i64, entry: i64) -> Result<Reply
         need(db, context.request.account, id)?;
         Ok(playlists::remove(db, id, entry)?)
     })?;
-    if removed {
-        done()
-    } else {
-        Err(Failure::NotFound)
-    }
+    if removed { done() } else { Err(Failure::NotFound) }
 }
 
 /// Moves an entry behind `after`, or to the front.
@@ -262,11 +233,7 @@ pub(super) fn move_after(context: &Context<'_>, id: i64, entry: i64) -> Result<R
         need(db, context.request.account, id)?;
         Ok(playlists::move_after(db, id, entry, after)?)
     })?;
-    if moved {
-        done()
-    } else {
-        Err(Failure::NotFound)
-    }
+    if moved { done() } else { Err(Failure::NotFound) }
 }
 
 /// Makes the queue of a player: `uri` or `playlistID`.
@@ -274,9 +241,7 @@ pub(super) fn create_queue(context: &Context<'_>) -> Result<Reply, Failure> {
     let query = &context.request.query;
     let request = context.request;
     if request.client.identifier.is_empty() {
-        return Err(Failure::BadRequest(
-            "X-Plex-Client-Identifier is missing".to_owned(),
-        ));
+        return Err(Failure::BadRequest("X-Plex-Client-Identifier is missing".to_owned()));
     }
     let playlist = query.number("playlistID")?;
     let queue = context.write(|db| {
@@ -293,9 +258,7 @@ pub(super) fn create_queue(context: &Context<'_>) -> Result<Reply, Failure> {
             (None, None) => return Err(Failure::BadRequest("uri is missing".to_owned())),
         };
         let kind = match items.first() {
-            Some(first) => {
-                row::load(db, request.account, *first)?.map_or(1, |item| item.kind().number)
-            }
+            Some(first) => row::load(db, request.account, *first)?.map_or(1, |item| item.kind().number),
             None => 1,
         };
         // play_queues.metadata_type is the kind of the list's top level: shows for episodes, artists for tracks.

@@ -9,9 +9,7 @@ use crate::prefs::{Kind, Preferences, Setting, catalogue};
 pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     let with_pass = context.server.has_pass();
     let prefs = context.server.prefs();
-    let shown = catalogue::SETTINGS
-        .iter()
-        .filter(|setting| with_pass || !setting.pass);
+    let shown = catalogue::SETTINGS.iter().filter(|setting| with_pass || !setting.pass);
     Ok(Reply::tree(
         Element::container()
             .children(shown.map(|setting| element(&prefs, setting)))
@@ -70,9 +68,7 @@ fn value(setting: &Setting, text: &str) -> Value {
     match setting.kind {
         Kind::Bool => Value::Bool(matches!(text, "1" | "true")),
         Kind::Int => text.parse().map_or_else(|_| Value::from(text), Value::Int),
-        Kind::Double => text
-            .parse()
-            .map_or_else(|_| Value::from(text), Value::Float),
+        Kind::Double => text.parse().map_or_else(|_| Value::from(text), Value::Float),
         Kind::Text => Value::from(text),
     }
 }

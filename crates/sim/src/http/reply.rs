@@ -126,9 +126,7 @@ impl From<std::io::Error> for Failure {
 impl From<PrefsError> for Failure {
     fn from(error: PrefsError) -> Self {
         match error {
-            PrefsError::Unknown(_) | PrefsError::Unfit { .. } => {
-                Failure::BadRequest(error.to_string())
-            }
+            PrefsError::Unknown(_) | PrefsError::Unfit { .. } => Failure::BadRequest(error.to_string()),
             error => Failure::Internal(error.to_string()),
         }
     }
@@ -147,17 +145,11 @@ impl Failure {
                 let body = format!(
                     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response code=\"503\" title=\"Maintenance\" status=\"{text}\" />\n"
                 );
-                return respond(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    Some("text/xml;charset=utf-8"),
-                    body,
-                );
+                return respond(StatusCode::SERVICE_UNAVAILABLE, Some("text/xml;charset=utf-8"), body);
             }
         };
         let code = status.as_u16();
-        let body = format!(
-            "<html><head><title>{title}</title></head><body><h1>{code} {title}</h1></body></html>"
-        );
+        let body = format!("<html><head><title>{title}</title></head><body><h1>{code} {title}</h1></body></html>");
         respond(status, Some("text/html"), body)
     }
 }
@@ -185,9 +177,7 @@ mod tests {
         let response = Failure::Unauthorized.into_response();
         assert_eq!(response.headers()["content-type"], "text/html");
         assert_eq!(response.headers()["x-plex-protocol"], "1.0");
-        let body = axum::body::to_bytes(response.into_body(), 1000)
-            .await
-            .unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
         assert_eq!(body.len(), 91);
     }
 }

@@ -129,13 +129,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Takes a request apart. The account is the owner until [`super::auth`] says otherwise.
-    pub(crate) fn new(
-        method: Method,
-        path: &str,
-        query: &str,
-        headers: HeaderMap,
-        address: IpAddr,
-    ) -> Self {
+    pub(crate) fn new(method: Method, path: &str, query: &str, headers: HeaderMap, address: IpAddr) -> Self {
         let segments = path
             .split('/')
             .filter(|part| !part.is_empty())
@@ -240,13 +234,7 @@ mod tests {
         headers.insert("x-plex-token", "header".parse().unwrap());
         headers.insert("accept", "application/json, */*".parse().unwrap());
         let address = IpAddr::from([127, 0, 0, 1]);
-        let by_header = Request::new(
-            Method::GET,
-            "/library//sections/1%2F2",
-            "",
-            headers.clone(),
-            address,
-        );
+        let by_header = Request::new(Method::GET, "/library//sections/1%2F2", "", headers.clone(), address);
         assert_eq!(by_header.token().as_deref(), Some("header"));
         assert_eq!(by_header.segments, ["library", "sections", "1/2"]);
         assert!(by_header.wants_json());

@@ -2,8 +2,8 @@
 
 use super::reply::{Failure, Reply};
 use super::{
-    Context, activity, browse, butler, collection, done, edit, history, info, metadata, play,
-    playlist, prefs, search, section, sonic, status,
+    Context, activity, browse, butler, collection, done, edit, history, info, metadata, play, playlist, prefs, search,
+    section, sonic, status,
 };
 
 /// Finds the endpoint of a request and has it answered; what is not in the table is 404.
@@ -30,57 +30,28 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
         ("POST" | "PUT", ["myplex", "claim"]) => info::claim(context),
 
         ("GET", ["library", "sections"] | ["library", "sections", "all"]) => section::list(context),
-        ("POST", ["library", "sections"] | ["library", "sections", "all"]) => {
-            section::create(context)
-        }
-        ("GET" | "POST", ["library", "sections", "all", "refresh"]) => {
-            section::refresh_all(context)
-        }
+        ("POST", ["library", "sections"] | ["library", "sections", "all"]) => section::create(context),
+        ("GET" | "POST", ["library", "sections", "all", "refresh"]) => section::refresh_all(context),
         ("DELETE", ["library", "sections", "all", "refresh"]) => section::cancel_all(context),
         ("GET", ["library", "sections", id]) => browse::index(context, context.id(id)?),
         ("PUT", ["library", "sections", id]) => section::edit(context, context.id(id)?),
         ("DELETE", ["library", "sections", id]) => section::delete(context, context.id(id)?),
-        ("GET" | "POST", ["library", "sections", id, "refresh"]) => {
-            section::refresh(context, context.id(id)?)
-        }
-        ("DELETE", ["library", "sections", id, "refresh"]) => {
-            section::cancel(context, context.id(id)?)
-        }
-        ("PUT", ["library", "sections", id, "analyze"]) => {
-            section::analyze(context, context.id(id)?)
-        }
-        ("PUT", ["library", "sections", id, "emptyTrash"]) => {
-            section::empty_trash(context, context.id(id)?)
-        }
+        ("GET" | "POST", ["library", "sections", id, "refresh"]) => section::refresh(context, context.id(id)?),
+        ("DELETE", ["library", "sections", id, "refresh"]) => section::cancel(context, context.id(id)?),
+        ("PUT", ["library", "sections", id, "analyze"]) => section::analyze(context, context.id(id)?),
+        ("PUT", ["library", "sections", id, "emptyTrash"]) => section::empty_trash(context, context.id(id)?),
         ("GET", ["library", "sections", id, "prefs"]) => section::prefs(context, context.id(id)?),
-        ("PUT", ["library", "sections", id, "prefs"]) => {
-            section::set_prefs(context, context.id(id)?)
-        }
+        ("PUT", ["library", "sections", id, "prefs"]) => section::set_prefs(context, context.id(id)?),
         ("GET", ["library", "sections", id, "all"]) => browse::all(context, context.id(id)?),
-        ("GET", ["library", "sections", id, "albums"]) => {
-            browse::of_kind(context, context.id(id)?, 9)
-        }
-        ("GET", ["library", "sections", id, "recentlyAdded"]) => {
-            browse::recently_added(context, context.id(id)?)
-        }
-        ("GET", ["library", "sections", id, "unwatched"]) => {
-            browse::unwatched(context, context.id(id)?)
-        }
-        ("GET", ["library", "sections", id, "onDeck"]) => {
-            browse::on_deck(context, Some(context.id(id)?))
-        }
-        ("GET", ["library", "sections", id, "collections"]) => {
-            browse::collections(context, context.id(id)?)
-        }
-        ("GET", ["library", "sections", id, "search"]) => {
-            search::in_section(context, context.id(id)?)
-        }
-        ("GET", ["library", "sections", id, "nearest"]) => {
-            sonic::nearest_to_values(context, context.id(id)?)
-        }
-        ("GET", ["library", "sections", id, "timeline"]) => {
-            section::timeline(context, context.id(id)?)
-        }
+        ("PUT", ["library", "sections", id, "all"]) => edit::edit_all(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "albums"]) => browse::of_kind(context, context.id(id)?, 9),
+        ("GET", ["library", "sections", id, "recentlyAdded"]) => browse::recently_added(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "unwatched"]) => browse::unwatched(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "onDeck"]) => browse::on_deck(context, Some(context.id(id)?)),
+        ("GET", ["library", "sections", id, "collections"]) => browse::collections(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "search"]) => search::in_section(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "nearest"]) => sonic::nearest_to_values(context, context.id(id)?),
+        ("GET", ["library", "sections", id, "timeline"]) => section::timeline(context, context.id(id)?),
         ("GET", ["library", "onDeck"]) => browse::on_deck(context, None),
         ("GET", ["library", "recentlyAdded"]) => browse::recently_added_everywhere(context),
         ("GET", ["library", "all"]) => browse::everywhere(context),
@@ -88,29 +59,15 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
         ("GET", ["library", "metadata", ids]) => metadata::show(context, ids),
         ("PUT", ["library", "metadata", id]) => edit::edit(context, context.id(id)?),
         ("DELETE", ["library", "metadata", id]) => metadata::delete(context, context.id(id)?),
-        ("GET", ["library", "metadata", id, "children"]) => {
-            metadata::children(context, context.id(id)?)
-        }
-        ("GET", ["library", "metadata", id, "allLeaves"]) => {
-            metadata::leaves(context, context.id(id)?)
-        }
+        ("GET", ["library", "metadata", id, "children"]) => metadata::children(context, context.id(id)?),
+        ("GET", ["library", "metadata", id, "allLeaves"]) => metadata::leaves(context, context.id(id)?),
         ("GET", ["library", "metadata", id, "tree"]) => metadata::tree(context, context.id(id)?),
         ("GET", ["library", "metadata", id, "nearest"]) => sonic::nearest(context, context.id(id)?),
-        (
-            "GET",
-            [
-                "library",
-                "metadata",
-                id,
-                "similar" | "related" | "extras" | "reviews",
-            ],
-        ) => metadata::nothing(context, context.id(id)?),
-        ("PUT", ["library", "metadata", id, "refresh"]) => {
-            metadata::refresh(context, context.id(id)?)
+        ("GET", ["library", "metadata", id, "similar" | "related" | "extras" | "reviews"]) => {
+            metadata::nothing(context, context.id(id)?)
         }
-        ("PUT", ["library", "metadata", id, "analyze"]) => {
-            metadata::analyze(context, context.id(id)?)
-        }
+        ("PUT", ["library", "metadata", id, "refresh"]) => metadata::refresh(context, context.id(id)?),
+        ("PUT", ["library", "metadata", id, "analyze"]) => metadata::analyze(context, context.id(id)?),
         ("GET", ["library", "streams", id, what @ ("loudness" | "levels")]) => {
             sonic::loudness(context, context.id(id)?, what)
         }
@@ -118,12 +75,8 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
 
         ("POST", ["library", "collections"]) => collection::create(context),
         ("GET", ["library", "collections", id]) => metadata::show(context, id),
-        ("GET", ["library", "collections", id, "children" | "items"]) => {
-            collection::items(context, context.id(id)?)
-        }
-        ("PUT", ["library", "collections", id, "items"]) => {
-            collection::add(context, context.id(id)?)
-        }
+        ("GET", ["library", "collections", id, "children" | "items"]) => collection::items(context, context.id(id)?),
+        ("PUT", ["library", "collections", id, "items"]) => collection::add(context, context.id(id)?),
         ("DELETE", ["library", "collections", id, "items", item]) => {
             collection::remove(context, context.id(id)?, context.id(item)?)
         }
@@ -136,9 +89,7 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
         ("DELETE", ["playlists", id]) => playlist::delete(context, context.id(id)?),
         ("GET", ["playlists", id, "items"]) => playlist::items(context, context.id(id)?),
         ("PUT" | "POST", ["playlists", id, "items"]) => playlist::add(context, context.id(id)?),
-        ("DELETE", ["playlists", id, "items", entry]) => {
-            playlist::remove(context, context.id(id)?, context.id(entry)?)
-        }
+        ("DELETE", ["playlists", id, "items", entry]) => playlist::remove(context, context.id(id)?, context.id(entry)?),
         ("PUT", ["playlists", id, "items", entry, "move"]) => {
             playlist::move_after(context, context.id(id)?, context.id(entry)?)
         }
@@ -169,9 +120,7 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
         ("GET", ["status", "sessions", "terminate"]) => status::terminate(context),
         ("GET", ["status", "sessions", "background"] | ["transcode", "sessions"]) => status::idle(),
         ("GET", ["status", "sessions", "history", "all"]) => history::all(context),
-        ("DELETE", ["status", "sessions", "history", id]) => {
-            history::delete(context, context.id(id)?)
-        }
+        ("DELETE", ["status", "sessions", "history", id]) => history::delete(context, context.id(id)?),
         ("GET", ["statistics", "bandwidth"]) => history::bandwidth(context),
         ("GET", ["statistics", "media"]) => history::media(context),
         ("GET", ["statistics", "resources"]) => status::idle(),

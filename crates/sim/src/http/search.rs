@@ -11,18 +11,10 @@ use crate::items;
 use crate::items::element::{self, Detail};
 use crate::items::row::{self, Item};
 
-fn find(
-    context: &Context<'_>,
-    words: &str,
-    section: Option<i64>,
-    limit: i64,
-) -> Result<Vec<Item>, Failure> {
+fn find(context: &Context<'_>, words: &str, section: Option<i64>, limit: i64) -> Result<Vec<Item>, Failure> {
     let like = format!(
         "%{}%",
-        words
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_")
+        words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
     );
     context.read(|db| {
         let mut statement = db.prepare(
@@ -30,8 +22,9 @@ fn find(
                  AND (?2 IS NULL OR library_section_id = ?2) AND metadata_type IN (1, 2, 4, 8, 9, 10, 13, 18)
              ORDER BY metadata_type, title_sort COLLATE icu_root, id LIMIT ?3",
         )?;
-        let ids: Vec<i64> =
-            statement.query_map(params![like, section, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let ids: Vec<i64> = statement
+            .query_map(params![like, section, limit], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         Ok(row::load_all(db, context.request.account, &ids)?)
     })
 }
@@ -63,10 +56,7 @@ pub(super) fn in_section(context: &Context<'_>, id: i64) -> Result<Reply, Failur
     section::known(context, id)?;
     let query = &context.request.query;
     let kind = query.get("type").and_then(items::kind_number);
-    let words = query
-        .get("query")
-        .or_else(|| query.get("title"))
-        .unwrap_or("");
+    let words = query.get("query").or_else(|| query.get("title")).unwrap_or("");
     let mut found = find(context, words, Some(id), 1000)?;
     found.retain(|item| kind.is_none_or(|kind| item.kind().number == kind));
     let elements = elements(context, &found)?;
@@ -104,7 +94,5 @@ pub(super) fn hubs(context: &Context<'_>) -> Result<Reply, Failure> {
 
 /// `/hubs`: a server without watch history worth recommending from has none.
 pub(super) fn no_hubs() -> Result<Reply, Failure> {
-    Ok(Reply::tree(
-        Element::container().attr("allowSync", true).sized(),
-    ))
+    Ok(Reply::tree(Element::container().attr("allowSync", true).sized()))
 }

@@ -25,7 +25,10 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
         let found: Vec<(i64, Element)> = statement
             .query_map([], |row| Ok((row.get(0)?, element(context.server, row)?)))?
             .collect::<Result<_, _>>()?;
-        found.into_iter().map(|(id, element)| Ok(element.children(locations(db, id)?))).collect::<Result<Vec<_>, Failure>>()
+        found
+            .into_iter()
+            .map(|(id, element)| Ok(element.children(locations(db, id)?)))
+            .collect::<Result<Vec<_>, Failure>>()
     })?;
     let root = Element::container()
         .attr("allowSync", false)
@@ -42,10 +45,7 @@ fn element(server: &Server, row: &Row<'_>) -> rusqlite::Result<Element> {
         .attr("allowSync", true)
         .attr(
             "art",
-            format!(
-                "/:/resources/{}-fanart.jpg",
-                section_word(row.get("section_type")?)
-            ),
+            format!("/:/resources/{}-fanart.jpg", section_word(row.get("section_type")?)),
         )
         .attr(
             "composite",
@@ -58,10 +58,7 @@ fn element(server: &Server, row: &Row<'_>) -> rusqlite::Result<Element> {
         .attr("refreshing", server.scans.is_refreshing(id))
         .attr(
             "thumb",
-            format!(
-                "/:/resources/{}.png",
-                section_word(row.get("section_type")?)
-            ),
+            format!("/:/resources/{}.png", section_word(row.get("section_type")?)),
         )
         .attr("key", id.to_string())
         .attr("type", section_word(row.get("section_type")?))
@@ -79,17 +76,13 @@ fn element(server: &Server, row: &Row<'_>) -> rusqlite::Result<Element> {
         .maybe("scannedAt", row.get::<_, Option<i64>>("scanned_at")?)
         .attr("content", true)
         .attr("directory", true)
-        .maybe(
-            "contentChangedAt",
-            row.get::<_, Option<i64>>("content_changed_at")?,
-        )
+        .maybe("contentChangedAt", row.get::<_, Option<i64>>("content_changed_at")?)
         .attr("hidden", 0))
 }
 
 fn locations(db: &Connection, section: i64) -> rusqlite::Result<Vec<Element>> {
-    let mut statement = db.prepare_cached(
-        "SELECT id, root_path FROM section_locations WHERE library_section_id = ?1 ORDER BY id",
-    )?;
+    let mut statement =
+        db.prepare_cached("SELECT id, root_path FROM section_locations WHERE library_section_id = ?1 ORDER BY id")?;
     statement
         .query_map([section], |row| {
             Ok(Element::new("Location")
@@ -154,12 +147,7 @@ fn roots(context: &Context<'_>) -> Result<Vec<String>, Failure> {
 
 /// The advanced settings of a request: `prefs[name]=value`.
 fn advanced(context: &Context<'_>) -> Vec<(String, Option<String>)> {
-    let named = |name: &str| {
-        Some(format!(
-            "pr:{}",
-            name.strip_prefix("prefs[")?.strip_suffix(']')?
-        ))
-    };
+    let named = |name: &str| Some(format!("pr:{}", name.strip_prefix("prefs[")?.strip_suffix(']')?));
     let pairs = context.request.query.pairs();
     pairs
         .iter()
@@ -172,8 +160,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
     let query = &context.request.query;
     let name = query.need("name")?.to_owned();
     let kind = query.need("type")?;
-    let kind =
-        section_type(kind).ok_or_else(|| Failure::BadRequest(format!("type={kind} is unknown")))?;
+    let kind = section_type(kind).ok_or_else(|| Failure::BadRequest(format!("type={kind} is unknown")))?;
     let roots = roots(context)?;
     if roots.is_empty() {
         return Err(Failure::BadRequest("location is missing".to_owned()));
@@ -183,11 +170,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
     let scanner = query.get("scanner").unwrap_or(scanner);
     let language = query
         .get("language")
-        .unwrap_or(if agent.ends_with(".none") {
-            "xn"
-        } else {
-            "en-US"
-        });
+        .unwrap_or(if agent.ends_with(".none") { "xn" } else { "en-US" });
     let prefs = advanced(context);
     let prefs: Vec<(&str, Option<String>)> = prefs
         .iter()
@@ -200,7 +183,18 @@ pub(super) fn create(context: &Context<'_>) -> Result<Reply, Failure> {
             "INSERT INTO library_sections (name, name_sort, section_type, language, agent, scanner, created_at,
                  updated_at, user_fields, uuid, changed_at, content_changed_at, metadata_agent_provider_group_id)
              VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?9, ?10)",
-            params![name, kind, language, agent, scanner, now(), extra::with(None, &prefs), uuid, changed, group],
+            params![
+                name,
+                kind,
+                language,
+                agent,
+                scanner,
+                now(),
+                extra::with(None, &prefs),
+                uuid,
+                changed,
+                group
+            ],
         )?;
         let id = db.last_insert_rowid();
         add_roots(db, id, &roots)?;
@@ -258,20 +252,32 @@ pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
             "UPDATE library_sections SET name = coalesce(?2, name), name_sort = coalesce(?2, name_sort),
                  agent = coalesce(?3, agent), scanner = coalesce(?4, scanner), language = coalesce(?5, language),
                  updated_at = ?6, changed_at = ?7 WHERE id = ?1",
-            params![id, query.get("name"), query.get("agent"), query.get("scanner"), query.get("language"), now(), changed],
+            params![
+                id,
+                query.get("name"),
+                query.get("agent"),
+                query.get("scanner"),
+                query.get("language"),
+                now(),
+                changed
+            ],
         )?;
         merge_prefs(db, id, &prefs)?;
         if roots.is_empty() {
             return Ok(false);
         }
         let mut statement = db.prepare("SELECT id, root_path FROM section_locations WHERE library_section_id = ?1")?;
-        let old: Vec<(i64, String)> =
-            statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let old: Vec<(i64, String)> = statement
+            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
         for (location, _) in old.iter().filter(|(_, root)| !roots.contains(root)) {
             db.execute("DELETE FROM section_locations WHERE id = ?1", [location])?;
         }
-        let new: Vec<String> =
-            roots.iter().filter(|root| !old.iter().any(|(_, known)| known == *root)).cloned().collect();
+        let new: Vec<String> = roots
+            .iter()
+            .filter(|root| !old.iter().any(|(_, known)| known == *root))
+            .cloned()
+            .collect();
         add_roots(db, id, &new)?;
         Ok(!new.is_empty() || new.len() != roots.len().saturating_sub(old.len()))
     })?;
@@ -296,11 +302,9 @@ fn merge_prefs(db: &Connection, id: i64, prefs: &[(&str, Option<String>)]) -> ru
     if prefs.is_empty() {
         return Ok(());
     }
-    let old: Option<String> = db.query_row(
-        "SELECT user_fields FROM library_sections WHERE id = ?1",
-        [id],
-        |row| row.get(0),
-    )?;
+    let old: Option<String> = db.query_row("SELECT user_fields FROM library_sections WHERE id = ?1", [id], |row| {
+        row.get(0)
+    })?;
     let text = extra::with(old.as_deref(), prefs);
     db.execute(
         "UPDATE library_sections SET user_fields = ?2 WHERE id = ?1",
@@ -315,15 +319,8 @@ pub(super) fn delete(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     context.server.scans.cancel(id);
     context.write(|db| {
         super::metadata::delete_rows(db, "library_section_id = ?1", id)?;
-        for table in [
-            "directories",
-            "section_locations",
-            "library_section_permissions",
-        ] {
-            db.execute(
-                &format!("DELETE FROM {table} WHERE library_section_id = ?1"),
-                [id],
-            )?;
+        for table in ["directories", "section_locations", "library_section_permissions"] {
+            db.execute(&format!("DELETE FROM {table} WHERE library_section_id = ?1"), [id])?;
         }
         db.execute("DELETE FROM library_sections WHERE id = ?1", [id])?;
         Ok(())
@@ -335,10 +332,7 @@ pub(super) fn delete(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
 pub(super) fn refresh(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let (name, _) = known(context, id)?;
     let query = &context.request.query;
-    let path = query
-        .get("path")
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned);
+    let path = query.get("path").filter(|path| !path.is_empty()).map(str::to_owned);
     let scan = Scan {
         force: query.flag("force"),
         path,
@@ -357,8 +351,7 @@ pub(super) fn refresh_all(context: &Context<'_>) -> Result<Reply, Failure> {
 
 fn all(context: &Context<'_>) -> Result<Vec<(i64, String)>, Failure> {
     context.read(|db| {
-        let mut statement =
-            db.prepare("SELECT id, coalesce(name, '') FROM library_sections ORDER BY id")?;
+        let mut statement = db.prepare("SELECT id, coalesce(name, '') FROM library_sections ORDER BY id")?;
         Ok(statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?)
@@ -387,11 +380,7 @@ pub(super) fn analyze(context: &Context<'_>, id: i64) -> Result<Reply, Failure> 
     let activity = context.server.activities.start(subject);
     let uuid = activity.uuid().to_owned();
     Workers::spawn(context.server, &format!("analyze {id}"), move |server| {
-        let arguments = [
-            "--analyze".to_owned(),
-            "--section".to_owned(),
-            id.to_string(),
-        ];
+        let arguments = ["--analyze".to_owned(), "--section".to_owned(), id.to_string()];
         child::run(server, Program::Scanner, &arguments, &activity);
     })?;
     Ok(Reply::empty().activity(Some(uuid)))
@@ -429,18 +418,8 @@ pub(super) fn empty_trash(context: &Context<'_>, id: i64) -> Result<Reply, Failu
 /// The advanced settings that a section of this type has.
 const PREFS: &[(&str, &str, &str, &str)] = &[
     ("hidden", "Visibility", "int", "0"),
-    (
-        "enableBIFGeneration",
-        "Enable video preview thumbnails",
-        "bool",
-        "true",
-    ),
-    (
-        "enableTrackOffsets",
-        "Store track progress",
-        "bool",
-        "false",
-    ),
+    ("enableBIFGeneration", "Enable video preview thumbnails", "bool", "true"),
+    ("enableTrackOffsets", "Store track progress", "bool", "false"),
     ("musicAnalysis", "Sonic analysis", "bool", "true"),
     ("loudnessAnalysis", "Loudness analysis", "bool", "true"),
 ];
@@ -450,11 +429,9 @@ pub(super) fn prefs(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     known(context, id)?;
     let fields: Option<String> = context.read(|db| {
         Ok(db
-            .query_row(
-                "SELECT user_fields FROM library_sections WHERE id = ?1",
-                [id],
-                |row| row.get(0),
-            )
+            .query_row("SELECT user_fields FROM library_sections WHERE id = ?1", [id], |row| {
+                row.get(0)
+            })
             .optional()?
             .flatten())
     })?;
@@ -487,9 +464,7 @@ pub(super) fn set_prefs(context: &Context<'_>, id: i64) -> Result<Reply, Failure
         .filter(|(name, _)| !name.starts_with("X-Plex-"))
     {
         if !PREFS.iter().any(|(known, ..)| known == name) {
-            return Err(Failure::BadRequest(format!(
-                "a section has no setting {name}"
-            )));
+            return Err(Failure::BadRequest(format!("a section has no setting {name}")));
         }
         changes.push((format!("pr:{name}"), Some(value.clone())));
     }

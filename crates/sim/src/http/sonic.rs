@@ -59,9 +59,9 @@ fn search(
         .and_then(|text| text.parse().ok())
         .unwrap_or(MAX_DISTANCE);
     let account = context.request.account;
-    let mut statement = pair.blobs.prepare(
-        "SELECT linked_id, blob FROM blobs WHERE linked_type = 'metadata_item' AND blob_type = ?1",
-    )?;
+    let mut statement = pair
+        .blobs
+        .prepare("SELECT linked_id, blob FROM blobs WHERE linked_type = 'metadata_item' AND blob_type = ?1")?;
     let mut rows = statement.query([VECTOR])?;
     let mut near: Vec<(f64, i64)> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -87,10 +87,7 @@ fn search(
         if section.is_some_and(|section| item.int("library_section_id") != Some(section)) {
             continue;
         }
-        found.push(
-            element::of(&pair.library, account, &item, Detail::default())?
-                .attr("distance", distance),
-        );
+        found.push(element::of(&pair.library, account, &item, Detail::default())?.attr("distance", distance));
     }
     Ok(found)
 }
@@ -138,9 +135,7 @@ pub(super) fn loudness(context: &Context<'_>, stream: i64, what: &str) -> Result
         )
         .optional()?;
     let values = blob.as_deref().and_then(unpack).ok_or(Failure::NotFound)?;
-    let levels = values
-        .into_iter()
-        .map(|value| Element::new("Level").attr("v", value));
+    let levels = values.into_iter().map(|value| Element::new("Level").attr("v", value));
     let root = Element::container().children(levels).sized();
     let root = if what == "levels" {
         root.attr("totalSamples", 0)

@@ -64,17 +64,13 @@ pub(crate) fn playing(server: &Server, session: &Session) {
         "viewOffset": session.offset,
         "state": session.state,
     }]);
-    server.activities.send(notification(
-        "playing",
-        "PlaySessionStateNotification",
-        &entry,
-    ));
+    server
+        .activities
+        .send(notification("playing", "PlaySessionStateNotification", &entry));
 }
 
 /// A setting changed.
 pub(crate) fn setting(server: &Server, id: &str, value: &str) {
     let entry = json!([{ "id": id, "value": value }]);
-    server
-        .activities
-        .send(notification("preference", "Setting", &entry));
+    server.activities.send(notification("preference", "Setting", &entry));
 }

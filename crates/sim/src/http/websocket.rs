@@ -16,18 +16,11 @@ use crate::server::Server;
 /// Whether the path is one of the two spellings in use.
 pub(super) fn is(segments: &[String]) -> bool {
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    matches!(
-        parts[..],
-        [":", "websockets" | "websocket", "notifications"]
-    )
+    matches!(parts[..], [":", "websockets" | "websocket", "notifications"])
 }
 
 /// Turns the connection into a websocket.
-pub(super) async fn upgrade(
-    server: &Arc<Server>,
-    parts: &mut Parts,
-    closed: watch::Receiver<bool>,
-) -> Response<Body> {
+pub(super) async fn upgrade(server: &Arc<Server>, parts: &mut Parts, closed: watch::Receiver<bool>) -> Response<Body> {
     let messages = server.activities.listen();
     match WebSocketUpgrade::from_request_parts(parts, &()).await {
         Ok(upgrade) => upgrade.on_upgrade(move |socket| pass_on(socket, messages, closed)),
@@ -35,11 +28,7 @@ pub(super) async fn upgrade(
     }
 }
 
-async fn pass_on(
-    mut socket: WebSocket,
-    mut messages: broadcast::Receiver<String>,
-    mut closed: watch::Receiver<bool>,
-) {
+async fn pass_on(mut socket: WebSocket, mut messages: broadcast::Receiver<String>, mut closed: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             message = messages.recv() => match message {

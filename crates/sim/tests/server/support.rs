@@ -322,8 +322,8 @@ pub(crate) fn add_music(home: &Home) {
          INSERT INTO section_locations (id, library_section_id, root_path, available) VALUES (1, 1, '/music', 1);",
     )
     .unwrap();
-    let rows: [(i64, Option<i64>, i64, &str, &str, i64); 4] = [
-        (1, None, 8, "plex://artist/a", "Artist", 1),
+    let rows = [
+        (1, None::<i64>, 8, "plex://artist/a", "Artist", 1),
         (2, Some(1), 9, "plex://album/b", "Album", 1),
         (3, Some(2), 10, "plex://track/c", "First & \"only\"", 1),
         (4, Some(2), 10, "local://4", "Second", 2),
