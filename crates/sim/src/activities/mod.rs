@@ -177,10 +177,7 @@ impl Activities {
 
     /// The one with that uuid, seen or not.
     pub(crate) fn find(&self, uuid: &str) -> Option<Activity> {
-        self.lock()
-            .iter()
-            .find(|activity| activity.uuid == uuid)
-            .cloned()
+        self.lock().iter().find(|activity| activity.uuid == uuid).cloned()
     }
 
     /// Cancels every one of them, for a stop.
@@ -233,10 +230,7 @@ impl Handle {
     /// Says how far it is.
     pub(crate) fn progress(&self, percent: f64, subtitle: &str) {
         let mut current = self.activities.lock();
-        if let Some(activity) = current
-            .iter_mut()
-            .find(|activity| activity.uuid == self.uuid)
-        {
+        if let Some(activity) = current.iter_mut().find(|activity| activity.uuid == self.uuid) {
             activity.progress = percent;
             subtitle.clone_into(&mut activity.subtitle);
             let message = activity.message("updated");
@@ -249,10 +243,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut current = self.activities.lock();
-        if let Some(at) = current
-            .iter()
-            .position(|activity| activity.uuid == self.uuid)
-        {
+        if let Some(at) = current.iter().position(|activity| activity.uuid == self.uuid) {
             let mut activity = current.remove(at);
             drop(current);
             activity.progress = 100.0;
@@ -293,8 +284,7 @@ mod tests {
     #[test]
     fn lives_as_long_as_its_handle_and_says_so() {
         let (activities, mut messages) = activities();
-        let handle = activities
-            .start(Subject::new("library.update.section", "Scanning Music").in_section(3));
+        let handle = activities.start(Subject::new("library.update.section", "Scanning Music").in_section(3));
         handle.progress(50.0, "Album");
         assert_eq!(activities.visible().len(), 1);
         drop(handle);
@@ -311,8 +301,7 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["started", "updated", "ended"]);
-        let context =
-            &events[1]["NotificationContainer"]["ActivityNotification"][0]["Activity"]["Context"];
+        let context = &events[1]["NotificationContainer"]["ActivityNotification"][0]["Activity"]["Context"];
         assert_eq!(context["librarySectionID"], "3");
     }
 
@@ -320,8 +309,7 @@ mod tests {
     fn may_be_seen_late_and_its_context_later() {
         let (activities, _messages) = activities();
         activities.set_delays(Duration::ZERO, Duration::from_secs(60));
-        let late =
-            activities.start(Subject::new("library.update.section", "Scanning").in_section(3));
+        let late = activities.start(Subject::new("library.update.section", "Scanning").in_section(3));
         assert!(!activities.visible()[0].shows_context());
         activities.set_delays(Duration::from_secs(60), Duration::ZERO);
         let unseen = activities.start(Subject::new("library.update.section", "Scanning"));

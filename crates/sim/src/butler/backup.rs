@@ -28,11 +28,7 @@ pub(super) fn run(server: &Server) -> Result<(), TaskError> {
     })?;
     let day = jiff::ZonedDateTime::now().date();
     for database in [server.data.library_db(), server.data.blobs_db()] {
-        let name = database
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = database.file_name().unwrap_or_default().to_string_lossy().into_owned();
         copy(&database, &folder.join(format!("{name}-{day}")))?;
         prune(&folder, &name)?;
     }
@@ -71,11 +67,7 @@ fn prune(folder: &Path, name: &str) -> Result<(), TaskError> {
     let mut dated: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let file = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_date = |text: &str| text.parse::<jiff::civil::Date>().is_ok();
         // The name of the library's database is no prefix of the blobs': "-wal" and other companions are no dates.
         if file.strip_prefix(&prefix).is_some_and(is_date) {

@@ -68,25 +68,15 @@ pub(super) fn clean_media(server: &Server) -> Result<(), TaskError> {
 }
 
 fn hashes(db: &Connection, query: &str) -> rusqlite::Result<HashSet<String>> {
-    db.prepare(query)?
-        .query_map([], |row| row.get(0))?
-        .collect()
+    db.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// `<folder>/<first digit>/<rest>.bundle`, the bundles whose hash is not among the known.
 fn sweep(server: &Server, folder: &Path, known: &HashSet<String>) -> Result<(), TaskError> {
     for first in folders(folder)? {
         for bundle in folders(&first)? {
-            let digit = first
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let name = bundle
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let digit = first.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = bundle.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Some(rest) = name.strip_suffix(".bundle") else {
                 continue;
             };
@@ -94,10 +84,7 @@ fn sweep(server: &Server, folder: &Path, known: &HashSet<String>) -> Result<(), 
                 server
                     .log
                     .debug(format_args!("Cleaning up bundle {}", bundle.display()));
-                fs::remove_dir_all(&bundle).map_err(|source| TaskError::File {
-                    path: bundle,
-                    source,
-                })?;
+                fs::remove_dir_all(&bundle).map_err(|source| TaskError::File { path: bundle, source })?;
             }
         }
     }
@@ -134,23 +121,21 @@ pub(super) fn collect_blobs(server: &Server) -> Result<(), TaskError> {
     ] {
         let owned = format!("SELECT count(*) FROM {table} WHERE id = ?1");
         let mut owner = pair.library.prepare(&owned)?;
-        let mut statement = pair.blobs.prepare(
-            "SELECT id, linked_id FROM blobs WHERE linked_type = ?1 AND linked_id IS NOT NULL",
-        )?;
+        let mut statement = pair
+            .blobs
+            .prepare("SELECT id, linked_id FROM blobs WHERE linked_type = ?1 AND linked_id IS NOT NULL")?;
         let blobs: Vec<(i64, i64)> = statement
             .query_map([linked], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         let mut removed = 0;
         for (blob, id) in blobs {
             if owner.query_row([id], |row| row.get::<_, i64>(0))? == 0 {
-                removed += pair
-                    .blobs
-                    .execute("DELETE FROM blobs WHERE id = ?1", params![blob])?;
+                removed += pair.blobs.execute("DELETE FROM blobs WHERE id = ?1", params![blob])?;
             }
         }
-        server.log.debug(format_args!(
-            "Removed {removed} blobs of {linked}s that are gone"
-        ));
+        server
+            .log
+            .debug(format_args!("Removed {removed} blobs of {linked}s that are gone"));
     }
     Ok(())
 }

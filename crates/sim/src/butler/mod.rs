@@ -114,9 +114,7 @@ fn begin(server: &Arc<Server>, task: &'static Task) -> Option<(Running, Handle)>
     if running.contains_key(task.name) {
         return None;
     }
-    let activity = server
-        .activities
-        .start(Subject::new(task.activity, task.title));
+    let activity = server.activities.start(Subject::new(task.activity, task.title));
     running.insert(task.name, Arc::clone(activity.cancel()));
     Some((
         Running {
@@ -131,25 +129,17 @@ fn run(server: &Arc<Server>, task: &Task, activity: &Handle) {
     if activity.cancel().is_cancelled() || server.is_stopping() {
         return;
     }
-    server
-        .log
-        .info(format_args!("Butler: starting task {}", task.name));
+    server.log.info(format_args!("Butler: starting task {}", task.name));
     let outcome = work(server, task, activity);
     match outcome {
-        Ok(()) => server
-            .log
-            .info(format_args!("Butler: task {} ended", task.name)),
+        Ok(()) => server.log.info(format_args!("Butler: task {} ended", task.name)),
         Err(error) => server
             .log
             .error(format_args!("Butler: task {} failed: {error}", task.name)),
     }
 }
 
-fn work(
-    server: &Arc<Server>,
-    task: &Task,
-    activity: &Handle,
-) -> Result<(), housekeeping::TaskError> {
+fn work(server: &Arc<Server>, task: &Task, activity: &Handle) -> Result<(), housekeeping::TaskError> {
     match task.name {
         "BackupDatabase" => backup::run(server),
         "OptimizeDatabase" => housekeeping::optimize(server),
@@ -202,11 +192,7 @@ fn each_section(
             break;
         }
         if types.contains(&section_type) {
-            let arguments = [
-                action.to_owned(),
-                "--section".to_owned(),
-                section.to_string(),
-            ];
+            let arguments = [action.to_owned(), "--section".to_owned(), section.to_string()];
             child::run(server, Program::Scanner, &arguments, activity);
         }
     }

@@ -43,12 +43,7 @@ const fn task(name: &'static str, days: i64, setting: &'static str, title: &'sta
     }
 }
 
-const fn of_pass(
-    name: &'static str,
-    setting: &'static str,
-    title: &'static str,
-    activity: &'static str,
-) -> Task {
+const fn of_pass(name: &'static str, setting: &'static str, title: &'static str, activity: &'static str) -> Task {
     Task {
         pass: true,
         activity,
@@ -63,12 +58,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Task> {
 
 /// All tasks.
 pub(crate) static TASKS: &[Task] = &[
-    task(
-        "AutomaticUpdates",
-        1,
-        "",
-        "Update Plex Media Server automatically",
-    ),
+    task("AutomaticUpdates", 1, "", "Update Plex Media Server automatically"),
     Task {
         activity: "general.db.backup",
         ..task(
@@ -78,12 +68,7 @@ pub(crate) static TASKS: &[Task] = &[
             "Back up the database every three days",
         )
     },
-    task(
-        "ButlerTaskCleanSupplementalLogFiles",
-        1,
-        "",
-        "Remove old log files",
-    ),
+    task("ButlerTaskCleanSupplementalLogFiles", 1, "", "Remove old log files"),
     of_pass(
         "ButlerTaskGenerateAdMarkers",
         "GenerateAdMarkerBehavior",

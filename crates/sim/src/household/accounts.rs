@@ -8,9 +8,7 @@ use crate::http::request::Client;
 /// Makes the row of an account that is seen for the first time.
 pub(crate) fn ensure(db: &Connection, id: i64, name: &str) -> rusqlite::Result<()> {
     let known: Option<i64> = db
-        .query_row("SELECT id FROM accounts WHERE id = ?1", [id], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT id FROM accounts WHERE id = ?1", [id], |row| row.get(0))
         .optional()?;
     if known.is_none() {
         db.execute(

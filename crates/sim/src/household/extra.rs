@@ -20,10 +20,7 @@ mod tests {
 
     #[test]
     fn sets_and_removes() {
-        let text = with(
-            Some("pv%3Aa=1&pv%3Ab=2"),
-            &[("pv:a", None), ("pv:c", Some("3".into()))],
-        );
+        let text = with(Some("pv%3Aa=1&pv%3Ab=2"), &[("pv:a", None), ("pv:c", Some("3".into()))]);
         assert_eq!(text, r#"{"pv:b":"2","pv:c":"3","url":"pv%3Ab=2&pv%3Ac=3"}"#);
     }
 }

@@ -29,7 +29,10 @@ pub(crate) fn create(
              WHERE client_identifier = ?1 AND account_id = ?2 AND metadata_type = ?3)",
         key,
     )?;
-    db.execute("DELETE FROM play_queues WHERE client_identifier = ?1 AND account_id = ?2 AND metadata_type = ?3", key)?;
+    db.execute(
+        "DELETE FROM play_queues WHERE client_identifier = ?1 AND account_id = ?2 AND metadata_type = ?3",
+        key,
+    )?;
     db.execute(
         "INSERT INTO play_queue_generators (uri, continuous, \"order\", created_at, updated_at, changed_at, recursive)
          VALUES (?1, 1, 0.0, ?2, ?2, ?3, 1)",
@@ -65,11 +68,7 @@ pub(crate) fn create(
 
 /// A queue that was made before; `None` when there is none of that id.
 pub(crate) fn read(db: &Connection, id: i64) -> rusqlite::Result<Option<PlayQueue>> {
-    let known: i64 = db.query_row(
-        "SELECT count(*) FROM play_queues WHERE id = ?1",
-        [id],
-        |row| row.get(0),
-    )?;
+    let known: i64 = db.query_row("SELECT count(*) FROM play_queues WHERE id = ?1", [id], |row| row.get(0))?;
     if known == 0 {
         return Ok(None);
     }

@@ -30,10 +30,7 @@ pub(crate) fn insert_item(
     title: &str,
     extra_data: &str,
 ) -> rusqlite::Result<i64> {
-    let hash: String = Sha1::digest(guid)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash: String = Sha1::digest(guid).iter().map(|byte| format!("{byte:02x}")).collect();
     db.execute(
         "INSERT INTO metadata_items (library_section_id, metadata_type, guid, media_item_count, title, title_sort,
              \"index\", hash, extra_data, added_at, created_at, updated_at, changed_at, resources_changed_at)
@@ -100,12 +97,7 @@ pub(crate) fn remove(db: &Connection, playlist: i64, entry: i64) -> rusqlite::Re
 }
 
 /// Moves an entry behind another (or to the front). False when one of them is not there.
-pub(crate) fn move_after(
-    db: &Connection,
-    playlist: i64,
-    entry: i64,
-    after: Option<i64>,
-) -> rusqlite::Result<bool> {
+pub(crate) fn move_after(db: &Connection, playlist: i64, entry: i64, after: Option<i64>) -> rusqlite::Result<bool> {
     let order_of = |id: i64| -> rusqlite::Result<Option<f64>> {
         db.query_row(
             "SELECT \"order\" FROM play_queue_generators WHERE id = ?1 AND playlist_id = ?2",
@@ -137,10 +129,7 @@ pub(crate) fn move_after(
 
 /// Deletes the playlist with its entries and its ownership.
 pub(crate) fn delete(db: &Connection, playlist: i64) -> rusqlite::Result<()> {
-    db.execute(
-        "DELETE FROM play_queue_generators WHERE playlist_id = ?1",
-        [playlist],
-    )?;
+    db.execute("DELETE FROM play_queue_generators WHERE playlist_id = ?1", [playlist])?;
     db.execute(
         "DELETE FROM metadata_item_accounts WHERE metadata_item_id = ?1",
         [playlist],

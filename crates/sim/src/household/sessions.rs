@@ -56,8 +56,7 @@ impl Sessions {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, sessions) = &mut *guard;
         let same = |session: &Session| {
-            session.account == report.account
-                && session.client.identifier == report.client.identifier
+            session.account == report.account && session.client.identifier == report.client.identifier
         };
         let known = sessions.iter().position(same).map(|at| sessions.remove(at));
         let key = known.map_or_else(

@@ -91,9 +91,7 @@ mod tests {
     #[test]
     fn spans_as_a_real_library_has_them() {
         // Rows of one playing on 2024-01-03 02:39 UTC: year, month, week (Monday 2024-01-01), day, hour.
-        let starts: Vec<i64> = (0..5)
-            .map(|timespan| span_start(timespan, 1_704_249_540))
-            .collect();
+        let starts: Vec<i64> = (0..5).map(|timespan| span_start(timespan, 1_704_249_540)).collect();
         assert_eq!(
             starts,
             [

@@ -74,18 +74,13 @@ fn settings_row(db: &Connection, account: i64, guid: &str) -> rusqlite::Result<i
 
 /// Applies `change` ("view_count = view_count + 1, …", with ?2 the time and ?3 the counter) to a settings row.
 fn update(db: &Connection, row: i64, change: &str) -> rusqlite::Result<()> {
-    let statement = format!(
-        "UPDATE metadata_item_settings SET {change}, updated_at = ?2, changed_at = ?3 WHERE id = ?1"
-    );
+    let statement =
+        format!("UPDATE metadata_item_settings SET {change}, updated_at = ?2, changed_at = ?3 WHERE id = ?1");
     db.execute(&statement, params![row, now(), counter::next(db)?])
         .map(drop)
 }
 
-fn mark_extra(
-    db: &Connection,
-    row: i64,
-    members: &[(&str, Option<String>)],
-) -> rusqlite::Result<()> {
+fn mark_extra(db: &Connection, row: i64, members: &[(&str, Option<String>)]) -> rusqlite::Result<()> {
     let old: Option<String> = db.query_row(
         "SELECT extra_data FROM metadata_item_settings WHERE id = ?1",
         [row],
@@ -104,14 +99,11 @@ fn is_leaf(kind: i64) -> bool {
 }
 
 fn children(db: &Connection, parent: i64) -> rusqlite::Result<Vec<Target>> {
-    let mut statement =
-        db.prepare_cached("SELECT id FROM metadata_items WHERE parent_id = ?1 ORDER BY id")?;
+    let mut statement = db.prepare_cached("SELECT id FROM metadata_items WHERE parent_id = ?1 ORDER BY id")?;
     let ids: Vec<i64> = statement
         .query_map([parent], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    ids.into_iter()
-        .filter_map(|id| target(db, id).transpose())
-        .collect()
+    ids.into_iter().filter_map(|id| target(db, id).transpose()).collect()
 }
 
 /// Marks the item played: a leaf gets a view, a parent's leaves get one each.
@@ -136,16 +128,9 @@ pub(crate) fn scrobble(db: &Connection, who: Who<'_>, item: &Target) -> rusqlite
 pub(crate) fn unscrobble(db: &Connection, who: Who<'_>, item: &Target) -> rusqlite::Result<()> {
     let unplay = |target: &Target, mark: &'static str| {
         let row = settings_row(db, who.account, &target.guid)?;
-        update(
-            db,
-            row,
-            "view_count = 0, view_offset = NULL, last_viewed_at = NULL",
-        )?;
+        update(db, row, "view_count = 0, view_offset = NULL, last_viewed_at = NULL")?;
         let at = now().to_string();
-        let mut members = vec![
-            ("pv:unplayedAt", Some(at.clone())),
-            ("pv:playedItemAndChildren", None),
-        ];
+        let mut members = vec![("pv:unplayedAt", Some(at.clone())), ("pv:playedItemAndChildren", None)];
         if !mark.is_empty() {
             members.push((mark, Some(at)));
         }
@@ -174,12 +159,7 @@ fn mark_children(
 }
 
 /// One playing of a leaf to its end.
-pub(crate) fn played(
-    db: &Connection,
-    who: Who<'_>,
-    item: &Target,
-    bulk: bool,
-) -> rusqlite::Result<()> {
+pub(crate) fn played(db: &Connection, who: Who<'_>, item: &Target, bulk: bool) -> rusqlite::Result<()> {
     let row = settings_row(db, who.account, &item.guid)?;
     update(
         db,
@@ -190,19 +170,12 @@ pub(crate) fn played(
         mark_extra(
             db,
             row,
-            &[
-                ("pv:bulkPlayed", Some(now().to_string())),
-                ("pv:unplayedAt", None),
-            ],
+            &[("pv:bulkPlayed", Some(now().to_string())), ("pv:unplayedAt", None)],
         )?;
     } else {
         for parent in ancestors(db, item)? {
             let row = settings_row(db, who.account, &parent.guid)?;
-            update(
-                db,
-                row,
-                "view_count = coalesce(view_count, 0) + 1, last_viewed_at = ?2",
-            )?;
+            update(db, row, "view_count = coalesce(view_count, 0) + 1, last_viewed_at = ?2")?;
         }
     }
     let device = accounts::device(db, who.client)?;
@@ -218,14 +191,7 @@ pub(crate) fn played(
          WHERE i.id = ?1",
         params![item.id, who.account, now(), device],
     )?;
-    statistics::played(
-        db,
-        who.account,
-        device,
-        item.kind,
-        item.duration / 1000,
-        now(),
-    )
+    statistics::played(db, who.account, device, item.kind, item.duration / 1000, now())
 }
 
 fn ancestors(db: &Connection, item: &Target) -> rusqlite::Result<Vec<Target>> {
@@ -241,12 +207,7 @@ fn ancestors(db: &Connection, item: &Target) -> rusqlite::Result<Vec<Target>> {
 }
 
 /// Rates the item 0..10; a negative rating takes it back.
-pub(crate) fn rate(
-    db: &Connection,
-    who: Who<'_>,
-    item: &Target,
-    rating: f64,
-) -> rusqlite::Result<()> {
+pub(crate) fn rate(db: &Connection, who: Who<'_>, item: &Target, rating: f64) -> rusqlite::Result<()> {
     let row = settings_row(db, who.account, &item.guid)?;
     if rating < 0.0 {
         return update(db, row, "rating = NULL, last_rated_at = ?2");
@@ -259,12 +220,7 @@ pub(crate) fn rate(
 }
 
 /// Keeps the position at which somebody stopped, in milliseconds; 0 forgets it.
-pub(crate) fn keep_offset(
-    db: &Connection,
-    who: Who<'_>,
-    item: &Target,
-    offset: i64,
-) -> rusqlite::Result<()> {
+pub(crate) fn keep_offset(db: &Connection, who: Who<'_>, item: &Target, offset: i64) -> rusqlite::Result<()> {
     let row = settings_row(db, who.account, &item.guid)?;
     let offset = (offset > 0).then_some(offset);
     db.execute(

@@ -19,12 +19,7 @@ pub(crate) struct Detail {
 }
 
 /// The element of an item.
-pub(crate) fn of(
-    db: &Connection,
-    account: i64,
-    item: &Item,
-    detail: Detail,
-) -> rusqlite::Result<Element> {
+pub(crate) fn of(db: &Connection, account: i64, item: &Item, detail: Detail) -> rusqlite::Result<Element> {
     let kind = item.kind();
     match kind.number {
         playlists::PLAYLIST => return playlist(db, item),
@@ -50,17 +45,13 @@ pub(crate) fn of(
         .attr("title", item.text("title").unwrap_or(""))
         .text(
             "titleSort",
-            item.text("title_sort")
-                .filter(|sort| Some(*sort) != item.text("title")),
+            item.text("title_sort").filter(|sort| Some(*sort) != item.text("title")),
         )
         .maybe(
             "grandparentKey",
             grandparent.map(|id| format!("/library/metadata/{id}")),
         )
-        .maybe(
-            "parentKey",
-            parent.map(|id| format!("/library/metadata/{id}")),
-        )
+        .maybe("parentKey", parent.map(|id| format!("/library/metadata/{id}")))
         .text("librarySectionTitle", item.text("s_name"))
         .maybe("librarySectionID", item.int("library_section_id"))
         .maybe(
@@ -74,52 +65,32 @@ pub(crate) fn of(
         .text("contentRating", item.text("content_rating"))
         .attr("summary", item.text("summary").unwrap_or(""))
         .maybe("index", item.int("index"))
-        .maybe(
-            "parentIndex",
-            item.int("p_index").filter(|_| parent.is_some()),
-        )
+        .maybe("parentIndex", item.int("p_index").filter(|_| parent.is_some()))
         .maybe("rating", item.float("rating"))
         .maybe("audienceRating", item.float("audience_rating"))
         .maybe("ratingCount", item.int("rating_count"))
         .maybe("userRating", item.float("u_rating"))
-        .maybe(
-            "viewOffset",
-            item.int("view_offset").filter(|offset| *offset > 0),
-        )
-        .maybe(
-            "viewCount",
-            item.int("view_count").filter(|count| *count > 0),
-        )
-        .maybe(
-            "skipCount",
-            item.int("skip_count").filter(|count| *count > 0),
-        )
+        .maybe("viewOffset", item.int("view_offset").filter(|offset| *offset > 0))
+        .maybe("viewCount", item.int("view_count").filter(|count| *count > 0))
+        .maybe("skipCount", item.int("skip_count").filter(|count| *count > 0))
         .maybe("lastViewedAt", item.int("last_viewed_at"))
         .maybe("lastRatedAt", item.int("last_rated_at"))
         .maybe("year", item.int("year"))
-        .maybe(
-            "parentYear",
-            item.int("p_year").filter(|_| kind.number == 10),
-        )
+        .maybe("parentYear", item.int("p_year").filter(|_| kind.number == 10))
         .text("tagline", item.text("tagline"))
         .maybe("thumb", thumb)
         .maybe("art", art)
         .maybe("parentThumb", image(item, "p_", "thumb"))
         .maybe("grandparentThumb", image(item, "g_", "thumb"))
         .maybe("grandparentArt", image(item, "g_", "art"))
-        .maybe(
-            "duration",
-            item.int("duration").filter(|duration| *duration > 0),
-        )
+        .maybe("duration", item.int("duration").filter(|duration| *duration > 0))
         .maybe(
             "originallyAvailableAt",
             item.int("originally_available_at").and_then(day),
         );
     if kind.is_parent {
         let (leaves, viewed) = row::leaf_counts(db, account, id)?;
-        element = element
-            .attr("leafCount", leaves)
-            .attr("viewedLeafCount", viewed);
+        element = element.attr("leafCount", leaves).attr("viewedLeafCount", viewed);
         if matches!(kind.number, 2 | 8) {
             let children = i64::try_from(row::children(db, id)?.len()).unwrap_or(i64::MAX);
             element = element.attr("childCount", children);
@@ -129,14 +100,8 @@ pub(crate) fn of(
         .maybe("addedAt", item.int("added_at"))
         .maybe("updatedAt", item.int("updated_at"))
         .maybe("deletedAt", item.int("deleted_at"))
-        .text(
-            "loudnessAnalysisVersion",
-            analysis(item, "loudnessAnalysisVersion"),
-        )
-        .text(
-            "musicAnalysisVersion",
-            analysis(item, "musicAnalysisVersion"),
-        );
+        .text("loudnessAnalysisVersion", analysis(item, "loudnessAnalysisVersion"))
+        .text("musicAnalysisVersion", analysis(item, "musicAnalysisVersion"));
     if !kind.is_parent {
         element = element.children(media::of_item(db, id, detail.media)?);
     }
@@ -172,12 +137,7 @@ fn image(item: &Item, prefix: &str, what: &str) -> Option<String> {
 
 fn day(seconds: i64) -> Option<String> {
     let moment = jiff::Timestamp::from_second(seconds).ok()?;
-    Some(
-        moment
-            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
-            .date()
-            .to_string(),
-    )
+    Some(moment.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string())
 }
 
 const TAGS: &[(i64, &str)] = &[
@@ -193,11 +153,7 @@ const TAGS: &[(i64, &str)] = &[
     (12, "Marker"),
 ];
 
-fn tags(
-    db: &Connection,
-    item: i64,
-    kinds: &[(i64, &'static str)],
-) -> rusqlite::Result<Vec<Element>> {
+fn tags(db: &Connection, item: i64, kinds: &[(i64, &'static str)]) -> rusqlite::Result<Vec<Element>> {
     let mut statement = db.prepare_cached(
         "SELECT t.id, t.tag, t.tag_type, g.text, g.time_offset, g.end_time_offset, g.id FROM taggings g
              JOIN tags t ON t.id = g.tag_id WHERE g.metadata_item_id = ?1 ORDER BY t.tag_type, g.\"index\", g.id",
@@ -220,10 +176,7 @@ fn tags(
                 .maybe("endTimeOffset", row.get::<_, Option<i64>>(5)?),
             name => Element::new(name)
                 .attr("id", row.get::<_, i64>(0)?)
-                .attr(
-                    "filter",
-                    format!("{}={}", name.to_lowercase(), row.get::<_, i64>(0)?),
-                )
+                .attr("filter", format!("{}={}", name.to_lowercase(), row.get::<_, i64>(0)?))
                 .attr("tag", tag.unwrap_or_default())
                 .text("role", text.as_deref().filter(|_| kind == 6)),
         });
@@ -235,11 +188,7 @@ fn tags(
 fn locked(item: &Item) -> Vec<Element> {
     crate::http::edit::locked_fields(item.text("user_fields").unwrap_or(""))
         .into_iter()
-        .map(|name| {
-            Element::new("Field")
-                .attr("locked", true)
-                .attr("name", name)
-        })
+        .map(|name| Element::new("Field").attr("locked", true).attr("name", name))
         .collect()
 }
 
@@ -260,10 +209,7 @@ fn playlist(db: &Connection, item: &Item) -> rusqlite::Result<Element> {
         .attr("playlistType", kind)
         .attr(
             "composite",
-            format!(
-                "/playlists/{id}/composite/{}",
-                item.int("updated_at").unwrap_or(0)
-            ),
+            format!("/playlists/{id}/composite/{}", item.int("updated_at").unwrap_or(0)),
         )
         .maybe("duration", item.int("duration"))
         .attr("leafCount", item.int("media_item_count").unwrap_or(0))
@@ -272,9 +218,7 @@ fn playlist(db: &Connection, item: &Item) -> rusqlite::Result<Element> {
 }
 
 fn first_kind(db: &Connection, playlist: i64) -> rusqlite::Result<i64> {
-    let first = playlists::entries(db, playlist)?
-        .first()
-        .map(|(_, item)| *item);
+    let first = playlists::entries(db, playlist)?.first().map(|(_, item)| *item);
     let Some(first) = first else { return Ok(0) };
     db.query_row(
         "SELECT metadata_type FROM metadata_items WHERE id = ?1",

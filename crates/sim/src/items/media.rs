@@ -17,11 +17,7 @@ pub(crate) struct Wanted {
 }
 
 /// The Media elements of an item.
-pub(crate) fn of_item(
-    db: &Connection,
-    item: i64,
-    wanted: Wanted,
-) -> rusqlite::Result<Vec<Element>> {
+pub(crate) fn of_item(db: &Connection, item: i64, wanted: Wanted) -> rusqlite::Result<Vec<Element>> {
     let mut statement = db.prepare_cached(
         "SELECT id, duration, bitrate, width, height, display_aspect_ratio, audio_channels, audio_codec, video_codec,
              container, frames_per_second, deleted_at, extra_data
@@ -47,37 +43,18 @@ fn media(row: &Row<'_>) -> rusqlite::Result<Element> {
             row.get::<_, Option<i64>>("bitrate")?
                 .map(|bits| if bits >= 20_000 { bits / 1000 } else { bits }),
         )
-        .maybe(
-            "width",
-            row.get::<_, Option<i64>>("width")?
-                .filter(|width| *width > 0),
-        )
+        .maybe("width", row.get::<_, Option<i64>>("width")?.filter(|width| *width > 0))
         .maybe("height", height.filter(|height| *height > 0))
         .maybe(
             "aspectRatio",
             row.get::<_, Option<f64>>("display_aspect_ratio")?
                 .map(|ratio| format!("{ratio:.2}")),
         )
-        .maybe(
-            "audioChannels",
-            row.get::<_, Option<i64>>("audio_channels")?,
-        )
-        .text(
-            "audioCodec",
-            row.get::<_, Option<String>>("audio_codec")?.as_deref(),
-        )
-        .text(
-            "videoCodec",
-            row.get::<_, Option<String>>("video_codec")?.as_deref(),
-        )
-        .maybe(
-            "videoResolution",
-            height.filter(|height| *height > 0).map(resolution),
-        )
-        .text(
-            "container",
-            row.get::<_, Option<String>>("container")?.as_deref(),
-        )
+        .maybe("audioChannels", row.get::<_, Option<i64>>("audio_channels")?)
+        .text("audioCodec", row.get::<_, Option<String>>("audio_codec")?.as_deref())
+        .text("videoCodec", row.get::<_, Option<String>>("video_codec")?.as_deref())
+        .maybe("videoResolution", height.filter(|height| *height > 0).map(resolution))
+        .text("container", row.get::<_, Option<String>>("container")?.as_deref())
         .maybe(
             "videoFrameRate",
             row.get::<_, Option<f64>>("frames_per_second")?
@@ -122,10 +99,7 @@ fn parts(db: &Connection, media: i64, wanted: Wanted) -> rusqlite::Result<Vec<El
             .maybe("accessible", there)
             .maybe("exists", there)
             .attr("id", id)
-            .attr(
-                "key",
-                format!("/library/parts/{id}/{stamp}/file.{extension}"),
-            )
+            .attr("key", format!("/library/parts/{id}/{stamp}/file.{extension}"))
             .maybe("duration", row.get::<_, Option<i64>>("duration")?)
             .attr("file", file)
             .maybe("size", row.get::<_, Option<i64>>("size")?)
@@ -175,10 +149,7 @@ fn stream(row: &Row<'_>) -> rusqlite::Result<Element> {
     Ok(Element::new("Stream")
         .attr("id", row.get::<_, i64>("id")?)
         .attr("streamType", kind)
-        .maybe(
-            "default",
-            Some(truthy(row, "default")?).filter(|flag| *flag),
-        )
+        .maybe("default", Some(truthy(row, "default")?).filter(|flag| *flag))
         .maybe("forced", Some(truthy(row, "forced")?).filter(|flag| *flag))
         .attr("codec", codec)
         .maybe("index", row.get::<_, Option<i64>>("index")?)
@@ -188,10 +159,7 @@ fn stream(row: &Row<'_>) -> rusqlite::Result<Element> {
             row.get::<_, Option<i64>>("bitrate")?
                 .map(|bits| if bits >= 20_000 { bits / 1000 } else { bits }),
         )
-        .text(
-            "languageCode",
-            row.get::<_, Option<String>>("language")?.as_deref(),
-        )
+        .text("languageCode", row.get::<_, Option<String>>("language")?.as_deref())
         .text("albumGain", loud("albumGain"))
         .text("albumPeak", loud("albumPeak"))
         .text("albumRange", loud("albumRange"))

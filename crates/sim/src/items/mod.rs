@@ -112,12 +112,7 @@ pub(crate) fn kind(number: i64) -> Kind {
 
 /// The number of a kind given by number or word, as clients give both.
 pub(crate) fn kind_number(text: &str) -> Option<i64> {
-    let named = || {
-        KINDS
-            .iter()
-            .find(|kind| kind.word == text)
-            .map(|kind| kind.number)
-    };
+    let named = || KINDS.iter().find(|kind| kind.word == text).map(|kind| kind.number);
     text.parse().ok().or_else(named)
 }
 

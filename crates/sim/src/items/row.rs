@@ -120,9 +120,7 @@ pub(crate) fn load(db: &Connection, account: i64, id: i64) -> rusqlite::Result<O
 
 /// The items of these ids, in their order; those that are not there are left out.
 pub(crate) fn load_all(db: &Connection, account: i64, ids: &[i64]) -> rusqlite::Result<Vec<Item>> {
-    ids.iter()
-        .filter_map(|id| load(db, account, *id).transpose())
-        .collect()
+    ids.iter().filter_map(|id| load(db, account, *id).transpose()).collect()
 }
 
 /// The ids of an item's children, in Plex's order.
@@ -136,11 +134,9 @@ pub(crate) fn children(db: &Connection, id: i64) -> rusqlite::Result<Vec<i64>> {
 /// The ids of the items below it that hold media.
 pub(crate) fn leaves(db: &Connection, id: i64) -> rusqlite::Result<Vec<i64>> {
     let kind: Option<i64> = db
-        .query_row(
-            "SELECT metadata_type FROM metadata_items WHERE id = ?1",
-            [id],
-            |row| row.get(0),
-        )
+        .query_row("SELECT metadata_type FROM metadata_items WHERE id = ?1", [id], |row| {
+            row.get(0)
+        })
         .optional()?;
     match kind {
         Some(kind) if super::kind(kind).is_parent => {

@@ -34,18 +34,9 @@ fn media(db: &Connection, item: i64) -> rusqlite::Result<Vec<Element>> {
             .attr("id", id)
             .maybe("duration", row.get::<_, Option<i64>>("duration")?)
             .maybe("bitrate", row.get::<_, Option<i64>>("bitrate")?)
-            .text(
-                "container",
-                row.get::<_, Option<String>>("container")?.as_deref(),
-            )
-            .text(
-                "audioCodec",
-                row.get::<_, Option<String>>("audio_codec")?.as_deref(),
-            )
-            .text(
-                "videoCodec",
-                row.get::<_, Option<String>>("video_codec")?.as_deref(),
-            )
+            .text("container", row.get::<_, Option<String>>("container")?.as_deref())
+            .text("audioCodec", row.get::<_, Option<String>>("audio_codec")?.as_deref())
+            .text("videoCodec", row.get::<_, Option<String>>("video_codec")?.as_deref())
             .maybe(
                 "mediaAnalysisVersion",
                 row.get::<_, Option<i64>>("media_analysis_version")?,
@@ -73,8 +64,7 @@ fn parts(db: &Connection, media: i64) -> rusqlite::Result<Vec<Element>> {
             .maybe("size", row.get::<_, Option<i64>>("size")?)
             .text(
                 "openSubtitleHash",
-                row.get::<_, Option<String>>("open_subtitle_hash")?
-                    .as_deref(),
+                row.get::<_, Option<String>>("open_subtitle_hash")?.as_deref(),
             )
             .text("hash", row.get::<_, Option<String>>("hash")?.as_deref())
             .maybe("duration", row.get::<_, Option<i64>>("duration")?)

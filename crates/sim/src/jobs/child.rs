@@ -42,12 +42,7 @@ pub(crate) enum Outcome {
 }
 
 /// Runs the program to its end, feeding `activity`.
-pub(crate) fn run(
-    server: &Arc<Server>,
-    program: Program,
-    arguments: &[String],
-    activity: &Handle,
-) -> Outcome {
+pub(crate) fn run(server: &Arc<Server>, program: Program, arguments: &[String], activity: &Handle) -> Outcome {
     if activity.cancel().is_cancelled() {
         return Outcome::Cancelled;
     }
@@ -68,10 +63,9 @@ pub(crate) fn run(
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            server.log.error(format_args!(
-                "[JobManager] cannot start {}: {error}",
-                path.display()
-            ));
+            server
+                .log
+                .error(format_args!("[JobManager] cannot start {}: {error}", path.display()));
             return Outcome::Failed;
         }
     };
@@ -94,9 +88,7 @@ pub(crate) fn run(
                         timeline::processed(server, progress.item);
                     }
                 }
-                None => server
-                    .log
-                    .debug(format_args!("[{}] {line}", program.name())),
+                None => server.log.debug(format_args!("[{}] {line}", program.name())),
             }
         }
     }

@@ -64,11 +64,7 @@ struct Busy {
 
 impl Busy {
     fn new(server: &Arc<Server>) -> Self {
-        *server
-            .workers
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += 1;
+        *server.workers.busy.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         Self {
             server: Arc::clone(server),
         }
@@ -77,12 +73,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self
-            .server
-            .workers
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        *self.server.workers.busy.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.server.workers.idle.notify_all();
     }
 }

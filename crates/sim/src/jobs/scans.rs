@@ -112,13 +112,9 @@ pub(crate) fn request(server: &Arc<Server>, id: i64, name: &str, scan: Scan) -> 
     section.waiting.push_back((scan, handle));
     drop(sections);
     if is_first {
-        let started = Workers::spawn(server, &format!("scan {id}"), move |server| {
-            drain(server, id)
-        });
+        let started = Workers::spawn(server, &format!("scan {id}"), move |server| drain(server, id));
         if let Err(error) = started {
-            server
-                .log
-                .error(format_args!("cannot scan section {id}: {error}"));
+            server.log.error(format_args!("cannot scan section {id}: {error}"));
             let lost = server.scans.lock().remove(&id);
             drop(lost);
         }
@@ -135,11 +131,7 @@ fn drain(server: &Arc<Server>, id: i64) {
             let subject = Subject::new("library.refresh.items", "Analyzing media").in_section(id);
             let activity = server.activities.start(subject);
             if server.scans.go_on(id, &activity) {
-                let arguments = [
-                    "--analyze".to_owned(),
-                    "--section".to_owned(),
-                    id.to_string(),
-                ];
+                let arguments = ["--analyze".to_owned(), "--section".to_owned(), id.to_string()];
                 child::run(server, Program::Scanner, &arguments, &activity);
             }
         }
@@ -172,10 +164,7 @@ mod tests {
             force: false,
             path: None,
         };
-        assert_eq!(
-            arguments(3, &plain),
-            ["--scan", "--refresh", "--section", "3"]
-        );
+        assert_eq!(arguments(3, &plain), ["--scan", "--refresh", "--section", "3"]);
         let all = Scan {
             force: true,
             path: Some("/music/A B".into()),

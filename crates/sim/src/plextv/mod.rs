@@ -78,9 +78,7 @@ pub enum PlexTvError {
 impl PlexTv {
     /// The stand-in in that directory; nothing is made until something is issued.
     pub fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// A fresh claim token of the household's account, which is made when it is not there yet.
@@ -109,11 +107,7 @@ impl PlexTv {
     }
 
     /// Trades a claim for the token of the server `machine`.
-    pub fn exchange(
-        &self,
-        claim: &str,
-        machine: &str,
-    ) -> Result<(ClaimedServer, Account), PlexTvError> {
+    pub fn exchange(&self, claim: &str, machine: &str) -> Result<(ClaimedServer, Account), PlexTvError> {
         let plain = claim
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -136,26 +130,20 @@ impl PlexTv {
         if now() - claim.issued_at > CLAIM_SECONDS {
             return Err(PlexTvError::NoSuchClaim);
         }
-        let account = self
-            .account(&claim.account)?
-            .ok_or(PlexTvError::NoSuchClaim)?;
+        let account = self.account(&claim.account)?.ok_or(PlexTvError::NoSuchClaim)?;
         let server = ClaimedServer {
             machine: machine.to_owned(),
             token: self.fresh_token()?,
             account: claim.account,
             claimed_at: now(),
         };
-        self.write(
-            &self.root.join("servers").join(format!("{machine}.json")),
-            &server,
-        )?;
+        self.write(&self.root.join("servers").join(format!("{machine}.json")), &server)?;
         Ok((server, account))
     }
 
     /// The account that owns the server with that PlexOnlineToken.
     pub fn owner(&self, machine: &str, token: &str) -> Result<Option<Account>, PlexTvError> {
-        let server: Option<ClaimedServer> =
-            self.read(&self.root.join("servers").join(format!("{machine}.json")))?;
+        let server: Option<ClaimedServer> = self.read(&self.root.join("servers").join(format!("{machine}.json")))?;
         match server {
             Some(server) if server.token == token => self.account(&server.account),
             _ => Ok(None),
@@ -169,10 +157,7 @@ impl PlexTv {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
-                return Err(PlexTvError::Io {
-                    path: folder,
-                    source,
-                });
+                return Err(PlexTvError::Io { path: folder, source });
             }
         };
         for entry in entries {
@@ -258,15 +243,9 @@ mod tests {
         let claim = plextv.issue_claim(true).unwrap();
         let (server, account) = plextv.exchange(&claim, "aa").unwrap();
         assert!(account.pass);
-        assert_eq!(
-            plextv.owner("aa", &server.token).unwrap().unwrap().id,
-            account.id
-        );
+        assert_eq!(plextv.owner("aa", &server.token).unwrap().unwrap().id, account.id);
         assert!(plextv.owner("aa", "other").unwrap().is_none());
-        assert!(matches!(
-            plextv.exchange(&claim, "bb"),
-            Err(PlexTvError::NoSuchClaim)
-        ));
+        assert!(matches!(plextv.exchange(&claim, "bb"), Err(PlexTvError::NoSuchClaim)));
         assert!(matches!(
             plextv.exchange("claim-../x", "bb"),
             Err(PlexTvError::NoSuchClaim)
@@ -279,16 +258,9 @@ mod tests {
             issued_at: now() - CLAIM_SECONDS - 1,
         };
         plextv.write(&path, &stale).unwrap();
-        assert!(matches!(
-            plextv.exchange(&old, "bb"),
-            Err(PlexTvError::NoSuchClaim)
-        ));
+        assert!(matches!(plextv.exchange(&old, "bb"), Err(PlexTvError::NoSuchClaim)));
         assert_eq!(
-            plextv
-                .account_of_token(&account.token)
-                .unwrap()
-                .unwrap()
-                .username,
+            plextv.account_of_token(&account.token).unwrap().unwrap().username,
             "owner"
         );
         assert!(plextv.account_of_token("nobody").unwrap().is_none());

@@ -62,10 +62,7 @@ impl Setting {
             Kind::Int => value.parse::<i64>().ok().map(|number| number.to_string()),
             Kind::Double => value.parse::<f64>().ok().map(|_| value.to_owned()),
             Kind::Text => {
-                let listed = self
-                    .values
-                    .split('|')
-                    .any(|one| one.split(':').next() == Some(value));
+                let listed = self.values.split('|').any(|one| one.split(':').next() == Some(value));
                 (self.values.is_empty() || listed).then(|| value.to_owned())
             }
         }
@@ -118,32 +115,21 @@ const fn hidden(id: &'static str, kind: Kind, default: &'static str) -> Setting 
     }
 }
 
-const fn choice(
-    id: &'static str,
-    default: &'static str,
-    values: &'static str,
-    label: &'static str,
-) -> Setting {
+const fn choice(id: &'static str, default: &'static str, values: &'static str, label: &'static str) -> Setting {
     Setting {
         values,
         ..plain(id, Kind::Text, default, "library", label)
     }
 }
 
-const fn of_pass(
-    id: &'static str,
-    default: &'static str,
-    values: &'static str,
-    label: &'static str,
-) -> Setting {
+const fn of_pass(id: &'static str, default: &'static str, values: &'static str, label: &'static str) -> Setting {
     Setting {
         pass: true,
         ..choice(id, default, values, label)
     }
 }
 
-const WHEN: &str =
-    "never:never|scheduled:as a scheduled task|asap:as a scheduled task and when media is added";
+const WHEN: &str = "never:never|scheduled:as a scheduled task|asap:as a scheduled task and when media is added";
 
 use Kind::{Bool, Double, Int, Text};
 
@@ -174,13 +160,7 @@ pub static SETTINGS: &[Setting] = &[
     advanced("LogTokensForDebug", Bool, "false", "general", "Log Tokens"),
     hidden("LogNumFiles", Int, "5"),
     hidden("EnableDatabaseTrace", Bool, "false"),
-    plain(
-        "ButlerUpdateChannel",
-        Text,
-        "16",
-        "general",
-        "Server Update Channel",
-    ),
+    plain("ButlerUpdateChannel", Text, "16", "general", "Server Update Channel"),
     plain(
         "PushNotificationsEnabled",
         Bool,
@@ -234,13 +214,7 @@ pub static SETTINGS: &[Setting] = &[
         "library",
         "Empty trash automatically after every scan",
     ),
-    plain(
-        "allowMediaDeletion",
-        Bool,
-        "true",
-        "library",
-        "Allow media deletion",
-    ),
+    plain("allowMediaDeletion", Bool, "true", "library", "Allow media deletion"),
     advanced(
         "allowMediaDeletionForOwnerOnly",
         Bool,
@@ -290,13 +264,7 @@ pub static SETTINGS: &[Setting] = &[
         "library",
         "Minimum progress before a position is kept",
     ),
-    advanced(
-        "DatabaseCacheSize",
-        Int,
-        "40",
-        "library",
-        "Database Cache Size (MB)",
-    ),
+    advanced("DatabaseCacheSize", Int, "40", "library", "Database Cache Size (MB)"),
     advanced(
         "ScannerLowPriority",
         Bool,
@@ -304,13 +272,7 @@ pub static SETTINGS: &[Setting] = &[
         "library",
         "Run scanner tasks at a lower priority",
     ),
-    plain(
-        "GlobalMusicVideoPath",
-        Text,
-        "",
-        "library",
-        "Global music video path",
-    ),
+    plain("GlobalMusicVideoPath", Text, "", "library", "Global music video path"),
     choice(
         "GenerateBIFBehavior",
         "never",
@@ -357,25 +319,14 @@ pub static SETTINGS: &[Setting] = &[
         WHEN,
         "Generate ad video markers",
     ),
-    of_pass(
-        "GenerateVADBehavior",
-        "scheduled",
-        WHEN,
-        "Generate voice activity data",
-    ),
+    of_pass("GenerateVADBehavior", "scheduled", WHEN, "Generate voice activity data"),
     of_pass(
         "MarkerSource",
         "any",
         "any:online, with local detection fallback|cloud:online only|local:local detection",
         "Marker source",
     ),
-    plain(
-        "LocationVisibility",
-        Int,
-        "1",
-        "library",
-        "Location visibility",
-    ),
+    plain("LocationVisibility", Int, "1", "library", "Location visibility"),
     advanced(
         "customCertificatePath",
         Text,
@@ -391,20 +342,8 @@ pub static SETTINGS: &[Setting] = &[
         "network",
         "Custom certificate domain",
     ),
-    advanced(
-        "EnableIPv6",
-        Bool,
-        "false",
-        "network",
-        "Enable server support for IPv6",
-    ),
-    plain(
-        "secureConnections",
-        Int,
-        "1",
-        "network",
-        "Secure connections",
-    ),
+    advanced("EnableIPv6", Bool, "false", "network", "Enable server support for IPv6"),
+    plain("secureConnections", Int, "1", "network", "Secure connections"),
     advanced(
         "PreferredNetworkInterface",
         Text,
@@ -412,13 +351,7 @@ pub static SETTINGS: &[Setting] = &[
         "network",
         "Preferred network interface",
     ),
-    advanced(
-        "disableTLSv1_0",
-        Bool,
-        "true",
-        "network",
-        "Strict TLS configuration",
-    ),
+    advanced("disableTLSv1_0", Bool, "true", "network", "Strict TLS configuration"),
     plain(
         "GdmEnabled",
         Bool,
@@ -440,13 +373,7 @@ pub static SETTINGS: &[Setting] = &[
         "network",
         "Remote streams allowed per user",
     ),
-    advanced(
-        "WanTotalMaxUploadRate",
-        Int,
-        "0",
-        "network",
-        "Internet upload speed",
-    ),
+    advanced("WanTotalMaxUploadRate", Int, "0", "network", "Internet upload speed"),
     advanced("LanNetworksBandwidth", Text, "", "network", "LAN Networks"),
     advanced(
         "MinutesAllowedPaused",
@@ -463,13 +390,7 @@ pub static SETTINGS: &[Setting] = &[
         "Treat WAN IP As LAN Bandwidth",
     ),
     plain("RelayEnabled", Bool, "true", "network", "Enable Relay"),
-    advanced(
-        "customConnections",
-        Text,
-        "",
-        "network",
-        "Custom server access URLs",
-    ),
+    advanced("customConnections", Text, "", "network", "Custom server access URLs"),
     advanced(
         "allowedNetworks",
         Text,
@@ -485,13 +406,7 @@ pub static SETTINGS: &[Setting] = &[
     hidden("ManualPortMappingPort", Int, "32400"),
     hidden("LastAutomaticMappedPort", Int, "0"),
     hidden("PlexOnlineHome", Bool, "false"),
-    advanced(
-        "TranscoderQuality",
-        Int,
-        "0",
-        "transcoder",
-        "Transcoder quality",
-    ),
+    advanced("TranscoderQuality", Int, "0", "transcoder", "Transcoder quality"),
     advanced(
         "TranscoderTempDirectory",
         Text,
@@ -557,13 +472,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     hidden("TranscoderLivePruneBuffer", Int, "10800"),
     hidden("SubtitleOffsetStep", Double, "0.5"),
-    plain(
-        "DlnaEnabled",
-        Bool,
-        "false",
-        "dlna",
-        "Enable the DLNA server",
-    ),
+    plain("DlnaEnabled", Bool, "false", "dlna", "Enable the DLNA server"),
     advanced(
         "DlnaReportTimeline",
         Bool,
@@ -584,13 +493,7 @@ pub static SETTINGS: &[Setting] = &[
         "butler",
         "Time at which tasks start to run",
     ),
-    plain(
-        "ButlerEndHour",
-        Int,
-        "5",
-        "butler",
-        "Time at which tasks stop running",
-    ),
+    plain("ButlerEndHour", Int, "5", "butler", "Time at which tasks stop running"),
     plain(
         "ButlerTaskBackupDatabase",
         Bool,
@@ -598,13 +501,7 @@ pub static SETTINGS: &[Setting] = &[
         "butler",
         "Backup database every three days",
     ),
-    plain(
-        "ButlerDatabaseBackupPath",
-        Text,
-        "",
-        "butler",
-        "Backup directory",
-    ),
+    plain("ButlerDatabaseBackupPath", Text, "", "butler", "Backup directory"),
     plain(
         "ButlerTaskOptimizeDatabase",
         Bool,
@@ -666,13 +563,7 @@ pub static SETTINGS: &[Setting] = &[
     hidden("ButlerTaskRefreshEpgGuides", Bool, "true"),
     hidden("ButlerTaskGenerateMediaIndexFiles", Bool, "false"),
     hidden("BackgroundQueueIdlePaused", Bool, "false"),
-    plain(
-        "CinemaTrailersType",
-        Int,
-        "1",
-        "extras",
-        "Choose Cinema Trailers from",
-    ),
+    plain("CinemaTrailersType", Int, "1", "extras", "Choose Cinema Trailers from"),
     plain(
         "CinemaTrailersFromLibrary",
         Bool,
@@ -680,13 +571,7 @@ pub static SETTINGS: &[Setting] = &[
         "extras",
         "Include Cinema Trailers from movies in my library",
     ),
-    plain(
-        "CinemaTrailersPrerollID",
-        Text,
-        "",
-        "extras",
-        "Movie pre-roll video",
-    ),
+    plain("CinemaTrailersPrerollID", Text, "", "extras", "Movie pre-roll video"),
     hidden("CinemaTrailersFromBluRay", Bool, "false"),
     hidden("CinemaTrailersFromTheater", Bool, "false"),
     advanced(
@@ -711,11 +596,7 @@ mod tests {
         let mut seen = HashSet::new();
         for setting in SETTINGS {
             assert!(seen.insert(setting.id), "{} twice", setting.id);
-            assert!(
-                setting.canonical(setting.default).is_some(),
-                "{}",
-                setting.id
-            );
+            assert!(setting.canonical(setting.default).is_some(), "{}", setting.id);
         }
     }
 

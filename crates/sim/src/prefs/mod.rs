@@ -113,11 +113,7 @@ impl Preferences {
 
     /// Changes settings by their names, all or none, and writes the file. `with_pass` says whether the settings that
     /// need a Plex Pass exist on this server.
-    pub fn change(
-        &mut self,
-        changes: &[(String, String)],
-        with_pass: bool,
-    ) -> Result<(), PrefsError> {
+    pub fn change(&mut self, changes: &[(String, String)], with_pass: bool) -> Result<(), PrefsError> {
         let mut checked = Vec::new();
         for (name, value) in changes {
             let setting = catalogue::find(name)
@@ -185,8 +181,7 @@ impl Preferences {
 
     /// The token of the account that claimed the server.
     pub fn online_token(&self) -> Option<&str> {
-        self.stored("PlexOnlineToken")
-            .filter(|token| !token.is_empty())
+        self.stored("PlexOnlineToken").filter(|token| !token.is_empty())
     }
 
     fn put(&mut self, name: &str, value: Option<String>) {
@@ -264,8 +259,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
                 let mut attributes = Vec::new();
                 for attribute in element.attributes() {
                     let attribute = attribute.map_err(|error| error.to_string())?;
-                    let value = quick_xml::escape::unescape(&attribute.value)
-                        .map_err(|error| error.to_string())?;
+                    let value = quick_xml::escape::unescape(&attribute.value).map_err(|error| error.to_string())?;
                     attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
                 }
                 return Ok(attributes);
@@ -305,10 +299,7 @@ mod tests {
             processed(read.stored("MachineIdentifier").unwrap())
         );
         change(&mut prefs, "autoEmptyTrash", "true").unwrap();
-        assert_eq!(
-            Preferences::read(&path).unwrap().stored("autoEmptyTrash"),
-            None
-        );
+        assert_eq!(Preferences::read(&path).unwrap().stored("autoEmptyTrash"), None);
         assert_ne!(fs::metadata(&path).unwrap().ino(), before.ino());
     }
 
@@ -320,9 +311,7 @@ mod tests {
             ("autoEmptyTrash".to_owned(), "0".to_owned()),
             ("AutoScan".to_owned(), "0".to_owned()),
         ];
-        assert!(
-            matches!(prefs.change(&both, true), Err(PrefsError::Unknown(name)) if name == "AutoScan")
-        );
+        assert!(matches!(prefs.change(&both, true), Err(PrefsError::Unknown(name)) if name == "AutoScan"));
         assert!(prefs.flag("autoEmptyTrash"));
         assert!(matches!(
             change(&mut prefs, "MusicAnalysisBehavior", "asap"),

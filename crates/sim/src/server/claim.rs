@@ -29,9 +29,7 @@ pub(crate) fn claim(server: &Server, token: &str) -> Result<(), ClaimError> {
         ("PlexOnlineMail", Some(account.email)),
         ("PlexOnlineHome", Some("0".to_owned())),
     ])?;
-    server
-        .log
-        .info(format_args!("MyPlex: claimed by {}", account.username));
+    server.log.info(format_args!("MyPlex: claimed by {}", account.username));
     Ok(())
 }
 

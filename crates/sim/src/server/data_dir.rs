@@ -38,8 +38,7 @@ impl DataDir {
 
     /// com.plexapp.plugins.library.blobs.db
     pub fn blobs_db(&self) -> PathBuf {
-        self.databases()
-            .join("com.plexapp.plugins.library.blobs.db")
+        self.databases().join("com.plexapp.plugins.library.blobs.db")
     }
 
     /// The settings that differ from their defaults, and the server's identity.

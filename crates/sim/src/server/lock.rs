@@ -59,8 +59,7 @@ impl PidFile {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
-        file.write_all(std::process::id().to_string().as_bytes())
-            .map_err(io)?;
+        file.write_all(std::process::id().to_string().as_bytes()).map_err(io)?;
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -84,13 +83,8 @@ mod tests {
         let path = dir.path().join("plexmediaserver.pid");
         fs::write(&path, "1").unwrap();
         let held = PidFile::take(&path).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            std::process::id().to_string()
-        );
-        assert!(
-            matches!(PidFile::take(&path), Err(PidError::Held { pid }) if pid == std::process::id().to_string())
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
+        assert!(matches!(PidFile::take(&path), Err(PidError::Held { pid }) if pid == std::process::id().to_string()));
         held.remove().unwrap();
         assert!(!path.exists());
         PidFile::take(&path).unwrap();

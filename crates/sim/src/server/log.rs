@@ -67,20 +67,14 @@ impl Log {
 
     /// Changes the size at which a new file is started.
     pub(crate) fn set_limit(&self, limit: u64) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .limit = limit;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).limit = limit;
     }
 
     /// Writes one line: `Nov 24, 2026 02:01:33.123 [0x7] DEBUG - text`.
     pub(crate) fn line(&self, level: Level, text: impl Display) {
         let now = jiff::ZonedDateTime::now();
         let thread = format!("{:?}", std::thread::current().id());
-        let thread = thread
-            .trim_start_matches("ThreadId(")
-            .trim_end_matches(')')
-            .to_owned();
+        let thread = thread.trim_start_matches("ThreadId(").trim_end_matches(')').to_owned();
         let stamp = now.strftime("%b %d, %Y %H:%M:%S%.3f");
         let line = format!("{stamp} [{thread}] {} - {text}\n", level.word());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,10 +129,7 @@ impl Log {
 
 fn append(path: &Path) -> (Option<File>, u64) {
     let file = OpenOptions::new().create(true).append(true).open(path).ok();
-    let bytes = file
-        .as_ref()
-        .and_then(|f| f.metadata().ok())
-        .map_or(0, |m| m.len());
+    let bytes = file.as_ref().and_then(|f| f.metadata().ok()).map_or(0, |m| m.len());
     (file, bytes)
 }
 
@@ -163,17 +154,9 @@ mod tests {
             .chain(["Plex Media Server.log".into()])
             .collect();
         assert_eq!(names, expected);
-        assert!(
-            fs::metadata(dir.path().join("Plex Media Server.1.log"))
-                .unwrap()
-                .len()
-                <= 2000
-        );
+        assert!(fs::metadata(dir.path().join("Plex Media Server.1.log")).unwrap().len() <= 2000);
         let newest = fs::read_to_string(dir.path().join("Plex Media Server.log")).unwrap();
-        assert!(
-            newest.lines().last().unwrap().ends_with("DEBUG - line 399"),
-            "{newest}"
-        );
+        assert!(newest.lines().last().unwrap().ends_with("DEBUG - line 399"), "{newest}");
     }
 
     #[test]

@@ -100,10 +100,7 @@ impl Server {
 
     /// How slow and nasty to be.
     pub(crate) fn tempo(&self) -> Tempo {
-        self.tempo
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.tempo.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How far the server is.
@@ -134,10 +131,7 @@ impl Server {
     pub(crate) fn owner(&self) -> Option<crate::plextv::Account> {
         let (machine, token) = {
             let prefs = self.prefs();
-            (
-                prefs.machine_identifier().to_owned(),
-                prefs.online_token()?.to_owned(),
-            )
+            (prefs.machine_identifier().to_owned(), prefs.online_token()?.to_owned())
         };
         match self.plextv.as_ref()?.owner(&machine, &token) {
             Ok(owner) => owner,
@@ -162,8 +156,7 @@ impl Server {
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
         let prefs = self.prefs();
         let signed_out = prefs.online_token().is_none();
-        (signed_out && address.is_loopback())
-            || crate::http::auth::in_networks(prefs.value("allowedNetworks"), address)
+        (signed_out && address.is_loopback()) || crate::http::auth::in_networks(prefs.value("allowedNetworks"), address)
     }
 
     /// Reads the tempo file again.
@@ -177,10 +170,9 @@ impl Server {
                 );
                 *self.tempo.lock().unwrap_or_else(PoisonError::into_inner) = tempo;
             }
-            Err(error) => self.log.warn(format_args!(
-                "cannot read {}: {error}",
-                self.data.tempo().display()
-            )),
+            Err(error) => self
+                .log
+                .warn(format_args!("cannot read {}: {error}", self.data.tempo().display())),
         }
     }
 }

@@ -86,29 +86,19 @@ pub(crate) struct Lease<'a> {
     pool: &'a Pool,
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the pair is there from `get` until `drop` takes it"
-)]
+#[expect(clippy::expect_used, reason = "the pair is there from `get` until `drop` takes it")]
 impl Deref for Lease<'_> {
     type Target = Pair;
 
     fn deref(&self) -> &Pair {
-        self.pair
-            .as_ref()
-            .expect("a lease holds its pair until it is dropped")
+        self.pair.as_ref().expect("a lease holds its pair until it is dropped")
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the pair is there from `get` until `drop` takes it"
-)]
+#[expect(clippy::expect_used, reason = "the pair is there from `get` until `drop` takes it")]
 impl DerefMut for Lease<'_> {
     fn deref_mut(&mut self) -> &mut Pair {
-        self.pair
-            .as_mut()
-            .expect("a lease holds its pair until it is dropped")
+        self.pair.as_mut().expect("a lease holds its pair until it is dropped")
     }
 }
 

@@ -39,10 +39,7 @@ enum StartError {
     #[error(
         "cannot listen on {address}: {source}\nhint: another Plex Media Server may use the port; PLEX_SIM_PORT sets another"
     )]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Pid(#[from] PidError),
     #[error(transparent)]
@@ -110,11 +107,9 @@ fn start() -> Result<(), StartError> {
     let mut preferences = Preferences::read(&data.preferences())?;
     preferences.ensure_identity()?;
     let local_token = random::token().map_err(in_data)?;
-    prefs::publish(&data.local_admin_token(), local_token.as_bytes()).map_err(|source| {
-        StartError::Data {
-            path: data.local_admin_token(),
-            source,
-        }
+    prefs::publish(&data.local_admin_token(), local_token.as_bytes()).map_err(|source| StartError::Data {
+        path: data.local_admin_token(),
+        source,
     })?;
     let programs = programs().map_err(in_data)?;
     let (notices, _) = broadcast::channel(1024);
@@ -142,9 +137,7 @@ fn start() -> Result<(), StartError> {
     runtime.shutdown_timeout(Duration::from_secs(CHILDREN_SECONDS));
     stop(&server);
     if let Err(error) = pid.remove() {
-        server
-            .log
-            .warn(format_args!("cannot remove the pid file: {error}"));
+        server.log.warn(format_args!("cannot remove the pid file: {error}"));
     }
     server.log.info("Plex Media Server stopped");
     served
@@ -193,9 +186,7 @@ async fn serve(server: &Arc<Server>, listener: TcpListener) -> Result<(), StartE
     // An error says that the listening task is gone, which is what is wanted.
     let _ = closing.send(true);
     if let Err(error) = serving.await {
-        server
-            .log
-            .error(format_args!("the listener failed: {error}"));
+        server.log.error(format_args!("the listener failed: {error}"));
     }
     outcome
 }
@@ -216,14 +207,11 @@ fn open(server: &Arc<Server>) -> Result<(), StartError> {
     let databases = server.data.databases();
     if !server.data.library_db().exists() {
         server.log.info("Creating a new library.");
-        crate::schema::create(&databases, crate::schema::Version::Plex2026)
-            .map_err(|error| failed(&error))?;
+        crate::schema::create(&databases, crate::schema::Version::Plex2026).map_err(|error| failed(&error))?;
     }
     let pair = store::open(&databases).map_err(|error| failed(&error))?;
     pair.library
-        .query_row("SELECT count(*) FROM library_sections", [], |row| {
-            row.get::<_, i64>(0)
-        })
+        .query_row("SELECT count(*) FROM library_sections", [], |row| row.get::<_, i64>(0))
         .map_err(|error| failed(&error))?;
     drop(pair);
     if let Ok(token) = env::var("PLEX_CLAIM")
@@ -247,17 +235,14 @@ fn stop(server: &Arc<Server>) {
     }
     server.butler.cancel_all();
     server.activities.cancel_all();
-    if !server
-        .workers
-        .wait_idle(Duration::from_secs(CHILDREN_SECONDS))
-    {
+    if !server.workers.wait_idle(Duration::from_secs(CHILDREN_SECONDS)) {
         server.log.error("children did not end in time");
     }
     std::thread::sleep(seconds(server.tempo().stopping_seconds));
     if let Err(error) = server.pool.close() {
-        server.log.error(format_args!(
-            "the write-ahead log could not be checkpointed: {error}"
-        ));
+        server
+            .log
+            .error(format_args!("the write-ahead log could not be checkpointed: {error}"));
     }
 }
 
@@ -267,18 +252,13 @@ fn programs() -> io::Result<PathBuf> {
     let folder = own.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) => std::path::absolute(folder),
-        None => Ok(env::current_exe()?
-            .parent()
-            .map(PathBuf::from)
-            .unwrap_or_default()),
+        None => Ok(env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default()),
     }
 }
 
 fn variable<T: std::str::FromStr>(name: &'static str, default: T) -> Result<T, StartError> {
     match env::var(name) {
-        Ok(value) => value
-            .parse()
-            .map_err(|_| StartError::Environment { name, value }),
+        Ok(value) => value.parse().map_err(|_| StartError::Environment { name, value }),
         Err(env::VarError::NotPresent) => Ok(default),
         Err(error) => Err(StartError::Environment {
             name,
