@@ -81,10 +81,7 @@ impl Canned {
     }
 
     /// Listens on a unix socket.
-    pub(crate) async fn start_on(
-        path: &Path,
-        reply: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start_on(path: &Path, reply: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = tokio::net::UnixListener::bind(path).unwrap();
         let (reply, log): (Reply, Log) = (Arc::new(reply), Log::default());
         let kept = log.clone();
@@ -127,20 +124,12 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, reply: Reply, log: L
                     .await;
                 return;
             }
-            Answer::Full {
-                status,
-                headers,
-                body,
-            } => {
+            Answer::Full { status, headers, body } => {
                 let mut text = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n", body.len());
                 for (name, value) in headers {
                     text.push_str(&format!("{name}: {value}\r\n"));
                 }
-                if stream
-                    .write_all(format!("{text}\r\n{body}").as_bytes())
-                    .await
-                    .is_err()
-                {
+                if stream.write_all(format!("{text}\r\n{body}").as_bytes()).await.is_err() {
                     return;
                 }
             }

@@ -53,9 +53,7 @@ impl From<index::Error> for Error {
     fn from(error: index::Error) -> Self {
         let hint = error.hint();
         let made = match &error {
-            index::Error::Deleting { .. } | index::Error::Guard { .. } => {
-                Self::refused(error.to_string())
-            }
+            index::Error::Deleting { .. } | index::Error::Guard { .. } => Self::refused(error.to_string()),
             _ => Self::failed(error.to_string()),
         };
         with_hint(made.because(error), hint)
@@ -91,11 +89,7 @@ mod tests {
         );
         assert!(error.hint_text().is_some());
         let (server, name, value) = ("home".into(), "autoEmptyTrash".into(), "1".into());
-        let error = Error::from(preferences::GuardError::StaysOn {
-            server,
-            name,
-            value,
-        });
+        let error = Error::from(preferences::GuardError::StaysOn { server, name, value });
         assert_eq!(error.exit(), crate::exit::REFUSED);
     }
 }

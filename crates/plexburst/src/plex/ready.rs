@@ -130,10 +130,14 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TimedOut { awaited: Awaited::Migration(_), .. } => {
-                Some("a large database migrates for many minutes: allow more time".to_owned())
-            }
-            Self::TimedOut { awaited: Awaited::Claim, .. } => Some(
+            Self::TimedOut {
+                awaited: Awaited::Migration(_),
+                ..
+            } => Some("a large database migrates for many minutes: allow more time".to_owned()),
+            Self::TimedOut {
+                awaited: Awaited::Claim,
+                ..
+            } => Some(
                 "a claim is valid for four minutes and once: get a new one, and see that the server reaches plex.tv"
                     .to_owned(),
             ),
@@ -309,12 +313,7 @@ struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    fn new(
-        clock: &'a dyn Clock,
-        limits: &'a Limits,
-        process: Option<Process<'a>>,
-        progress: Progress<'a>,
-    ) -> Self {
+    fn new(clock: &'a dyn Clock, limits: &'a Limits, process: Option<Process<'a>>, progress: Progress<'a>) -> Self {
         Self {
             clock,
             limits,
@@ -330,12 +329,7 @@ impl<'a> Wait<'a> {
     }
 
     /// Sleeps until the next look, or says why there is none.
-    async fn again(
-        &mut self,
-        server: &str,
-        awaited: Awaited,
-        mut last: Option<CallError>,
-    ) -> Result<(), Error> {
+    async fn again(&mut self, server: &str, awaited: Awaited, mut last: Option<CallError>) -> Result<(), Error> {
         let server = server.to_owned();
         if let Some(State::Crashed(exit)) = self.process.map(|process| (process.state)()) {
             return Err(Error::Died {
@@ -347,8 +341,7 @@ impl<'a> Wait<'a> {
         if let Some(call) = last.take_if(|call| !call.is_temporary()) {
             let now = self.clock.now();
             let since = *self.unauthorised.get_or_insert(now);
-            let may_change =
-                matches!(call.kind, Kind::Unauthorised) && now - since < self.limits.token;
+            let may_change = matches!(call.kind, Kind::Unauthorised) && now - since < self.limits.token;
             if !may_change {
                 return Err(Error::Refuses { server, call });
             }
@@ -369,9 +362,7 @@ impl<'a> Wait<'a> {
             elapsed,
             limit,
         });
-        self.clock
-            .sleep(self.limits.interval.min(limit - elapsed))
-            .await;
+        self.clock.sleep(self.limits.interval.min(limit - elapsed)).await;
         Ok(())
     }
 
@@ -397,16 +388,9 @@ mod tests {
         Client::new("worker", &Address::Http(server.base()), None).unwrap()
     }
 
-    async fn ready(
-        server: &Canned,
-        state: State,
-        limit: u64,
-    ) -> (Result<Ready, Error>, Vec<Waiting>) {
+    async fn ready(server: &Canned, state: State, limit: u64) -> (Result<Ready, Error>, Vec<Waiting>) {
         let mut seen = Vec::new();
-        let (clock, limits) = (
-            ManualClock::new(),
-            Limits::of_total(Duration::from_secs(limit)),
-        );
+        let (clock, limits) = (ManualClock::new(), Limits::of_total(Duration::from_secs(limit)));
         let process = Process {
             state: &move || state,
             data_dir: Path::new("/none"),
@@ -421,19 +405,14 @@ mod tests {
     async fn through_a_migration_of_minutes() {
         let asked = AtomicUsize::new(0);
         let server = Canned::start(move |request| match request.target.as_str() {
-            "/identity" if asked.fetch_add(1, Ordering::Relaxed) < 1000 => {
-                Answer::new(503, "<h1>migrating</h1>")
-            }
+            "/identity" if asked.fetch_add(1, Ordering::Relaxed) < 1000 => Answer::new(503, "<h1>migrating</h1>"),
             "/identity" => Answer::json(IDENTITY),
             _ => Answer::json(r#"{"MediaContainer":{"Directory":[]}}"#),
         })
         .await;
         let (result, seen) = ready(&server, State::Running, 900).await;
         assert_eq!(result.unwrap().took, Duration::from_secs(500));
-        assert_eq!(
-            seen.last().unwrap().awaited,
-            Awaited::Migration("migrating".into())
-        );
+        assert_eq!(seen.last().unwrap().awaited, Awaited::Migration("migrating".into()));
         assert_eq!(
             seen[10].to_string(),
             "waiting for Plex to finish starting (migrating): 5 s of at most 900 s"
@@ -451,12 +430,7 @@ mod tests {
                 .contains("after 60 s of waiting for Plex to finish starting (maintenance)"),
             "{error}"
         );
-        assert!(
-            std::error::Error::source(&error)
-                .unwrap()
-                .to_string()
-                .contains("503")
-        );
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("503"));
         assert!(error.hint().is_some());
     }
 
@@ -480,17 +454,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_pass_that_does_not_come_is_no_error() {
-        let server = Canned::start(|_| {
-            Answer::json(r#"{"MyPlex":{"signInState":"ok","subscriptionActive":false}}"#)
-        })
-        .await;
-        let (clock, limits) = (
-            ManualClock::new(),
-            Limits::of_total(Duration::from_secs(120)),
-        );
-        let pass = wait_pass(&clock, &limits, &client(&server), &mut |_| ())
-            .await
-            .unwrap();
+        let server =
+            Canned::start(|_| Answer::json(r#"{"MyPlex":{"signInState":"ok","subscriptionActive":false}}"#)).await;
+        let (clock, limits) = (ManualClock::new(), Limits::of_total(Duration::from_secs(120)));
+        let pass = wait_pass(&clock, &limits, &client(&server), &mut |_| ()).await.unwrap();
         assert_eq!(pass, Pass::Inactive);
         assert!(clock.passed() >= Duration::from_secs(120));
         let error = wait_claimed(&clock, &limits, &client(&server), &mut |_| ())

@@ -5,9 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::model::{
-    Account, Accounts, Activities, Activity, ButlerRoot, ButlerStarted, ButlerTask, Envelope,
-    Identity, Item, ItemKind, MyPlex, NewSection, Page, Pass, RawPage, Section, Sections,
-    ServerInfo, Session, Sessions, Setting, Settings,
+    Account, Accounts, Activities, Activity, ButlerRoot, ButlerStarted, ButlerTask, Envelope, Identity, Item, ItemKind,
+    MyPlex, NewSection, Page, Pass, RawPage, Section, Sections, ServerInfo, Session, Sessions, Setting, Settings,
 };
 use super::{Client, Error, Kind, Token};
 
@@ -78,12 +77,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn refresh(
-        &self,
-        section: i64,
-        force: bool,
-        path: Option<&str>,
-    ) -> Result<(), Error> {
+    pub async fn refresh(&self, section: i64, force: bool, path: Option<&str>) -> Result<(), Error> {
         let url = format!("/library/sections/{section}/refresh");
         let mut call = self.call(Method::GET, &url);
         if force {
@@ -119,11 +113,7 @@ impl Client {
     /// [`Error`].
     pub async fn activities(&self) -> Result<Vec<Activity>, Error> {
         let call = self.call(Method::GET, "/activities").limit(QUICK);
-        Ok(call
-            .json::<Envelope<Activities>>()
-            .await?
-            .container
-            .activities)
+        Ok(call.json::<Envelope<Activities>>().await?.container.activities)
     }
 
     /// Ends an activity; one that is gone already counts as ended.
@@ -190,11 +180,7 @@ impl Client {
     pub async fn preference(&self, name: &str) -> Result<Option<Setting>, Error> {
         let call = self.call(Method::GET, "/:/prefs/get").query("id", name);
         match call.json::<Envelope<Settings>>().await {
-            Ok(answer) => Ok(answer
-                .container
-                .settings
-                .into_iter()
-                .find(|setting| setting.id == name)),
+            Ok(answer) => Ok(answer.container.settings.into_iter().find(|setting| setting.id == name)),
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::BadRequest(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -218,9 +204,7 @@ impl Client {
     /// [`Error`].
     pub async fn sessions(&self) -> Result<Vec<Session>, Error> {
         let call = self.call(Method::GET, "/status/sessions").limit(QUICK);
-        let malformed = call.error(Kind::Malformed(
-            "more sessions announced than listed".to_owned(),
-        ));
+        let malformed = call.error(Kind::Malformed("more sessions announced than listed".to_owned()));
         let answer = call.json::<Envelope<Sessions>>().await?.container;
         if answer.size.unwrap_or(0) > 0 && answer.sessions.is_empty() {
             return Err(malformed);
@@ -254,13 +238,11 @@ impl Client {
         let account: MyPlex = root
             .and_then(|value| serde_json::from_value(value).ok())
             .ok_or(malformed)?;
-        Ok(
-            match (account.subscription_active, account.sign_in_state.as_str()) {
-                (true, _) => Pass::Active,
-                (false, "ok") => Pass::Inactive,
-                (false, _) => Pass::Unclaimed,
-            },
-        )
+        Ok(match (account.subscription_active, account.sign_in_state.as_str()) {
+            (true, _) => Pass::Active,
+            (false, "ok") => Pass::Inactive,
+            (false, _) => Pass::Unclaimed,
+        })
     }
 
     /// Makes a running server the account's, with a claim that is at most four minutes old.
@@ -276,13 +258,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn items(
-        &self,
-        section: i64,
-        kind: ItemKind,
-        start: u64,
-        size: u64,
-    ) -> Result<Page, Error> {
+    pub async fn items(&self, section: i64, kind: ItemKind, start: u64, size: u64) -> Result<Page, Error> {
         let url = format!("/library/sections/{section}/all");
         let call = self
             .call(Method::GET, &url)
@@ -313,11 +289,7 @@ impl Client {
     /// [`Error`].
     pub async fn item(&self, id: i64) -> Result<Option<Item>, Error> {
         let url = format!("/library/metadata/{id}");
-        match self
-            .call(Method::GET, &url)
-            .json::<Envelope<RawPage>>()
-            .await
-        {
+        match self.call(Method::GET, &url).json::<Envelope<RawPage>>().await {
             Ok(answer) => Ok(answer.container.items.into_iter().next()),
             Err(error) if matches!(error.kind, Kind::NotFound) => Ok(None),
             Err(error) => Err(error),

@@ -64,11 +64,7 @@ impl Error {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match &self.kind {
-            Kind::Refused
-            | Kind::Unreachable(_)
-            | Kind::Broken(_)
-            | Kind::Timeout(_)
-            | Kind::Starting(_) => true,
+            Kind::Refused | Kind::Unreachable(_) | Kind::Broken(_) | Kind::Timeout(_) | Kind::Starting(_) => true,
             Kind::Status { status, .. } => *status >= 500,
             _ => false,
         }
@@ -84,21 +80,15 @@ impl Error {
             }
             Kind::Unreachable(_) => format!("check the address of the {server} Plex server"),
             Kind::Timeout(_) => {
-                format!(
-                    "the {server} Plex server is busy or stuck: look into its log, `Logs/Plex Media Server.log`"
-                )
+                format!("the {server} Plex server is busy or stuck: look into its log, `Logs/Plex Media Server.log`")
             }
-            Kind::Starting(_) => {
-                "Plex starts or migrates its database; wait until it answers".to_owned()
-            }
+            Kind::Starting(_) => "Plex starts or migrates its database; wait until it answers".to_owned(),
             Kind::Unauthorised => format!(
                 "the token is missing or not one of the {server} Plex server: it is PlexOnlineToken in its \
                  Preferences.xml, or the text of .LocalAdminToken beside it while it runs"
             ),
             Kind::Forbidden(_) => "the token must be the one of the server's owner".to_owned(),
-            Kind::BadRequest(_) => {
-                "this version of Plex does not know a name or a value in the call".to_owned()
-            }
+            Kind::BadRequest(_) => "this version of Plex does not know a name or a value in the call".to_owned(),
             _ => return None,
         })
     }

@@ -11,9 +11,7 @@ pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool
         Value::String(text) => matches!(text.as_str(), "1" | "true"),
         Value::Null => false,
         other => {
-            return Err(de::Error::custom(format!(
-                "{other} where a yes or no belongs"
-            )));
+            return Err(de::Error::custom(format!("{other} where a yes or no belongs")));
         }
     })
 }
@@ -25,9 +23,7 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
 }
 
 /// As [`integer`]; nothing and an empty string are none.
-pub(super) fn maybe_integer<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<i64>, D::Error> {
+pub(super) fn maybe_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     match &value {
         Value::Null => Ok(None),
@@ -44,9 +40,7 @@ pub(super) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D
 }
 
 /// As [`float`]; nothing is none.
-pub(super) fn maybe_float<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<f64>, D::Error> {
+pub(super) fn maybe_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     match &value {
         Value::Null => Ok(None),
@@ -73,9 +67,7 @@ pub(super) fn as_integer(value: &Value) -> Option<i64> {
             clippy::cast_possible_truncation,
             reason = "ids and counts written as 12.0 are whole numbers"
         )]
-        Value::Number(number) => number
-            .as_i64()
-            .or_else(|| number.as_f64().map(|float| float as i64)),
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),
         Value::String(text) => text.parse().ok(),
         Value::Bool(value) => Some(i64::from(*value)),
         _ => None,

@@ -48,13 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn timeline(
-        &self,
-        item: i64,
-        state: &str,
-        time: u64,
-        duration: u64,
-    ) -> Result<(), Error> {
+    pub async fn timeline(&self, item: i64, state: &str, time: u64, duration: u64) -> Result<(), Error> {
         self.call(Method::GET, "/:/timeline")
             .query("identifier", LIBRARY)
             .query("ratingKey", &item.to_string())
@@ -73,11 +67,7 @@ impl Client {
     /// [`Error`].
     pub async fn playlists(&self) -> Result<Vec<Playlist>, Error> {
         let call = self.call(Method::GET, "/playlists");
-        Ok(call
-            .json::<Envelope<Playlists>>()
-            .await?
-            .container
-            .playlists)
+        Ok(call.json::<Envelope<Playlists>>().await?.container.playlists)
     }
 
     /// Makes a playlist of audio items.
@@ -86,20 +76,13 @@ impl Client {
     /// [`Error`].
     pub async fn create_playlist(&self, title: &str, items: &[i64]) -> Result<Playlist, Error> {
         let machine = self.identity().await?.machine_identifier;
-        let ids = items
-            .iter()
-            .map(i64::to_string)
-            .collect::<Vec<_>>()
-            .join(",");
+        let ids = items.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         let call = self
             .call(Method::POST, "/playlists")
             .query("type", "audio")
             .query("title", title)
             .query("smart", "0")
-            .query(
-                "uri",
-                &format!("server://{machine}/{LIBRARY}/library/metadata/{ids}"),
-            );
+            .query("uri", &format!("server://{machine}/{LIBRARY}/library/metadata/{ids}"));
         let malformed = call.error(Kind::Malformed("no playlist in it".to_owned()));
         let answer = call.json::<Envelope<Playlists>>().await?.container;
         answer.playlists.into_iter().next().ok_or(malformed)

@@ -19,8 +19,8 @@ use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 
 pub use error::{Error, Kind};
 pub use model::{
-    Account, Activity, ButlerStarted, ButlerTask, Identity, Item, ItemKind, Location, NewSection,
-    Page, Part, Pass, Playlist, Section, ServerInfo, Session, Setting,
+    Account, Activity, ButlerStarted, ButlerTask, Identity, Item, ItemKind, Location, NewSection, Page, Part, Pass,
+    Playlist, Section, ServerInfo, Session, Setting,
 };
 
 /// How long a call may take when nothing else is said. Plex answers most within milliseconds, but a server in the
@@ -108,14 +108,10 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("X-Plex-Product", HeaderValue::from_static("plexburst"));
-        headers.insert(
-            "X-Plex-Client-Identifier",
-            HeaderValue::from_static("plexburst"),
-        );
+        headers.insert("X-Plex-Client-Identifier", HeaderValue::from_static("plexburst"));
         if let Some(token) = token {
-            let mut value = HeaderValue::from_str(token.reveal()).map_err(|_| {
-                refuse("the token has characters that a header cannot carry".to_owned())
-            })?;
+            let mut value = HeaderValue::from_str(token.reveal())
+                .map_err(|_| refuse("the token has characters that a header cannot carry".to_owned()))?;
             value.set_sensitive(true);
             headers.insert("X-Plex-Token", value);
         }
@@ -192,8 +188,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn query(mut self, name: &str, value: &str) -> Self {
-        self.query
-            .push(if self.query.is_empty() { '?' } else { '&' });
+        self.query.push(if self.query.is_empty() { '?' } else { '&' });
         encode(name, &mut self.query);
         self.query.push('=');
         encode(value, &mut self.query);
@@ -216,11 +211,7 @@ impl Call<'_> {
     /// Sends it; every status but 2xx is an error.
     async fn send(self) -> Result<Answer, Error> {
         let url = format!("{}{}{}", self.client.base, self.path, self.query);
-        let request = self
-            .client
-            .http
-            .request(self.method.clone(), url)
-            .timeout(self.limit);
+        let request = self.client.http.request(self.method.clone(), url).timeout(self.limit);
         let response = request
             .send()
             .await
@@ -239,11 +230,7 @@ impl Call<'_> {
         let said = || error::gist(&body);
         Err(self.error(match status {
             200..=299 => {
-                return Ok(Answer {
-                    status,
-                    location,
-                    body,
-                });
+                return Ok(Answer { status, location, body });
             }
             // The relay of a cell answers for a server that does not listen yet.
             502 if cell => Kind::Refused,
@@ -252,19 +239,13 @@ impl Call<'_> {
             403 => Kind::Forbidden(said()),
             404 => Kind::NotFound,
             503 => Kind::Starting(said()),
-            status => Kind::Status {
-                status,
-                body: said(),
-            },
+            status => Kind::Status { status, body: said() },
         }))
     }
 
     /// Sends it and reads the JSON of the answer.
     async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
-        let (server, call) = (
-            self.client.server.clone(),
-            format!("{} {}", self.method, self.path),
-        );
+        let (server, call) = (self.client.server.clone(), format!("{} {}", self.method, self.path));
         let answer = self.send().await?;
         serde_json::from_str(&answer.body).map_err(|error| Error {
             server,
@@ -279,9 +260,7 @@ fn encode(text: &str, into: &mut String) {
     use fmt::Write;
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                into.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => into.push(char::from(byte)),
             _ => {
                 let _ = write!(into, "%{byte:02X}");
             }
@@ -297,9 +276,7 @@ fn kind(error: reqwest::Error, limit: Duration) -> Kind {
     if error.is_connect() {
         return match io {
             // A socket that is not there yet is a server that does not listen yet.
-            Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
-                Kind::Refused
-            }
+            Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => Kind::Refused,
             _ => Kind::Unreachable(reason(&error)),
         };
     }

@@ -67,11 +67,7 @@ pub struct Section {
     #[serde(default, deserialize_with = "flexible::boolean")]
     pub refreshing: bool,
     /// When it was last scanned, seconds since 1970; none before its first scan.
-    #[serde(
-        default,
-        rename = "scannedAt",
-        deserialize_with = "flexible::maybe_integer"
-    )]
+    #[serde(default, rename = "scannedAt", deserialize_with = "flexible::maybe_integer")]
     pub scanned_at: Option<i64>,
     /// Its roots.
     #[serde(default, rename = "Location")]
@@ -141,9 +137,7 @@ pub struct Activity {
     pub section: Option<i64>,
 }
 
-fn context_section<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<i64>, D::Error> {
+fn context_section<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let context = match &value {
         serde_json::Value::Array(list) => list.first(),
@@ -233,11 +227,7 @@ pub struct Session {
     #[serde(default)]
     pub title: String,
     /// metadata_items.id of it.
-    #[serde(
-        default,
-        rename = "ratingKey",
-        deserialize_with = "flexible::maybe_integer"
-    )]
+    #[serde(default, rename = "ratingKey", deserialize_with = "flexible::maybe_integer")]
     pub item: Option<i64>,
 }
 
@@ -419,11 +409,7 @@ pub struct Playlist {
     #[serde(default)]
     pub title: String,
     /// How many items it holds.
-    #[serde(
-        default,
-        rename = "leafCount",
-        deserialize_with = "flexible::maybe_integer"
-    )]
+    #[serde(default, rename = "leafCount", deserialize_with = "flexible::maybe_integer")]
     pub count: Option<i64>,
 }
 

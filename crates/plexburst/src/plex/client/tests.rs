@@ -35,12 +35,8 @@ async fn every_way_to_fail_is_told_apart_and_none_shows_a_secret() {
             "<h1>maintenance</h1>",
             |kind| matches!(kind, Kind::Starting(said) if said == "maintenance"),
         ),
-        (500, "", |kind| {
-            matches!(kind, Kind::Status { status: 500, .. })
-        }),
-        (200, "<MediaContainer/>", |kind| {
-            matches!(kind, Kind::Malformed(_))
-        }),
+        (500, "", |kind| matches!(kind, Kind::Status { status: 500, .. })),
+        (200, "<MediaContainer/>", |kind| matches!(kind, Kind::Malformed(_))),
     ];
     for (status, body, expected) in cases {
         let server = Canned::start(move |_| Answer::new(status, body)).await;
@@ -62,10 +58,7 @@ async fn every_way_to_fail_is_told_apart_and_none_shows_a_secret() {
     assert!(error.is_temporary() && error.hint().is_some());
 
     let server = Canned::start(|_| Answer::new(400, "claim-abc is no good: claim-…")).await;
-    let error = client(&server)
-        .claim(&Token::new("claim-xyz"))
-        .await
-        .unwrap_err();
+    let error = client(&server).claim(&Token::new("claim-xyz")).await.unwrap_err();
     let shown = format!("{error} {error:?} {:?}", client(&server));
     assert!(
         !shown.contains("claim-xyz") && !shown.contains("secret-token"),
@@ -151,31 +144,25 @@ async fn paging_counts_and_encoding() {
 
 #[tokio::test]
 async fn butler_pass_sections_and_missing_things() {
-    let server =
-        Canned::start(
-            |request| match (request.method.as_str(), request.target.as_str()) {
-                ("POST", "/butler/MusicAnalysis") => Answer::new(202, ""),
-                ("GET", "/butler") => Answer::json(
-                    r#"{"ButlerTasks":{"ButlerTask":[{"name":"MusicAnalysis","enabled":true}]}}"#,
-                ),
-                ("GET", "/myplex/account") => Answer::json(
-                    r#"{"MyPlex":{"signInState":"ok","subscriptionActive":"1","authToken":"x"}}"#,
-                ),
-                ("POST", _) => Answer::new(201, "").header("Location", "/library/sections/12"),
-                ("GET", "/status/sessions") => Answer::json(r#"{"MediaContainer":{"size":0}}"#),
-                _ => Answer::new(404, ""),
-            },
-        )
-        .await;
+    let server = Canned::start(|request| match (request.method.as_str(), request.target.as_str()) {
+        ("POST", "/butler/MusicAnalysis") => Answer::new(202, ""),
+        ("GET", "/butler") => {
+            Answer::json(r#"{"ButlerTasks":{"ButlerTask":[{"name":"MusicAnalysis","enabled":true}]}}"#)
+        }
+        ("GET", "/myplex/account") => {
+            Answer::json(r#"{"MyPlex":{"signInState":"ok","subscriptionActive":"1","authToken":"x"}}"#)
+        }
+        ("POST", _) => Answer::new(201, "").header("Location", "/library/sections/12"),
+        ("GET", "/status/sessions") => Answer::json(r#"{"MediaContainer":{"size":0}}"#),
+        _ => Answer::new(404, ""),
+    })
+    .await;
     let client = client(&server);
     assert_eq!(
         client.start_butler("MusicAnalysis").await.unwrap(),
         ButlerStarted::Already
     );
-    assert_eq!(
-        client.butler_tasks().await.unwrap()[0].name,
-        "MusicAnalysis"
-    );
+    assert_eq!(client.butler_tasks().await.unwrap()[0].name, "MusicAnalysis");
     assert_eq!(client.pass().await.unwrap(), Pass::Active);
     assert!(client.sessions().await.unwrap().is_empty());
     assert_eq!(client.item(5).await.unwrap(), None);
@@ -213,10 +200,7 @@ async fn over_a_unix_socket_a_missing_one_is_refused() {
     drop(server);
     // The relay of a cell says so itself when the server behind it does not listen.
     std::fs::remove_file(&socket).unwrap();
-    let _relay = Canned::start_on(&socket, |_| {
-        Answer::new(502, "").header("X-Plexburst-Cell", "refused")
-    })
-    .await;
+    let _relay = Canned::start_on(&socket, |_| Answer::new(502, "").header("X-Plexburst-Cell", "refused")).await;
     let again = Client::new("worker", &Address::Socket(socket), None).unwrap();
     let error = again.identity().await.unwrap_err();
     assert!(matches!(error.kind, Kind::Refused), "{error:?}");

@@ -21,10 +21,7 @@ impl DatabaseCounters {
         Self { databases }
     }
 
-    fn read<T>(
-        &self,
-        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, CountError> {
+    fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, CountError> {
         let reader = open::pair(&self.databases)?;
         let found = look(&reader)?;
         reader.confirm()?;
@@ -46,7 +43,8 @@ impl Counters for DatabaseCounters {
              FROM metadata_items WHERE library_section_id = ?1"
         );
         // Loudness stands in an audio stream's extra_data, in the old form percent-encoded.
-        let loudness = "SELECT count(DISTINCT mi.id) FROM media_items mi JOIN media_streams ms ON ms.media_item_id = mi.id
+        let loudness =
+            "SELECT count(DISTINCT mi.id) FROM media_items mi JOIN media_streams ms ON ms.media_item_id = mi.id
              WHERE mi.library_section_id = ?1 AND mi.deleted_at IS NULL AND ms.stream_type_id = 2
                AND (ms.extra_data LIKE '%ld:loudness%' OR ms.extra_data LIKE '%ld\\%3Aloudness%' ESCAPE '\\')";
         let sonic = format!(
@@ -94,7 +92,10 @@ impl Counters for DatabaseCounters {
                 "SELECT count(*) FROM blobs.blobs b JOIN main.metadata_items m ON m.id = b.linked_id
                  WHERE {VECTOR} AND m.metadata_type = 10 AND m.deleted_at IS NULL AND m.library_section_id IS NOT NULL"
             );
-            Ok(Sonic { done: db.query_row(&vectors, [], |row| unsigned(row, 0))?, all })
+            Ok(Sonic {
+                done: db.query_row(&vectors, [], |row| unsigned(row, 0))?,
+                all,
+            })
         })
     }
 

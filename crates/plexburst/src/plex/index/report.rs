@@ -44,7 +44,12 @@ impl fmt::Display for Step {
 pub enum Outcome {
     /// It is over: idle looks in a row, by every signal.
     Done,
-    /// There was nothing to do.
+    /// Everything had it before: nothing was started.
+    Complete {
+        /// Of how many files or tracks.
+        of: u64,
+    },
+    /// It cannot be done here.
     Skipped {
         /// Why.
         why: String,
@@ -69,7 +74,7 @@ impl Outcome {
     /// Whether the next step may begin.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done | Self::Skipped { .. })
+        matches!(self, Self::Done | Self::Complete { .. } | Self::Skipped { .. })
     }
 }
 
@@ -77,12 +82,9 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("done"),
+            Self::Complete { of } => write!(f, "complete already ({of})"),
             Self::Skipped { why } => write!(f, "left out: {why}"),
-            Self::Stalled { busy, seconds } => write!(
-                f,
-                "stalled: nothing moved for {} min ({busy})",
-                seconds / 60
-            ),
+            Self::Stalled { busy, seconds } => write!(f, "stalled: nothing moved for {} min ({busy})", seconds / 60),
             Self::TimedOut { busy, seconds } => {
                 write!(f, "timed out after {} min ({busy})", seconds / 60)
             }
@@ -164,8 +166,7 @@ impl Progress {
         let (done, all) = self.share?;
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let minutes = all.saturating_sub(done) as f64 / self.rate;
-        (self.rate > 0.0 && minutes < 60.0 * 24.0 * 365.0)
-            .then(|| Duration::from_secs_f64(minutes * 60.0))
+        (self.rate > 0.0 && minutes < 60.0 * 24.0 * 365.0).then(|| Duration::from_secs_f64(minutes * 60.0))
     }
 }
 
@@ -258,9 +259,7 @@ impl Error {
         match self {
             Self::Call { call, .. } => call.hint(),
             Self::Deleting { source, .. } => source.hint(),
-            Self::Died { .. } => {
-                Some("its log says why; `plexburst resume` starts it again".to_owned())
-            }
+            Self::Died { .. } => Some("its log says why; `plexburst resume` starts it again".to_owned()),
             _ => None,
         }
     }

@@ -139,18 +139,13 @@ impl Watch<'_> {
                 }
             }
             failing = 0;
-            let works = look
-                .cpu
-                .is_some_and(|percent| percent >= self.limits.idle_cpu);
-            let went_on = last
-                .as_ref()
-                .is_some_and(|last| last.activities != look.activities);
+            let works = look.cpu.is_some_and(|percent| percent >= self.limits.idle_cpu);
+            let went_on = last.as_ref().is_some_and(|last| last.activities != look.activities);
             if stirred || went_on || works || last.is_none() {
                 moved = now;
             }
             seen |= !look.busy.is_empty() || stirred || look.scanned_at != wait.scanned_at;
-            let nothing_left =
-                wait.step == Step::Sonic && known.is_some_and(|known| is_complete(known.share));
+            let nothing_left = wait.step == Step::Sonic && known.is_some_and(|known| is_complete(known.share));
             let quiet = look.busy.is_empty() || nothing_left;
             idle = if quiet && !stirred && known.is_some() {
                 idle + 1
@@ -204,29 +199,18 @@ impl Watch<'_> {
 
     async fn look(&self, now: Instant, cpu: &mut CpuMeter) -> Result<Result<Look, Failed>, Error> {
         let processes = self.server.processes().map_err(Error::Processes)?;
-        let asked = async {
-            Ok((
-                self.client.activities().await?,
-                self.client.sections().await?,
-            ))
-        };
+        let asked = async { Ok((self.client.activities().await?, self.client.sections().await?)) };
         let (activities, sections): (Vec<Activity>, Vec<_>) = match asked.await {
             Ok(found) => found,
             Err(call) => return Ok(Err(Failed::Call(call))),
         };
         let section = sections.iter().find(|section| section.id == self.section);
-        let working: Vec<&Activity> = activities
-            .iter()
-            .filter(|activity| is_work(&activity.kind))
-            .collect();
+        let working: Vec<&Activity> = activities.iter().filter(|activity| is_work(&activity.kind)).collect();
         let mut busy: Vec<String> = working.iter().map(|activity| describe(activity)).collect();
         for refreshing in sections.iter().filter(|section| section.refreshing) {
             busy.push(format!("{} being scanned", refreshing.title));
         }
-        let scanners = processes
-            .iter()
-            .filter(|process| process.is_scanner())
-            .count();
+        let scanners = processes.iter().filter(|process| process.is_scanner()).count();
         if scanners > 0 {
             busy.push(format!("{scanners} scanner processes"));
         }
@@ -254,10 +238,7 @@ impl Watch<'_> {
                 Step::Idle | Step::Scan => None,
                 Step::Analyse => Some((counts.analysed, counts.files)),
                 Step::Loudness => Some((counts.loudness, counts.items)),
-                Step::Sonic => self
-                    .counters
-                    .sonic()
-                    .map(|sonic| Some((sonic.done, sonic.all)))?,
+                Step::Sonic => self.counters.sonic().map(|sonic| Some((sonic.done, sonic.all)))?,
             };
             Ok(Counted { counts, share })
         })
@@ -270,9 +251,7 @@ impl Watch<'_> {
             Failed::Call(call) if !call.is_temporary() || failing > self.limits.failing_looks => {
                 Err(Error::Call { title, call })
             }
-            Failed::Count(source) if failing > self.limits.failing_looks => {
-                Err(Error::Counters { title, source })
-            }
+            Failed::Count(source) if failing > self.limits.failing_looks => Err(Error::Counters { title, source }),
             Failed::Call(call) => {
                 tracing::debug!(%call, failing, "a look at Plex failed");
                 Ok(())

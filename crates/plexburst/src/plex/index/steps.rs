@@ -149,10 +149,7 @@ impl Run<'_> {
         }
         let counts = self.count()?;
         if counts.analysed >= counts.files {
-            return self.skip(
-                Step::Analyse,
-                format!("all {} files are analysed", counts.files),
-            );
+            return self.unstarted(Step::Analyse, Outcome::Complete { of: counts.files });
         }
         let id = self.section.id;
         let start = async |client: &Client| client.analyze(id).await;
@@ -167,10 +164,7 @@ impl Run<'_> {
         }
         let counts = self.count()?;
         if counts.loudness >= counts.items {
-            return self.skip(
-                Step::Loudness,
-                format!("all {} tracks have it", counts.items),
-            );
+            return self.unstarted(Step::Loudness, Outcome::Complete { of: counts.items });
         }
         self.butler(Step::Loudness, LOUDNESS, "LoudnessAnalysisBehavior", guard)
             .await
@@ -180,15 +174,12 @@ impl Run<'_> {
         if self.report.unfinished().is_some() {
             return Ok(());
         }
-        let backlog = crate::plex::blocking(|| self.indexer.counters.sonic())
-            .map_err(|error| self.uncounted(error))?;
+        let backlog = crate::plex::blocking(|| self.indexer.counters.sonic()).map_err(|error| self.uncounted(error))?;
         if backlog.left() == 0 {
-            return self.skip(Step::Sonic, format!("all {} tracks have it", backlog.all));
+            return self.unstarted(Step::Sonic, Outcome::Complete { of: backlog.all });
         }
-        self.butler(Step::Sonic, SONIC, "MusicAnalysisBehavior", guard)
-            .await?;
-        let left =
-            crate::plex::blocking(|| self.indexer.counters.without_sonic(self.section.id, NAMED));
+        self.butler(Step::Sonic, SONIC, "MusicAnalysisBehavior", guard).await?;
+        let left = crate::plex::blocking(|| self.indexer.counters.without_sonic(self.section.id, NAMED));
         self.report.failed = left.map_err(|error| self.uncounted(error))?;
         Ok(())
     }
@@ -212,13 +203,21 @@ impl Run<'_> {
             if call.is_temporary() {
                 return Err(self.call(call));
             }
-            return self.skip(step, format!("this Plex has no {preference}"));
+            return self.unstarted(
+                step,
+                Outcome::Skipped {
+                    why: format!("this Plex has no {preference}"),
+                },
+            );
         }
         let start = async |client: &Client| client.start_butler(task).await.map(drop);
         let done = match self.step(step, limit, start, guard).await {
-            Err(Error::Call { call, .. }) if matches!(call.kind, Kind::NotFound) => {
-                self.skip(step, format!("this Plex has no task {task}"))
-            }
+            Err(Error::Call { call, .. }) if matches!(call.kind, Kind::NotFound) => self.unstarted(
+                step,
+                Outcome::Skipped {
+                    why: format!("this Plex has no task {task}"),
+                },
+            ),
             other => other.map(drop),
         };
         // Whatever came of it: a preference left at asap would start work by itself in the next section's scan.
@@ -315,9 +314,9 @@ impl Run<'_> {
         })
     }
 
-    fn skip(&mut self, step: Step, why: String) -> Result<(), Error> {
+    /// A step that need not or cannot begin.
+    fn unstarted(&mut self, step: Step, outcome: Outcome) -> Result<(), Error> {
         let counts = self.count()?;
-        let outcome = Outcome::Skipped { why };
         self.report.steps.push(StepReport {
             step,
             outcome,
@@ -329,8 +328,7 @@ impl Run<'_> {
     }
 
     fn count(&self) -> Result<super::Counts, Error> {
-        crate::plex::blocking(|| self.indexer.counters.section(self.section.id))
-            .map_err(|error| self.uncounted(error))
+        crate::plex::blocking(|| self.indexer.counters.section(self.section.id)).map_err(|error| self.uncounted(error))
     }
 
     fn uncounted(&self, source: CountError) -> Error {

@@ -93,13 +93,8 @@ pub async fn prove_off(client: &Client) -> Result<(), Error> {
     for (name, off) in OFF {
         match client.preference(name).await? {
             Some(setting) if !setting.is(off) => {
-                let (server, name, value) =
-                    (client.server().to_owned(), name.to_owned(), setting.value);
-                return Err(Error::StaysOn {
-                    server,
-                    name,
-                    value,
-                });
+                let (server, name, value) = (client.server().to_owned(), name.to_owned(), setting.value);
+                return Err(Error::StaysOn { server, name, value });
             }
             _ => {}
         }
@@ -143,7 +138,9 @@ mod tests {
             }
             values.get(value).map_or(Answer::new(404, ""), |now| {
                 let now = now == "1";
-                Answer::json(format!(r#"{{"MediaContainer":{{"Setting":[{{"id":"{value}","type":"bool","value":{now}}}]}}}}"#))
+                Answer::json(format!(
+                    r#"{{"MediaContainer":{{"Setting":[{{"id":"{value}","type":"bool","value":{now}}}]}}}}"#
+                ))
             })
         })
         .await;
@@ -152,11 +149,7 @@ mod tests {
     }
 
     fn on() -> Values {
-        let names = [
-            "autoEmptyTrash",
-            "allowMediaDeletion",
-            "ButlerTaskCleanOldBundles",
-        ];
+        let names = ["autoEmptyTrash", "allowMediaDeletion", "ButlerTaskCleanOldBundles"];
         let mut values: BTreeMap<_, _> = names.map(|name| (name.to_owned(), "1".to_owned())).into();
         values.insert("ButlerTaskGarbageCollectBlobs".to_owned(), "0".to_owned());
         Arc::new(Mutex::new(values))
@@ -167,10 +160,7 @@ mod tests {
         let values = on();
         let before = values.lock().unwrap().clone();
         let (_server, client) = server(values.clone(), None).await;
-        assert!(matches!(
-            prove_off(&client).await,
-            Err(Error::StaysOn { .. })
-        ));
+        assert!(matches!(prove_off(&client).await, Err(Error::StaysOn { .. })));
         let saved = read_deleting(&client).await.unwrap();
         assert_eq!(saved.len(), 4);
         forbid_deleting(&client).await.unwrap();

@@ -50,8 +50,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Missing(_) => {
-                "it lies in the folder called `Plex Media Server`; has this server ever run?"
-                    .to_owned()
+                "it lies in the folder called `Plex Media Server`; has this server ever run?".to_owned()
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "only Plex's user and root may read it (mode 0600)".to_owned()
@@ -94,9 +93,7 @@ impl Preferences {
         let mut reader = quick_xml::Reader::from_str(text);
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
-                Event::Empty(element) | Event::Start(element)
-                    if element.name().as_ref() == "Preferences" =>
-                {
+                Event::Empty(element) | Event::Start(element) if element.name().as_ref() == "Preferences" => {
                     return attributes(&element);
                 }
                 Event::Eof => return Err("it has no element called Preferences".to_owned()),
@@ -165,10 +162,7 @@ impl Preferences {
     }
 
     fn xml(&self) -> String {
-        let pairs = self
-            .0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let element = BytesStart::new("Preferences").with_attributes(pairs);
         let element: &str = &element;
         format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<{element}/>\n")
@@ -245,11 +239,7 @@ mod tests {
     fn the_token_of_a_running_server() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(local_token(dir.path()), None);
-        fs::write(
-            dir.path().join(NAME),
-            "<Preferences PlexOnlineToken=\"account\"/>",
-        )
-        .unwrap();
+        fs::write(dir.path().join(NAME), "<Preferences PlexOnlineToken=\"account\"/>").unwrap();
         assert_eq!(local_token(dir.path()).unwrap().reveal(), "account");
         fs::write(dir.path().join(".LocalAdminToken"), "local-1\n").unwrap();
         assert_eq!(local_token(dir.path()).unwrap().reveal(), "local-1");

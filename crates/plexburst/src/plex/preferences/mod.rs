@@ -7,8 +7,6 @@ mod deleting;
 mod file;
 mod quiet;
 
-pub use deleting::{
-    Error as GuardError, OFF, Saved, forbid_deleting, prove_off, put_back, read_deleting,
-};
+pub use deleting::{Error as GuardError, OFF, Saved, forbid_deleting, prove_off, put_back, read_deleting};
 pub use file::{Error as FileError, Preferences, local_token};
 pub use quiet::{Outcome as Quieted, quiet};

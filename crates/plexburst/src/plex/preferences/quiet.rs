@@ -83,12 +83,7 @@ pub async fn quiet(client: &Client, local_hour: i8) -> Result<Outcome, CallError
     let mut outcome = Outcome::default();
     for (name, value) in all().chain(window) {
         match client.set_preference(name, value).await {
-            Err(error)
-                if matches!(
-                    error.kind,
-                    Kind::BadRequest(_) | Kind::Forbidden(_) | Kind::NotFound
-                ) =>
-            {
+            Err(error) if matches!(error.kind, Kind::BadRequest(_) | Kind::Forbidden(_) | Kind::NotFound) => {
                 outcome.unknown.push(name.to_owned());
                 continue;
             }
@@ -115,17 +110,11 @@ mod tests {
     fn the_window_is_half_a_day_away_and_no_name_stands_twice() {
         assert_eq!(
             butler_window(15),
-            [
-                ("ButlerStartHour", "3".into()),
-                ("ButlerEndHour", "4".into())
-            ]
+            [("ButlerStartHour", "3".into()), ("ButlerEndHour", "4".into())]
         );
         assert_eq!(
             butler_window(11),
-            [
-                ("ButlerStartHour", "23".into()),
-                ("ButlerEndHour", "0".into())
-            ]
+            [("ButlerStartHour", "23".into()), ("ButlerEndHour", "0".into())]
         );
         let names: BTreeSet<_> = all().map(|(name, _)| name).collect();
         assert_eq!(names.len(), all().count());
@@ -146,7 +135,9 @@ mod tests {
                 _ => {
                     let value = all().find(|(id, _)| *id == name).map_or("3", |(_, value)| value);
                     let value = if name == "ButlerEndHour" { "4" } else { value };
-                    let json = format!(r#"{{"MediaContainer":{{"Setting":[{{"id":"{name}","type":"text","value":"{value}"}}]}}}}"#);
+                    let json = format!(
+                        r#"{{"MediaContainer":{{"Setting":[{{"id":"{name}","type":"text","value":"{value}"}}]}}}}"#
+                    );
                     Answer::json(json)
                 }
             }

@@ -77,12 +77,9 @@ fn failed<S: Into<io::Error>>(doing: impl FnOnce() -> String) -> impl FnOnce(S) 
 /// # Errors
 /// [`Error`], before or instead of a run.
 pub async fn run(args: Args) -> Result<u8, Error> {
-    let mut stop =
-        signal(SignalKind::terminate()).map_err(failed(|| "listen for SIGTERM".to_owned()))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(failed(|| "listen for SIGINT".to_owned()))?;
-    let mut orphaned =
-        signal(SignalKind::hangup()).map_err(failed(|| "listen for SIGHUP".to_owned()))?;
+    let mut stop = signal(SignalKind::terminate()).map_err(failed(|| "listen for SIGTERM".to_owned()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed(|| "listen for SIGINT".to_owned()))?;
+    let mut orphaned = signal(SignalKind::hangup()).map_err(failed(|| "listen for SIGHUP".to_owned()))?;
     if let Some(parent) = args.parent {
         watch_parent(parent)?;
     }
@@ -90,8 +87,7 @@ pub async fn run(args: Args) -> Result<u8, Error> {
         wait_for_interface(name).await?;
     }
     if let Some(socket) = &args.socket {
-        let listener =
-            listen(socket).map_err(failed(|| format!("listen on {}", socket.display())))?;
+        let listener = listen(socket).map_err(failed(|| format!("listen on {}", socket.display())))?;
         tokio::spawn(relay(listener, args.port));
     }
     let (program, arguments) = args.server.split_first().ok_or(Error::NoServer)?;
@@ -170,9 +166,7 @@ async fn relay(listener: UnixListener, port: u16) {
 
 async fn connect(mut outside: UnixStream, port: u16) -> io::Result<()> {
     match TcpStream::connect(("127.0.0.1", port)).await {
-        Ok(mut inside) => tokio::io::copy_bidirectional(&mut outside, &mut inside)
-            .await
-            .map(drop),
+        Ok(mut inside) => tokio::io::copy_bidirectional(&mut outside, &mut inside).await.map(drop),
         Err(_) => {
             // The request is taken first: an answer that comes before its question confuses HTTP clients.
             let mut request = [0; 16 * 1024];
@@ -221,11 +215,8 @@ fn kill_descendants() {
 
 fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
@@ -244,16 +235,8 @@ mod tests {
 
     #[tokio::test]
     async fn ends_with_the_status_of_the_server() {
-        assert_eq!(
-            run(args(None, 1, &["sh", "-c", "exit 7"])).await.unwrap(),
-            7
-        );
-        assert_eq!(
-            run(args(None, 1, &["sh", "-c", "kill -9 $$"]))
-                .await
-                .unwrap(),
-            137
-        );
+        assert_eq!(run(args(None, 1, &["sh", "-c", "exit 7"])).await.unwrap(), 7);
+        assert_eq!(run(args(None, 1, &["sh", "-c", "kill -9 $$"])).await.unwrap(), 137);
         let error = run(args(None, 1, &["/no/such/server"])).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot start /no/such/server");
     }
@@ -271,10 +254,7 @@ mod tests {
         tokio::spawn(relay(listen(&socket).unwrap(), port));
         let ask = async || {
             let mut stream = UnixStream::connect(&socket).await.unwrap();
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             answer
@@ -284,9 +264,7 @@ mod tests {
             refused.starts_with("HTTP/1.1 502 ") && refused.contains(super::super::CELL_HEADER),
             "{refused}"
         );
-        let server = tokio::net::TcpListener::bind(("127.0.0.1", port))
-            .await
-            .unwrap();
+        let server = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = server.accept().await.unwrap();
             let mut request = [0; 64];

@@ -39,17 +39,13 @@ pub(crate) async fn launch(mut command: Command, last: Signal) -> io::Result<Lau
             let _ = started.send(Err(error));
         }
     };
-    std::thread::Builder::new()
-        .name("plex-watch".to_owned())
-        .spawn(watch)?;
+    std::thread::Builder::new().name("plex-watch".to_owned()).spawn(watch)?;
     let pid = pid.await.map_err(io::Error::other)??;
     Ok(Launched { pid, last, exit })
 }
 
 fn exit_of(status: ExitStatus) -> Exit {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Exit {
         code: code.unwrap_or(-1),
     }
@@ -99,24 +95,14 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 3"]);
         let mut child = launch(command, Signal::KILL).await.unwrap();
-        assert_eq!(
-            child.wait(Duration::from_secs(10)).await,
-            Some(Exit { code: 3 })
-        );
+        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit { code: 3 }));
         let mut command = Command::new("sleep");
         command.arg("60");
         let mut child = launch(command, Signal::KILL).await.unwrap();
         assert_eq!(child.exit(), None);
         assert_eq!(child.wait(Duration::from_millis(20)).await, None);
         child.signal(Signal::KILL);
-        assert_eq!(
-            child.wait(Duration::from_secs(10)).await,
-            Some(Exit { code: 137 })
-        );
-        assert!(
-            launch(Command::new("/no/such"), Signal::KILL)
-                .await
-                .is_err()
-        );
+        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit { code: 137 }));
+        assert!(launch(Command::new("/no/such"), Signal::KILL).await.is_err());
     }
 }

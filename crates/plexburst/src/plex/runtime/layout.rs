@@ -135,18 +135,9 @@ fn devices(options: &mut Vec<OsString>) {
         push(options, "--dev-bind-try", &[&device, &device]);
     }
     push(options, "--tmpfs", &["/dev/shm".as_ref()]);
-    for (target, link) in [
-        ("fd", "fd"),
-        ("fd/0", "stdin"),
-        ("fd/1", "stdout"),
-        ("fd/2", "stderr"),
-    ] {
+    for (target, link) in [("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")] {
         let target = Path::new("/proc/self").join(target);
-        push(
-            options,
-            "--symlink",
-            &[&target, &Path::new("/dev").join(link)],
-        );
+        push(options, "--symlink", &[&target, &Path::new("/dev").join(link)]);
     }
 }
 
@@ -169,11 +160,7 @@ fn places(binds: &[Bind]) -> Result<Vec<Place>, Error> {
         let mut existing = root.as_path();
         let mut missing = Vec::new();
         let found = loop {
-            match (
-                fs::canonicalize(existing),
-                existing.parent(),
-                existing.file_name(),
-            ) {
+            match (fs::canonicalize(existing), existing.parent(), existing.file_name()) {
                 (Ok(found), ..) => break found,
                 (Err(_), Some(parent), Some(name)) => {
                     missing.push(name);
@@ -222,10 +209,7 @@ mod tests {
     use super::*;
 
     fn text(options: &[OsString]) -> String {
-        let words: Vec<_> = options
-            .iter()
-            .map(|option| option.to_string_lossy())
-            .collect();
+        let words: Vec<_> = options.iter().map(|option| option.to_string_lossy()).collect();
         format!(" {} ", words.join(" "))
     }
 
@@ -251,11 +235,7 @@ mod tests {
         ];
         let options = text(&options(&binds, &[base.join("work")]).unwrap());
         let (host, media, work) = (host.display(), media.display(), base.join("work"));
-        let at = |what: String| {
-            options
-                .find(&what)
-                .unwrap_or_else(|| panic!("{what} in {options}"))
-        };
+        let at = |what: String| options.find(&what).unwrap_or_else(|| panic!("{what} in {options}"));
         let shadow = at(format!(" --tmpfs {host} "));
         assert!(shadow < at(format!(" --ro-bind-try {host}/other {host}/other ")));
         assert!(shadow < at(format!(" --symlink other {host}/link ")));
@@ -288,10 +268,7 @@ mod tests {
         let media = dir.path();
         let nested = [bind("/no-such/a", media), bind("/no-such/a/b", media)];
         assert!(matches!(options(&nested, &[]), Err(Error::Nested { .. })));
-        assert!(matches!(
-            options(&[bind("a", media)], &[]),
-            Err(Error::NotAbsolute(_))
-        ));
+        assert!(matches!(options(&[bind("a", media)], &[]), Err(Error::NotAbsolute(_))));
         assert!(matches!(
             options(&[bind("/a", &media.join("none"))], &[]),
             Err(Error::Io { .. })

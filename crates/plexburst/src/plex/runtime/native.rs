@@ -198,11 +198,7 @@ impl Native {
         if !celled {
             check_plain(&spec)?;
         }
-        let (socket, short) = if celled {
-            socket(&spec.work)?
-        } else {
-            (None, None)
-        };
+        let (socket, short) = if celled { socket(&spec.work)? } else { (None, None) };
         Ok(Self {
             data_dir: spec.support.join("Plex Media Server"),
             spec,
@@ -221,17 +217,9 @@ impl Native {
 
     fn command(&self) -> Result<Command, Error> {
         let Spec {
-            program,
-            server,
-            port,
-            ..
+            program, server, port, ..
         } = &self.spec;
-        let mut relay: Vec<OsString> = vec![
-            program.into(),
-            "cell".into(),
-            "--port".into(),
-            port.to_string().into(),
-        ];
+        let mut relay: Vec<OsString> = vec![program.into(), "cell".into(), "--port".into(), port.to_string().into()];
         let mut command = if let Some(socket) = &self.socket {
             relay.extend(["--socket".into(), socket.into()]);
             let mut command = Command::new("bwrap");
@@ -263,8 +251,7 @@ impl Native {
             source,
         })?;
         // The name is often a symlink into /run: what it leads to is what is laid over.
-        let real =
-            fs::canonicalize("/etc/resolv.conf").unwrap_or_else(|_| "/etc/resolv.conf".into());
+        let real = fs::canonicalize("/etc/resolv.conf").unwrap_or_else(|_| "/etc/resolv.conf".into());
         Ok(["--ro-bind".into(), path.into(), real.into()])
     }
 
@@ -272,22 +259,14 @@ impl Native {
         let beside = self.spec.server.parent().unwrap_or(Path::new("/"));
         let library = [beside.join("lib"), beside.to_owned()];
         command.env_clear();
-        command.envs(
-            std::env::vars_os().filter(|(name, _)| INHERITED.iter().any(|kept| name == kept)),
-        );
+        command.envs(std::env::vars_os().filter(|(name, _)| INHERITED.iter().any(|kept| name == kept)));
         command
             .env("HOME", &self.spec.work)
             .env("TMPDIR", self.spec.work.join("tmp"))
-            .env(
-                "PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR",
-                &self.spec.support,
-            )
+            .env("PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR", &self.spec.support)
             .env("PLEX_MEDIA_SERVER_HOME", beside)
             .env("PLEX_MEDIA_SERVER_MAX_PLUGIN_PROCS", "6")
-            .env(
-                "LD_LIBRARY_PATH",
-                std::env::join_paths(library).unwrap_or_default(),
-            )
+            .env("LD_LIBRARY_PATH", std::env::join_paths(library).unwrap_or_default())
             .envs(self.spec.env.iter().map(|(name, value)| (name, value)));
     }
 
@@ -326,13 +305,7 @@ impl Native {
         // Under a guardian: with the worker dead nobody else would end it.
         let mut command = Command::new(&self.spec.program);
         command
-            .args([
-                "cell",
-                "--parent",
-                &std::process::id().to_string(),
-                "--",
-                "slirp4netns",
-            ])
+            .args(["cell", "--parent", &std::process::id().to_string(), "--", "slirp4netns"])
             .args([
                 "--configure",
                 "--mtu=65520",
@@ -361,11 +334,7 @@ impl Native {
 
     fn kill_all(&self, root: &Launched) {
         // Without a cell the relay's end would leave the server behind.
-        for process in processes::below(root.pid())
-            .unwrap_or_default()
-            .iter()
-            .rev()
-        {
+        for process in processes::below(root.pid()).unwrap_or_default().iter().rev() {
             if let Some(pid) = Pid::from_raw(process.pid) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
@@ -467,11 +436,7 @@ impl Runtime for Native {
     }
 
     fn processes(&self) -> io::Result<Vec<Process>> {
-        let Some(running) = self
-            .running
-            .as_ref()
-            .filter(|running| running.exit().is_none())
-        else {
+        let Some(running) = self.running.as_ref().filter(|running| running.exit().is_none()) else {
             return Ok(Vec::new());
         };
         let all = processes::below(running.pid())?;
@@ -505,17 +470,7 @@ impl Drop for Native {
 fn probe_cell() -> Result<(), Error> {
     let result = Command::new("bwrap")
         .args(ISOLATION)
-        .args([
-            "--ro-bind",
-            "/",
-            "/",
-            "--dev",
-            "/dev",
-            "--proc",
-            "/proc",
-            "--",
-            "true",
-        ])
+        .args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--", "true"])
         .stdin(Stdio::null())
         .output();
     match result {
@@ -524,9 +479,9 @@ fn probe_cell() -> Result<(), Error> {
             let said = String::from_utf8_lossy(&output.stderr);
             Err(Error::NoCell(said.trim().to_owned()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoCell(
-            "bubblewrap (bwrap) is not installed".to_owned(),
-        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::NoCell("bubblewrap (bwrap) is not installed".to_owned()))
+        }
         Err(error) => Err(Error::NoCell(format!("bwrap: {error}"))),
     }
 }

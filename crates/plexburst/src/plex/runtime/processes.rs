@@ -30,10 +30,7 @@ impl Process {
     pub fn is_scanner(&self) -> bool {
         matches!(
             self.name.as_str(),
-            "Plex Media Scanner"
-                | "Plex Music Analyzer"
-                | "Plex Media Fingerprinter"
-                | "Plex Transcoder"
+            "Plex Media Scanner" | "Plex Music Analyzer" | "Plex Media Fingerprinter" | "Plex Transcoder"
         )
     }
 }
@@ -85,8 +82,7 @@ fn parse(pid: i32, stat: &str, command: &[u8]) -> Option<Process> {
         return None;
     }
     let mut arguments = command.split(|byte| *byte == 0);
-    let mut argument =
-        || String::from_utf8_lossy(arguments.next().unwrap_or_default()).into_owned();
+    let mut argument = || String::from_utf8_lossy(arguments.next().unwrap_or_default()).into_owned();
     let (first, verb) = (argument(), argument());
     let name = Path::new(&first)
         .file_name()
@@ -111,10 +107,7 @@ impl CpuMeter {
     ///
     /// A process that came and went in between is not seen, which errs towards idle: never decide by this alone.
     pub fn percent(&mut self, now: Instant, processes: &[Process]) -> Option<f64> {
-        let ticks: HashMap<i32, u64> = processes
-            .iter()
-            .map(|process| (process.pid, process.ticks))
-            .collect();
+        let ticks: HashMap<i32, u64> = processes.iter().map(|process| (process.pid, process.ticks)).collect();
         let last = self.last.replace((now, ticks));
         let (then, before) = last?;
         let seconds = now.saturating_duration_since(then).as_secs_f64();
@@ -129,10 +122,7 @@ impl CpuMeter {
                     .saturating_sub(before.get(&process.pid).copied().unwrap_or(0))
             })
             .sum();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of a core needs no 53 bits"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a share of a core needs no 53 bits")]
         let busy = spent as f64 / rustix::param::clock_ticks_per_second() as f64;
         Some(100.0 * busy / seconds)
     }
@@ -147,12 +137,7 @@ mod tests {
     #[test]
     fn names_with_spaces_and_parentheses() {
         let stat = "42 (Plex Media (S)) S 7 42 42 0 -1 4194560 1 0 0 0 300 40 0 0 20 0 1 0 9 1 1";
-        let process = parse(
-            42,
-            stat,
-            b"/usr/lib/plexmediaserver/Plex Media Scanner\0--scan\0",
-        )
-        .unwrap();
+        let process = parse(42, stat, b"/usr/lib/plexmediaserver/Plex Media Scanner\0--scan\0").unwrap();
         assert_eq!((process.parent, process.ticks), (7, 340));
         assert_eq!(
             (process.name.as_str(), process.verb.as_str()),
@@ -165,19 +150,12 @@ mod tests {
 
     #[test]
     fn only_what_was_started_below() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("30")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
         let me = i32::try_from(std::process::id()).unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let found = below(me).unwrap();
         assert_eq!(found[0].pid, me);
-        assert!(
-            found
-                .iter()
-                .any(|process| process.pid == pid && process.parent == me)
-        );
+        assert!(found.iter().any(|process| process.pid == pid && process.parent == me));
         assert_eq!(below(pid).unwrap().len(), 1);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -196,9 +174,6 @@ mod tests {
         };
         let (now, hz) = (Instant::now(), rustix::param::clock_ticks_per_second());
         assert_eq!(meter.percent(now, &[process(0)]), None);
-        assert_eq!(
-            meter.percent(now + Duration::from_secs(2), &[process(hz)]),
-            Some(50.0)
-        );
+        assert_eq!(meter.percent(now + Duration::from_secs(2), &[process(hz)]), Some(50.0));
     }
 }
