@@ -61,7 +61,7 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
     let reader = open::pair(databases)?;
     let migrations = schema::migrations(&reader, &path)?;
     let has_blobs = databases.blobs().exists();
-    let sections = sections::read(&reader, &path, has_blobs)?;
+    let sections = sections::read(&reader, &path)?;
     let totals = sections
         .iter()
         .fold(Counts::default(), |sum, section| sum + section.counts);

@@ -98,7 +98,7 @@ fn word(section_type: i64) -> String {
     }
 }
 
-pub(super) fn read(db: &Connection, path: &Path, has_blobs: bool) -> Result<Vec<Section>> {
+pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
     let mut sections: BTreeMap<i64, Section> = BTreeMap::new();
     each(
         db,
@@ -166,7 +166,7 @@ pub(super) fn read(db: &Connection, path: &Path, has_blobs: bool) -> Result<Vec<
         Ok(())
     })?;
     // The blob is keyed by the track's row id; the mark in extra_data is JSON since 2024 and URL-encoded before.
-    let sonic = if has_blobs {
+    let sonic = if has_vectors(db, path)? {
         "SELECT i.library_section_id, count(*) FROM blobs.blobs b JOIN metadata_items i NOT INDEXED ON i.id = b.linked_id
          WHERE b.blob_type = 7 AND b.linked_type = 'metadata_item' AND i.metadata_type = 10 AND i.deleted_at IS NULL
          GROUP BY 1"
@@ -185,6 +185,14 @@ pub(super) fn read(db: &Connection, path: &Path, has_blobs: bool) -> Result<Vec<
         Ok(())
     })?;
     Ok(sections.into_values().collect())
+}
+
+/// Whether there is a database of blobs that can hold vectors: those of 2020 have no kinds of blobs.
+fn has_vectors(db: &Connection, path: &Path) -> Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_info('blobs', 'blobs') WHERE name = 'blob_type'";
+    let is_attached = "SELECT count(*) FROM pragma_database_list WHERE name = 'blobs'";
+    let number = |sql: &str| -> Result<i64> { db.query_row(sql, [], |row| row.get(0)).at(READ, path) };
+    Ok(number(is_attached)? > 0 && number(sql)? > 0)
 }
 
 fn each(

@@ -31,17 +31,9 @@ fn worker(root: &Path) -> std::path::PathBuf {
 #[test]
 fn what_is_new_is_added_and_what_home_has_stays() {
     let tmp = tempfile::tempdir().unwrap();
-    let (worker, home, packs) = (
-        worker(tmp.path()),
-        tmp.path().join("home"),
-        tmp.path().join("packs"),
-    );
+    let (worker, home, packs) = (worker(tmp.path()), tmp.path().join("home"), tmp.path().join("packs"));
     write(&home, POSTER, b"the household's own");
-    write(
-        &home,
-        "Metadata/Movies/0/abc.bundle/Uploads/posters/u",
-        b"upload",
-    );
+    write(&home, "Metadata/Movies/0/abc.bundle/Uploads/posters/u", b"upload");
     let manifest = bundle::pack(&worker, &Index::default(), &packs, &()).unwrap();
     assert_eq!((manifest.files, manifest.packs.len()), (3, 1));
     assert!(manifest.bytes() < 2000, "it is compressed");
@@ -53,10 +45,7 @@ fn what_is_new_is_added_and_what_home_has_stays() {
     assert_eq!(fs::read(home.join(THUMB)).unwrap(), [7; 100_000]);
     assert_eq!(
         fs::metadata(home.join(THUMB)).unwrap().modified().unwrap(),
-        fs::metadata(worker.join(THUMB))
-            .unwrap()
-            .modified()
-            .unwrap()
+        fs::metadata(worker.join(THUMB)).unwrap().modified().unwrap()
     );
     let link = home.join("Metadata/Movies/0/abc.bundle/Contents/_combined/posters/p1");
     assert_eq!(fs::read(link).unwrap(), b"the household's own");
@@ -85,30 +74,15 @@ fn only_what_changed_since_travels() {
     let manifest = bundle::pack(&worker, &since, &packs, &()).unwrap();
     assert_eq!(manifest.files, 2);
     assert_eq!(Manifest::read(&packs).unwrap(), manifest);
-    let none = bundle::pack(
-        &worker,
-        &Index::of(&worker).unwrap(),
-        &tmp.path().join("none"),
-        &(),
-    )
-    .unwrap();
+    let none = bundle::pack(&worker, &Index::of(&worker).unwrap(), &tmp.path().join("none"), &()).unwrap();
     assert_eq!((none.files, none.packs.len()), (0, 0));
-    assert_eq!(
-        bundle::add(&tmp.path().join("none"), &worker, &())
-            .unwrap()
-            .added,
-        0
-    );
+    assert_eq!(bundle::add(&tmp.path().join("none"), &worker, &()).unwrap().added, 0);
 }
 
 #[test]
 fn a_tree_on_another_disk_is_reached_through_its_link() {
     let tmp = tempfile::tempdir().unwrap();
-    let (worker, home, packs) = (
-        worker(tmp.path()),
-        tmp.path().join("home"),
-        tmp.path().join("packs"),
-    );
+    let (worker, home, packs) = (worker(tmp.path()), tmp.path().join("home"), tmp.path().join("packs"));
     fs::create_dir_all(tmp.path().join("disk")).unwrap();
     fs::create_dir(&home).unwrap();
     symlink(tmp.path().join("disk"), home.join("Media")).unwrap();
@@ -125,11 +99,7 @@ fn a_tree_on_another_disk_is_reached_through_its_link() {
 #[test]
 fn nothing_is_written_through_a_link_below_a_tree() {
     let tmp = tempfile::tempdir().unwrap();
-    let (worker, home, packs) = (
-        worker(tmp.path()),
-        tmp.path().join("home"),
-        tmp.path().join("packs"),
-    );
+    let (worker, home, packs) = (worker(tmp.path()), tmp.path().join("home"), tmp.path().join("packs"));
     fs::create_dir_all(home.join("Media")).unwrap();
     fs::create_dir(tmp.path().join("outside")).unwrap();
     symlink(tmp.path().join("outside"), home.join("Media/localhost")).unwrap();
@@ -141,11 +111,7 @@ fn nothing_is_written_through_a_link_below_a_tree() {
 #[test]
 fn a_pack_that_is_not_what_was_packed_adds_nothing() {
     let tmp = tempfile::tempdir().unwrap();
-    let (worker, home, packs) = (
-        worker(tmp.path()),
-        tmp.path().join("home"),
-        tmp.path().join("packs"),
-    );
+    let (worker, home, packs) = (worker(tmp.path()), tmp.path().join("home"), tmp.path().join("packs"));
     bundle::pack(&worker, &Index::default(), &packs, &()).unwrap();
     fs::create_dir(&home).unwrap();
     let pack = packs.join("0000.bundles");
@@ -154,10 +120,7 @@ fn a_pack_that_is_not_what_was_packed_adds_nothing() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&pack, bytes).unwrap();
-        assert_eq!(
-            bundle::add(&packs, &home, &()).unwrap_err().kind(),
-            Kind::Damaged
-        );
+        assert_eq!(bundle::add(&packs, &home, &()).unwrap_err().kind(), Kind::Damaged);
     }
     // A hash that fits a forged content does not help either: the content itself is judged.
     for forged in [
@@ -169,15 +132,8 @@ fn a_pack_that_is_not_what_was_packed_adds_nothing() {
         fs::write(&pack, forged).unwrap();
         let mut manifest = Manifest::read(&packs).unwrap();
         manifest.packs[0].blake3 = blake3::hash(forged).to_hex().to_string();
-        fs::write(
-            packs.join(bundle::MANIFEST),
-            serde_json::to_vec(&manifest).unwrap(),
-        )
-        .unwrap();
-        assert_eq!(
-            bundle::add(&packs, &home, &()).unwrap_err().kind(),
-            Kind::Damaged
-        );
+        fs::write(packs.join(bundle::MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        assert_eq!(bundle::add(&packs, &home, &()).unwrap_err().kind(), Kind::Damaged);
     }
     assert!(names(&home).is_empty());
     assert_eq!(names(tmp.path()), ["home", "packs", "worker"]);

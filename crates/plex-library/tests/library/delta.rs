@@ -50,9 +50,7 @@ fn growing_shrinking_and_unchanged_files_come_out_byte_for_byte() {
     for page_size in [1024, 4096, 16384] {
         for change in changes {
             let tmp = tempfile::tempdir().unwrap();
-            let (base, delta, home) = burst(tmp.path(), page_size, |home| {
-                sql(home, Which::Library, change)
-            });
+            let (base, delta, home) = burst(tmp.path(), page_size, |home| sql(home, Which::Library, change));
             let dest = tmp.path().join("staged");
             let manifest = delta::apply(&base, &delta, &dest, &()).unwrap();
             assert_same(&home, &Databases::at(&dest));
@@ -177,10 +175,7 @@ fn a_broken_index_is_noticed_before_it_is_used() {
         bytes[at] ^= 1;
         fs::write(&path, bytes).unwrap();
         let kind = pages::Index::open(&path).unwrap_err().kind();
-        assert!(
-            matches!(kind, Kind::Damaged | Kind::Mismatch),
-            "byte {at}: {kind:?}"
-        );
+        assert!(matches!(kind, Kind::Damaged | Kind::Mismatch), "byte {at}: {kind:?}");
     }
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert_eq!(pages::Index::open(&path).unwrap_err().kind(), Kind::Damaged);
@@ -227,9 +222,7 @@ impl Edit {
             Self::Grow(n) => sql(
                 home,
                 Which::Library,
-                &format!(
-                    "UPDATE metadata_items SET title = hex(randomblob({n})) WHERE id % 40 = 1"
-                ),
+                &format!("UPDATE metadata_items SET title = hex(randomblob({n})) WHERE id % 40 = 1"),
             ),
             Self::Shorten(n) => {
                 sql(

@@ -51,10 +51,7 @@ enum Ended {
 }
 
 fn child(strace: &[&str], work: &str, arguments: &[&Path]) -> Ended {
-    let arguments: Vec<&str> = arguments
-        .iter()
-        .map(|path| path.to_str().unwrap())
-        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(|path| path.to_str().unwrap()).collect();
     let mut command = if strace.is_empty() {
         Command::new(std::env::current_exe().unwrap())
     } else {
@@ -118,11 +115,7 @@ fn at_every_call(work: &str, reset: &dyn Fn() -> Vec<PathBuf>, check: &dyn Fn(&E
                 let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
                 let trace = format!("trace={calls}");
                 let inject = format!("inject={calls}:{fault}:when={number}");
-                let ended = child(
-                    &["-o", "/dev/null", "-e", &trace, "-e", &inject],
-                    work,
-                    &paths,
-                );
+                let ended = child(&["-o", "/dev/null", "-e", &trace, "-e", &inject], work, &paths);
                 check(
                     &ended,
                     &format!("{work}: {fault} at {calls} number {number}: {ended:?}"),
@@ -132,10 +125,7 @@ fn at_every_call(work: &str, reset: &dyn Fn() -> Vec<PathBuf>, check: &dyn Fn(&E
                 if ended == Ended::Done {
                     break;
                 }
-                assert!(
-                    number < (MOST - 1) * stride,
-                    "{work} makes more calls than were tried"
-                );
+                assert!(number < (MOST - 1) * stride, "{work} makes more calls than were tried");
             }
         }
     }
@@ -166,10 +156,7 @@ fn a_snapshot_is_there_whole_or_not_at_all() {
         },
         &|ended, what| {
             assert_eq!(tree(home.dir()), before, "{what}");
-            let left: Vec<String> = names(&out)
-                .into_iter()
-                .filter(|name| !is_temporary(name))
-                .collect();
+            let left: Vec<String> = names(&out).into_iter().filter(|name| !is_temporary(name)).collect();
             match left.as_slice() {
                 [] => assert_ne!(*ended, Ended::Done, "{what}"),
                 [one] if one == "snapshot" => {
@@ -225,10 +212,7 @@ fn a_delta_is_applied_whole_or_not_at_all() {
             }
             for which in Which::BOTH {
                 let (ours, theirs) = (Databases::at(&dest).path(which), home.path(which));
-                assert!(
-                    fs::read(ours).unwrap() == fs::read(theirs).unwrap(),
-                    "{what}"
-                );
+                assert!(fs::read(ours).unwrap() == fs::read(theirs).unwrap(), "{what}");
             }
             publish::sweep(&out).unwrap();
             assert_eq!(names(&out), ["staged"], "{what}");
@@ -260,16 +244,11 @@ fn staged(root: &Path) -> (Databases, Plan, PathBuf) {
 }
 
 fn assert_one_whole_pair(live: &Databases, hashes: &[[blake3::Hash; 2]; 2], what: &str) -> usize {
-    let pair = [Which::Library, Which::Blobs]
-        .map(|which| blake3::hash(&fs::read(live.path(which)).unwrap()));
+    let pair = [Which::Library, Which::Blobs].map(|which| blake3::hash(&fs::read(live.path(which)).unwrap()));
     for name in OTHERS {
         assert!(live.dir().join(name).exists(), "{what}: {name}");
     }
-    assert_eq!(
-        fs::read(live.dir().join("restore/x")).unwrap(),
-        b"x",
-        "{what}"
-    );
+    assert_eq!(fs::read(live.dir().join("restore/x")).unwrap(), b"x", "{what}");
     hashes
         .iter()
         .position(|known| *known == pair)
@@ -284,8 +263,7 @@ fn home_is_the_old_library_or_the_new_one_and_the_next_run_knows_which() {
     let tmp = tempfile::tempdir().unwrap();
     let root = tmp.path().join("root");
     let hash = |dir: &Path| {
-        [Which::Library, Which::Blobs]
-            .map(|which| blake3::hash(&fs::read(Databases::at(dir).path(which)).unwrap()))
+        [Which::Library, Which::Blobs].map(|which| blake3::hash(&fs::read(Databases::at(dir).path(which)).unwrap()))
     };
     let hashes = |plan: &Plan| [hash(&plan.live), hash(&plan.staged)];
     for work in ["exchange", "undo"] {
@@ -306,11 +284,7 @@ fn home_is_the_old_library_or_the_new_one_and_the_next_run_knows_which() {
                 let (live, plan, known) = world.as_ref().unwrap();
                 let is_new = assert_one_whole_pair(live, known, what) == 1;
                 let state = swap::state(plan).unwrap();
-                assert_eq!(
-                    state,
-                    if is_new { State::Done } else { State::NotYet },
-                    "{what}"
-                );
+                assert_eq!(state, if is_new { State::Done } else { State::NotYet }, "{what}");
                 if *ended == Ended::Done {
                     assert_eq!(is_new, work == "exchange", "{what}");
                 }
@@ -337,11 +311,7 @@ fn bundles_are_added_each_whole_or_not_at_all() {
         tmp.path().join("home"),
         tmp.path().join("packs"),
     );
-    for (path, content) in [
-        ("Metadata/a/b", "one"),
-        ("Media/c/d", "two"),
-        ("Media/c/e", "three"),
-    ] {
+    for (path, content) in [("Metadata/a/b", "one"), ("Media/c/d", "two"), ("Media/c/e", "three")] {
         fs::create_dir_all(worker.join(path).parent().unwrap()).unwrap();
         fs::write(worker.join(path), content).unwrap();
     }
@@ -350,12 +320,7 @@ fn bundles_are_added_each_whole_or_not_at_all() {
         tree(root)
             .into_keys()
             .filter(|path| path.is_file() && !path.to_str().unwrap().contains(".plexburst-tmp-"))
-            .map(|path| {
-                (
-                    path.strip_prefix(root).unwrap().to_owned(),
-                    fs::read(&path).unwrap(),
-                )
-            })
+            .map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()))
             .collect()
     };
     let all = files(&worker);
@@ -369,11 +334,7 @@ fn bundles_are_added_each_whole_or_not_at_all() {
         &|_, what| {
             assert!(files(&home).iter().all(|file| all.contains(file)), "{what}");
             let added = bundle::add(&packs, &home, &()).unwrap();
-            assert_eq!(
-                (added.added + added.same, added.kept_count),
-                (3, 0),
-                "{what}"
-            );
+            assert_eq!((added.added + added.same, added.kept_count), (3, 0), "{what}");
             assert_eq!(files(&home), all, "{what}");
             assert_eq!(names(&home.join("Media")), ["c"], "{what}");
         },
@@ -409,16 +370,10 @@ fn nothing_gets_its_name_before_it_is_durable() {
 fn assert_durable(trace: &str, least: usize) {
     let lines: Vec<&str> = trace.lines().collect();
     let mut renames = 0;
-    for (at, line) in lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| line.contains(" rename"))
-    {
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" rename")) {
         renames += 1;
         let paths: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
-        let [from, to] = paths[..] else {
-            panic!("{line}")
-        };
+        let [from, to] = paths[..] else { panic!("{line}") };
         let of = |path: &str| format!("<{path}>");
         let flushed = |lines: &[&str], path: &str| {
             lines
@@ -427,8 +382,8 @@ fn assert_durable(trace: &str, least: usize) {
         };
         let is_exchange = line.contains("RENAME_EXCHANGE");
         let source = if is_exchange { to } else { from };
-        let last_flush = flushed(&lines[..at], source)
-            .unwrap_or_else(|| panic!("{source} was not flushed before {line}"));
+        let last_flush =
+            flushed(&lines[..at], source).unwrap_or_else(|| panic!("{source} was not flushed before {line}"));
         assert!(
             !lines[last_flush..at]
                 .iter()

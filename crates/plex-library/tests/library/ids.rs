@@ -38,11 +38,7 @@ fn rows_of_worker_and_home_never_meet() {
     assert_eq!(insert(&home, Which::Library, view), 1);
     assert_eq!(insert(&copies[0], Which::Library, view), 1_000_001);
     assert_eq!(
-        insert(
-            &copies[0],
-            Which::Blobs,
-            "INSERT INTO blobs(blob) VALUES(NULL)"
-        ),
+        insert(&copies[0], Which::Blobs, "INSERT INTO blobs(blob) VALUES(NULL)"),
         1_000_004
     );
 
@@ -54,23 +50,12 @@ fn rows_of_worker_and_home_never_meet() {
         }
     );
     assert_eq!(ids::check(&strides[0], &home).unwrap(), []);
-    insert(
-        &home,
-        Which::Library,
-        "INSERT INTO media_parts(id) VALUES(1000007)",
-    );
+    insert(&home, Which::Library, "INSERT INTO media_parts(id) VALUES(1000007)");
     let crowded = ids::check(&strides[0], &home).unwrap();
     assert_eq!(crowded.len(), 1);
-    assert_eq!(
-        (crowded[0].table.as_str(), crowded[0].home),
-        ("media_parts", 1_000_007)
-    );
+    assert_eq!((crowded[0].table.as_str(), crowded[0].home), ("media_parts", 1_000_007));
     for copy in &copies {
-        assert_eq!(
-            support::names(copy.dir()).len(),
-            2,
-            "the change is in the file itself"
-        );
+        assert_eq!(support::names(copy.dir()).len(), 2, "the change is in the file itself");
     }
 }
 
@@ -90,9 +75,7 @@ fn a_full_table_is_refused_by_name_and_a_used_copy_is_not_touched() {
     let error = ids::keep_apart(&copy, 1).unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
     assert!(
-        error
-            .to_string()
-            .contains("media_parts (last id 2147483000)"),
+        error.to_string().contains("media_parts (last id 2147483000)"),
         "{error}"
     );
     let db = Connection::open(copy.library()).unwrap();

@@ -35,20 +35,12 @@ fn the_real_library_is_described() {
     assert_eq!(found.schema_migrations, 441);
     assert_eq!(found.schema_newest.as_deref(), Some("202601121053"));
     assert_eq!(
-        (
-            found.library.page_size,
-            found.library.pages,
-            found.library.log
-        ),
+        (found.library.page_size, found.library.pages, found.library.log),
         (1024, 1381, None)
     );
     assert_eq!(found.backups.len(), 2);
     assert_eq!(found.others, []);
-    assert!(
-        found.library.tables[0].bytes > 10_000,
-        "{:?}",
-        found.library.tables[0]
-    );
+    assert!(found.library.tables[0].bytes > 10_000, "{:?}", found.library.tables[0]);
 }
 
 #[test]
@@ -110,10 +102,7 @@ fn a_library_without_blobs_and_with_strange_values_is_described() {
     assert_eq!(found.blobs, None);
     assert_eq!(found.sections[0].sonic_analysed, 1);
     assert_eq!(
-        (
-            found.sections[3].name.as_str(),
-            found.sections[3].kind.as_str()
-        ),
+        (found.sections[3].name.as_str(), found.sections[3].kind.as_str()),
         ("7", "type-99")
     );
 }

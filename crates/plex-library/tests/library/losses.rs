@@ -15,17 +15,12 @@ fn after(sql: &str) -> Vec<Lost> {
     for which in Which::BOTH {
         fs::copy(base.path(which), result.path(which)).unwrap();
     }
-    Connection::open(result.library())
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
+    Connection::open(result.library()).unwrap().execute_batch(sql).unwrap();
     losses::of(&base, &result).unwrap()
 }
 
 fn files(lost: &[Lost]) -> Vec<(&str, How)> {
-    lost.iter()
-        .map(|lost| (lost.file.as_str(), lost.how))
-        .collect()
+    lost.iter().map(|lost| (lost.file.as_str(), lost.how)).collect()
 }
 
 #[test]
@@ -53,20 +48,12 @@ fn a_file_that_is_gone_or_trashed_in_any_way_is_lost() {
         two
     );
     assert_eq!(
-        files(&after(
-            "UPDATE metadata_items SET deleted_at = 1 WHERE id = 4"
-        )),
+        files(&after("UPDATE metadata_items SET deleted_at = 1 WHERE id = 4")),
         two
     );
     // The album or the artist in the trash takes the tracks along.
-    assert_eq!(
-        after("UPDATE metadata_items SET deleted_at = 1 WHERE id = 2").len(),
-        3
-    );
-    assert_eq!(
-        after("UPDATE metadata_items SET deleted_at = 1 WHERE id = 1").len(),
-        3
-    );
+    assert_eq!(after("UPDATE metadata_items SET deleted_at = 1 WHERE id = 2").len(), 3);
+    assert_eq!(after("UPDATE metadata_items SET deleted_at = 1 WHERE id = 1").len(), 3);
     assert_eq!(after("DELETE FROM library_sections WHERE id = 1").len(), 3);
     assert_eq!(after("DELETE FROM metadata_items").len(), 4);
 }
@@ -81,8 +68,7 @@ fn a_file_found_again_under_another_item_is_not_lost() {
         INSERT INTO media_parts(media_item_id, file) VALUES(50, '/music/Two.flac');";
     assert_eq!(after(moved), []);
     // One of two parts of the same file in the trash is not a loss either.
-    let doubled =
-        "INSERT INTO media_parts(media_item_id, file, deleted_at) VALUES(3, '/music/Two.flac', 1)";
+    let doubled = "INSERT INTO media_parts(media_item_id, file, deleted_at) VALUES(3, '/music/Two.flac', 1)";
     assert_eq!(after(doubled), []);
 }
 
@@ -92,10 +78,7 @@ fn what_was_never_in_a_section_or_was_lost_before_does_not_count() {
         after("DELETE FROM metadata_items WHERE id = 8; DELETE FROM media_items WHERE id = 8"),
         []
     );
-    assert_eq!(
-        after("DELETE FROM media_parts WHERE file = '/music/Trashed.flac'"),
-        []
-    );
+    assert_eq!(after("DELETE FROM media_parts WHERE file = '/music/Trashed.flac'"), []);
     assert_eq!(
         after("INSERT INTO media_parts(media_item_id, file) VALUES(3, '/music/A new one.flac')"),
         []

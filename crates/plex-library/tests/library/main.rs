@@ -9,6 +9,7 @@ mod faults;
 mod ids;
 mod inspect;
 mod losses;
+mod schemas;
 mod snapshot;
 mod support;
 mod swap;

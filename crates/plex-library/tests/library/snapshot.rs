@@ -18,16 +18,16 @@ fn assert_consistent(databases: &Databases, manifest: &Manifest) {
         assert_eq!(blake3::hash(&bytes).to_hex().as_str(), copied.whole.blake3);
         let db = open::read_only(&path).unwrap();
         assert_eq!(db.mode(), open::Mode::Immutable);
-        let check: String = db
-            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-            .unwrap();
+        let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(check, "ok", "{}", path.display());
     }
     let db = open::pair(databases).unwrap();
     let orphans: i64 = db
-        .query_row("SELECT count(*) FROM blobs.blobs WHERE linked_id NOT IN (SELECT id FROM metadata_items)", [], |row| {
-            row.get(0)
-        })
+        .query_row(
+            "SELECT count(*) FROM blobs.blobs WHERE linked_id NOT IN (SELECT id FROM metadata_items)",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(
         orphans, 0,
@@ -45,25 +45,16 @@ fn beside_a_writer_at_full_speed_each_snapshot_is_one_moment() {
         let dest = tmp.path().join(format!("snapshot-{round}"));
         let manifest = snapshot::take(&databases, &dest, &()).unwrap();
         assert_consistent(&Databases::at(&dest), &manifest);
-        assert!(
-            manifest.counts["metadata_items"] >= rows,
-            "later moments have more"
-        );
+        assert!(manifest.counts["metadata_items"] >= rows, "later moments have more");
         rows = manifest.counts["metadata_items"];
     }
     let seen = writer.stop();
     // A wait for a lock would last for seconds (the busy timeout is 30 s); the slack is for a machine under load.
-    assert!(
-        seen.longest.as_secs() < 5,
-        "the writer had to wait: {seen:?}"
-    );
+    assert!(seen.longest.as_secs() < 5, "the writer had to wait: {seen:?}");
     assert!(seen.commits > 100, "{seen:?}");
     assert_eq!(
         names(databases.dir()),
-        [
-            "com.plexapp.plugins.library.blobs.db",
-            "com.plexapp.plugins.library.db"
-        ]
+        ["com.plexapp.plugins.library.blobs.db", "com.plexapp.plugins.library.db"]
     );
 }
 
@@ -101,13 +92,9 @@ fn beside_an_idle_server_it_equals_the_backup_api_page_by_page() {
 /// all else is equal.
 fn assert_same_pages(ours: &[u8], theirs: &[u8]) {
     assert_eq!(ours.len(), theirs.len());
-    let differs: Vec<usize> = (0..ours.len())
-        .filter(|&at| ours[at] != theirs[at])
-        .collect();
+    let differs: Vec<usize> = (0..ours.len()).filter(|&at| ours[at] != theirs[at]).collect();
     assert!(
-        differs
-            .iter()
-            .all(|at| matches!(at, 24..28 | 40..44 | 92..100)),
+        differs.iter().all(|at| matches!(at, 24..28 | 40..44 | 92..100)),
         "{differs:?}"
     );
 }
@@ -202,11 +189,7 @@ fn what_is_no_whole_library_is_refused_and_leaves_nothing() {
             &|home| fs::remove_file(home.blobs()).unwrap(),
             Kind::NotALibrary,
         ),
-        (
-            "empty",
-            &|home| fs::write(home.blobs(), "").unwrap(),
-            Kind::Damaged,
-        ),
+        ("empty", &|home| fs::write(home.blobs(), "").unwrap(), Kind::Damaged),
         (
             "garbage",
             &|home| fs::write(home.library(), vec![0x55; 5000]).unwrap(),
@@ -254,15 +237,9 @@ fn a_newer_manifest_is_not_guessed_at() {
         r#"{"format": 99, "shape": "unknown"}"#,
     )
     .unwrap();
-    assert_eq!(
-        Manifest::read(tmp.path()).unwrap_err().kind(),
-        Kind::Mismatch
-    );
+    assert_eq!(Manifest::read(tmp.path()).unwrap_err().kind(), Kind::Mismatch);
     fs::write(tmp.path().join(snapshot::MANIFEST), "{").unwrap();
-    assert_eq!(
-        Manifest::read(tmp.path()).unwrap_err().kind(),
-        Kind::Damaged
-    );
+    assert_eq!(Manifest::read(tmp.path()).unwrap_err().kind(), Kind::Damaged);
 }
 
 #[test]

@@ -127,10 +127,7 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, blake3::Hash)> {
                 found.insert(entry.path(), (mode, blake3::hash(b"")));
                 open.push(entry.path());
             } else {
-                found.insert(
-                    entry.path(),
-                    (mode, blake3::hash(&fs::read(entry.path()).unwrap())),
-                );
+                found.insert(entry.path(), (mode, blake3::hash(&fs::read(entry.path()).unwrap())));
             }
         }
     }
@@ -149,8 +146,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
 /// The data directory of the real library, or `None` with a line that says what is skipped.
 pub(crate) fn real(test: &str) -> Option<PathBuf> {
     let given = std::env::var_os("PLEXBURST_DATA").map(PathBuf::from);
-    let data =
-        given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
+    let data = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
     let plex = data.join("plex-2026/Plex Media Server");
     if plex.is_dir() {
         return Some(plex);

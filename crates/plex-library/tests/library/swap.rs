@@ -18,11 +18,7 @@ fn home(root: &Path) -> (Databases, Plan) {
         fs::remove_file(staged.join(own)).unwrap();
     }
     let dir = live.dir();
-    fs::write(
-        dir.join("com.plexapp.plugins.library.db-2026-01-01"),
-        "backup",
-    )
-    .unwrap();
+    fs::write(dir.join("com.plexapp.plugins.library.db-2026-01-01"), "backup").unwrap();
     fs::write(dir.join("tv.plex.providers.epg.cloud.db"), "guide").unwrap();
     fs::create_dir_all(dir.join("restore/deep")).unwrap();
     fs::write(dir.join("restore/deep/x"), "x").unwrap();
@@ -65,10 +61,7 @@ fn the_pair_is_exchanged_and_everything_else_stays_live() {
     let swapped = swap::exchange(&plan).unwrap();
     assert_eq!(swap::state(&plan).unwrap(), State::Done);
     assert_eq!(title(&live), None);
-    assert_eq!(
-        fs::read(Databases::at(&swapped.previous).library()).unwrap(),
-        old
-    );
+    assert_eq!(fs::read(Databases::at(&swapped.previous).library()).unwrap(), old);
     assert_others_only_in(&live, &swapped.previous);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(
@@ -81,11 +74,7 @@ fn the_pair_is_exchanged_and_everything_else_stays_live() {
     assert_eq!(swap::state(&plan).unwrap(), State::Done);
 
     // Plex lives on it for a while.
-    fs::write(
-        live.dir().join("tv.plex.providers.epg.cloud.db"),
-        "newer guide",
-    )
-    .unwrap();
+    fs::write(live.dir().join("tv.plex.providers.epg.cloud.db"), "newer guide").unwrap();
     fs::write(
         live.dir().join("com.plexapp.plugins.library.db-2026-01-04"),
         "new backup",
@@ -100,11 +89,7 @@ fn the_pair_is_exchanged_and_everything_else_stays_live() {
         fs::read(live.dir().join("tv.plex.providers.epg.cloud.db")).unwrap(),
         b"newer guide"
     );
-    assert!(
-        live.dir()
-            .join("com.plexapp.plugins.library.db-2026-01-04")
-            .exists()
-    );
+    assert!(live.dir().join("com.plexapp.plugins.library.db-2026-01-04").exists());
 }
 
 #[test]
@@ -115,19 +100,11 @@ fn logs_stay_with_the_pair_that_they_were_written_for() {
     let staged = swap::stage_dir(&live, "b").unwrap();
     fs::rename(result.dir(), &staged).unwrap();
     Writer::start(&live).kill();
-    assert!(
-        names(live.dir())
-            .iter()
-            .any(|name| name.ends_with(".db-wal"))
-    );
+    assert!(names(live.dir()).iter().any(|name| name.ends_with(".db-wal")));
     let plan = swap::prepare(&live, &staged).unwrap();
     swap::exchange(&plan).unwrap();
     assert_eq!(names(live.dir()).len(), 2);
-    assert!(
-        names(&plan.staged)
-            .iter()
-            .any(|name| name.ends_with(".db-wal"))
-    );
+    assert!(names(&plan.staged).iter().any(|name| name.ends_with(".db-wal")));
     let db = plex_library::open::read_only(&live.library()).unwrap();
     let rows: i64 = db
         .query_row("SELECT count(*) FROM metadata_items", [], |row| row.get(0))
@@ -147,10 +124,7 @@ fn nothing_is_exchanged_under_a_running_server() {
     let error = swap::exchange(&plan).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse);
     assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains(&format!("pid {}", writer.pid())),
+        error.hint().unwrap().contains(&format!("pid {}", writer.pid())),
         "{error}"
     );
     assert_eq!(swap::state(&plan).unwrap(), State::NotYet);
@@ -165,24 +139,12 @@ fn what_is_not_ready_is_not_prepared() {
     let staged = swap::stage_dir(&live, "b").unwrap();
     let result = support::pair(&staged, 1024, 10);
     fs::write(staged.join("com.plexapp.plugins.library.db-wal"), "stale").unwrap();
-    assert_eq!(
-        swap::prepare(&live, &staged).unwrap_err().kind(),
-        Kind::Refused
-    );
+    assert_eq!(swap::prepare(&live, &staged).unwrap_err().kind(), Kind::Refused);
     fs::remove_file(staged.join("com.plexapp.plugins.library.db-wal")).unwrap();
     fs::remove_file(result.blobs()).unwrap();
-    assert_eq!(
-        swap::prepare(&live, &staged).unwrap_err().kind(),
-        Kind::NotALibrary
-    );
-    assert_eq!(
-        swap::stage_dir(&live, "../b").unwrap_err().kind(),
-        Kind::Refused
-    );
-    assert_eq!(
-        swap::stage_dir(&live, "").unwrap_err().kind(),
-        Kind::Refused
-    );
+    assert_eq!(swap::prepare(&live, &staged).unwrap_err().kind(), Kind::NotALibrary);
+    assert_eq!(swap::stage_dir(&live, "../b").unwrap_err().kind(), Kind::Refused);
+    assert_eq!(swap::stage_dir(&live, "").unwrap_err().kind(), Kind::Refused);
 }
 
 #[test]

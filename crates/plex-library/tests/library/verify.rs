@@ -142,11 +142,7 @@ fn files_that_are_no_databases_are_problems_and_not_panics() {
         spoil(&home);
         let found = full(&home);
         assert!(!found.ok, "{name}");
-        assert!(
-            kinds(&found).contains(&(which, kind)),
-            "{name}: {:#?}",
-            found.problems
-        );
+        assert!(kinds(&found).contains(&(which, kind)), "{name}: {:#?}", found.problems);
     }
     let tmp = tempfile::tempdir().unwrap();
     assert_eq!(
@@ -168,10 +164,7 @@ fn a_swapped_pair_and_blobs_of_another_day_are_no_pair() {
     let tmp = tempfile::tempdir().unwrap();
     let home = support::plex_pair(tmp.path());
     let sql = "INSERT INTO blobs(blob, linked_type, linked_id, blob_type) VALUES(x'00', 'metadata_item', 5000, 7)";
-    Connection::open(home.blobs())
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
+    Connection::open(home.blobs()).unwrap().execute_batch(sql).unwrap();
     assert_eq!(kinds(&full(&home)), [(Which::Blobs, FindingKind::Pair)]);
 
     let tmp = tempfile::tempdir().unwrap();
@@ -197,18 +190,12 @@ fn what_healthy_servers_have_is_drift() {
     let found = full(&home);
     assert!(found.ok, "{:#?}", found.problems);
     assert!(
-        found
-            .drift
-            .iter()
-            .any(|drift| drift.kind == FindingKind::Pair),
+        found.drift.iter().any(|drift| drift.kind == FindingKind::Pair),
         "{:#?}",
         found.drift
     );
     assert!(
-        found
-            .drift
-            .iter()
-            .any(|drift| drift.kind == FindingKind::Reference),
+        found.drift.iter().any(|drift| drift.kind == FindingKind::Reference),
         "{:#?}",
         found.drift
     );
@@ -220,14 +207,8 @@ fn many_loose_ends_are_lost_rows() {
     let home = support::plex_pair(tmp.path());
     let sql = "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
                INSERT INTO media_parts(media_item_id, file) SELECT 900 + i, 'x' FROM n";
-    Connection::open(home.library())
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
-    assert_eq!(
-        kinds(&full(&home)),
-        [(Which::Library, FindingKind::Reference)]
-    );
+    Connection::open(home.library()).unwrap().execute_batch(sql).unwrap();
+    assert_eq!(kinds(&full(&home)), [(Which::Library, FindingKind::Reference)]);
 }
 
 #[test]
@@ -253,18 +234,13 @@ fn a_broken_log_is_a_problem_and_a_torn_end_is_not() {
     fs::write(&log, &whole[..whole.len() - 700]).unwrap();
     assert!(full(&home).ok);
     // The log of another database.
-    fs::write(
-        &log,
-        fs::read(plex_library::paths::wal_of(&home.blobs())).unwrap(),
-    )
-    .unwrap();
+    fs::write(&log, fs::read(plex_library::paths::wal_of(&home.blobs())).unwrap()).unwrap();
     assert!(!full(&home).ok);
 }
 
 #[test]
 fn an_index_that_lacks_a_row_or_is_out_of_order_is_found_through_the_right_order_alone() {
-    let Some(home) = support::real_copy("an_index_out_of_order", &support::keep_dir("index"))
-    else {
+    let Some(home) = support::real_copy("an_index_out_of_order", &support::keep_dir("index")) else {
         return;
     };
     let bytes = fs::read(home.library()).unwrap();
@@ -366,10 +342,6 @@ fn a_file_of_nonsense_gives_a_short_list() {
     let found = full(&home);
     assert!(!found.ok);
     assert!(found.problems.len() < 300, "{}", found.problems.len());
-    let all: Vec<&Finding> = found
-        .problems
-        .iter()
-        .filter(|finding| finding.object == "…")
-        .collect();
+    let all: Vec<&Finding> = found.problems.iter().filter(|finding| finding.object == "…").collect();
     assert!(!all.is_empty());
 }

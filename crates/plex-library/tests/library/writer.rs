@@ -40,11 +40,7 @@ impl Writer {
         let input = child.stdin.take();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         line(&mut output, "writing");
-        Self {
-            child,
-            input,
-            output,
-        }
+        Self { child, input, output }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -55,10 +51,7 @@ impl Writer {
     pub(crate) fn stop(mut self) -> Seen {
         drop(self.input.take());
         let said = line(&mut self.output, "seen");
-        let mut numbers = said
-            .split_whitespace()
-            .skip(1)
-            .map(|word| word.parse::<u64>().unwrap());
+        let mut numbers = said.split_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap());
         let seen = Seen {
             commits: numbers.next().unwrap(),
             longest: Duration::from_micros(numbers.next().unwrap()),
@@ -128,7 +121,10 @@ fn writes_when_told_to() {
             )
             .unwrap();
         blobs
-            .execute("INSERT INTO blobs(blob, linked_type, linked_id) VALUES(randomblob(200), 'metadata_item', ?1)", [id])
+            .execute(
+                "INSERT INTO blobs(blob, linked_type, linked_id) VALUES(randomblob(200), 'metadata_item', ?1)",
+                [id],
+            )
             .unwrap();
         longest = longest.max(before.elapsed());
         commits += 1;
