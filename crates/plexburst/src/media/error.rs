@@ -101,20 +101,33 @@ impl Error {
         Some(match self {
             Self::NotConfigured(_) => "set `media.remote` (as in \"s3:bucket\") or `media.directory`".to_owned(),
             Self::NoFolder(root) => format!("add it to `media.roots`, as in \"{root}\" = \"folder\""),
-            Self::FolderMissing { .. } => "correct the folder in `media.roots`; \"\" is the media's own root".to_owned(),
-            Self::NoRclone => "install rclone 1.65 or newer (https://rclone.org/install), or set `media.directory`".to_owned(),
+            Self::FolderMissing { .. } => {
+                "correct the folder in `media.roots`; \"\" is the media's own root".to_owned()
+            }
+            Self::NoRclone => {
+                "install rclone 1.65 or newer (https://rclone.org/install), or set `media.directory`".to_owned()
+            }
             Self::NoFuse(_) => {
-                "install fuse3 (`apt-get install fuse3`) and give this machine /dev/fuse, or set `media.directory`".to_owned()
+                "install fuse3 (`apt-get install fuse3`) and give this machine /dev/fuse, or set `media.directory`"
+                    .to_owned()
             }
             Self::NoRemote { .. } => {
                 "`rclone listremotes` shows what it knows; `media.rclone_config` names another rclone.conf".to_owned()
             }
-            Self::WrongKeys { .. } => "check access_key_id and secret_access_key of that remote in rclone.conf".to_owned(),
-            Self::NoBucket { remote } => format!("check bucket and folder in `media.remote`; `rclone lsd {}` lists them", head(remote)),
+            Self::WrongKeys { .. } => {
+                "check access_key_id and secret_access_key of that remote in rclone.conf".to_owned()
+            }
+            Self::NoBucket { remote } => format!(
+                "check bucket and folder in `media.remote`; `rclone lsd {}` lists them",
+                head(remote)
+            ),
             Self::Unreachable { .. } => "check the endpoint in rclone.conf and the network".to_owned(),
             Self::NotEmpty(dir) => format!("empty {} or give another folder", dir.display()),
             Self::NotReady { .. } => "`limits.mount` allows it more time; the mount's log has the details".to_owned(),
-            Self::Stuck { dir, .. } => format!("end what uses it (`fuser -vm {0}`), then `fusermount3 -uz {0}`", dir.display()),
+            Self::Stuck { dir, .. } => format!(
+                "end what uses it (`fuser -vm {0}`), then `fusermount3 -uz {0}`",
+                dir.display()
+            ),
             Self::Rclone { .. } | Self::Io { .. } => return None,
         })
     }

@@ -37,10 +37,7 @@ pub(super) fn mounted_below(dir: &Path) -> Result<Vec<Mounted>, Error> {
         .lines()
         .filter_map(parse)
         .collect::<Vec<_>>();
-    Ok(all
-        .into_iter()
-        .filter(|mount| mount.dir.starts_with(&dir))
-        .collect())
+    Ok(all.into_iter().filter(|mount| mount.dir.starts_with(&dir)).collect())
 }
 
 /// `36 35 0:53 / /mnt rw,nosuid - fuse.rclone s3:bucket rw`: the fifth field is the mount point, with octal escapes.
@@ -100,9 +97,7 @@ pub(super) async fn force_unmount(mount: &Mounted) -> Result<(), Error> {
         Ok(Err(error)) => format!("fusermount3: {error}"),
         Err(_) => "fusermount3 does not end".to_owned(),
     };
-    let still = mounted_below(&mount.dir)?
-        .into_iter()
-        .any(|other| other == *mount);
+    let still = mounted_below(&mount.dir)?.into_iter().any(|other| other == *mount);
     match aborted {
         _ if !still => Ok(()),
         Ok(()) => Err(Error::Stuck {

@@ -19,11 +19,10 @@ const REPORT_EVERY: u64 = 1000;
 
 /// Names of files that Plex makes items of; covers, lyrics and subtitles come along with these.
 const MEDIA: [&str; 58] = [
-    "3gp", "aac", "aif", "aiff", "alac", "ape", "asf", "avi", "bmp", "divx", "dsf", "dts", "flac",
-    "flv", "gif", "heic", "iso", "jpeg", "jpg", "m2ts", "m4a", "m4b", "m4p", "m4v", "mka", "mkv",
-    "mov", "mp2", "mp3", "mp4", "mpc", "mpeg", "mpg", "mts", "oga", "ogg", "ogm", "ogv", "opus",
-    "png", "qt", "rm", "rmvb", "tif", "tiff", "ts", "tta", "vob", "wav", "wave", "webm", "webp",
-    "wma", "wmv", "wtv", "wv", "xvid", "strm",
+    "3gp", "aac", "aif", "aiff", "alac", "ape", "asf", "avi", "bmp", "divx", "dsf", "dts", "flac", "flv", "gif",
+    "heic", "iso", "jpeg", "jpg", "m2ts", "m4a", "m4b", "m4p", "m4v", "mka", "mkv", "mov", "mp2", "mp3", "mp4", "mpc",
+    "mpeg", "mpg", "mts", "oga", "ogg", "ogm", "ogv", "opus", "png", "qt", "rm", "rmvb", "tif", "tiff", "ts", "tta",
+    "vob", "wav", "wave", "webm", "webp", "wma", "wmv", "wtv", "wv", "xvid", "strm",
 ];
 
 /// The files below one section root, by path relative to it.
@@ -77,9 +76,7 @@ impl Listing {
 
     /// Home's absolute paths of all files.
     pub fn paths(&self) -> impl Iterator<Item = String> {
-        self.files
-            .keys()
-            .map(|path| format!("{}/{path}", self.root))
+        self.files.keys().map(|path| format!("{}/{path}", self.root))
     }
 
     fn relative<'a>(&self, path: &'a str) -> Option<&'a str> {
@@ -134,10 +131,7 @@ impl Listing {
 }
 
 fn is_media(path: &str) -> bool {
-    let hidden = path
-        .rsplit('/')
-        .next()
-        .is_some_and(|name| name.starts_with('.'));
+    let hidden = path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
     let extension = path
         .rsplit_once('.')
         .map(|(_, extension)| extension.to_ascii_lowercase());
@@ -184,12 +178,9 @@ pub(super) async fn remote(
             if matches!(line, "" | "[" | "]" | "[]") {
                 continue;
             }
-            let line: Line = serde_json::from_str(line)
-                .map_err(|error| io_error(reading())(std::io::Error::other(error)))?;
-            files.insert(
-                line.path.into_boxed_str(),
-                u64::try_from(line.size).unwrap_or(0),
-            );
+            let line: Line =
+                serde_json::from_str(line).map_err(|error| io_error(reading())(std::io::Error::other(error)))?;
+            files.insert(line.path.into_boxed_str(), u64::try_from(line.size).unwrap_or(0));
             report(files.len() as u64, progress);
         }
     }
@@ -204,11 +195,7 @@ pub(super) async fn remote(
 }
 
 /// Lists a folder of this machine; folders behind symlinks count, each once.
-pub(super) fn directory(
-    dir: &Path,
-    root: &str,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Listing, Error> {
+pub(super) fn directory(dir: &Path, root: &str, progress: &mut dyn FnMut(u64)) -> Result<Listing, Error> {
     let mut listing = Listing {
         root: root.trim_end_matches('/').to_owned(),
         files: HashMap::new(),
@@ -252,13 +239,7 @@ mod tests {
 
     #[test]
     fn present_missing_and_new() {
-        let files = [
-            "A/1.flac",
-            "A/2.flac",
-            "A/cover.jpg",
-            "A/notes.txt",
-            "A/.hidden.flac",
-        ];
+        let files = ["A/1.flac", "A/2.flac", "A/cover.jpg", "A/notes.txt", "A/.hidden.flac"];
         let listing = Listing::new("/movies/", files.map(|file| (file.to_owned(), 5)));
         let known = [
             "/movies/A/1.flac",

@@ -108,11 +108,7 @@ impl Media {
     ///
     /// # Errors
     /// [`Error`]; a root whose folder does not exist (in a bucket: has no files) is one.
-    pub async fn list(
-        &self,
-        root: &str,
-        progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Listing, Error> {
+    pub async fn list(&self, root: &str, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Listing, Error> {
         let folder = self.folder_of(root)?;
         let missing = || Error::FolderMissing {
             what: self.name(),
@@ -123,11 +119,7 @@ impl Media {
                 match listing::remote(&remote.folder(&folder), root, progress).await {
                     // A bucket has no folders: one that does not exist lists as one without files.
                     Ok(listing) if listing.is_empty() => Err(missing()),
-                    Err(Error::NoBucket { .. })
-                        if !folder.is_empty() && remote.check().await.is_ok() =>
-                    {
-                        Err(missing())
-                    }
+                    Err(Error::NoBucket { .. }) if !folder.is_empty() && remote.check().await.is_ok() => Err(missing()),
                     other => other,
                 }
             }
@@ -142,7 +134,7 @@ impl Media {
     }
 
     /// Makes the files readable as a file system: mounts the remote in `work`, or takes the directory as it is.
-    /// `known` are files (home's absolute paths) that must be readable; any file when empty.
+    /// `known` are files (home's absolute paths) of which one must be readable; any file when none of them exists.
     ///
     /// # Errors
     /// [`Error`].
@@ -160,8 +152,7 @@ impl Media {
             .collect::<Result<Vec<_>, _>>()?;
         let (base, mount) = match &self.source {
             Source::Directory(dir) => {
-                let dir = std::fs::canonicalize(dir)
-                    .map_err(io_error(format!("find {}", dir.display())))?;
+                let dir = std::fs::canonicalize(dir).map_err(io_error(format!("find {}", dir.display())))?;
                 (dir, None)
             }
             Source::Remote(remote) => {
@@ -285,10 +276,7 @@ mod tests {
         assert_eq!(media.folder_of("/Media/TV").unwrap(), "Serien");
         assert_eq!(media.folder_of("/x/y").unwrap(), "a/b/y");
         for root in ["/Mediatheque", "/", "/y"] {
-            assert!(
-                matches!(media.folder_of(root), Err(Error::NoFolder(_))),
-                "{root}"
-            );
+            assert!(matches!(media.folder_of(root), Err(Error::NoFolder(_))), "{root}");
         }
         assert!(matches!(
             Media::of(&crate::config::Media::default()),
@@ -319,14 +307,8 @@ mod tests {
             .await
             .unwrap();
         let binds = opened.binds(["/movies"]).unwrap();
-        assert_eq!(
-            binds[0].media,
-            std::fs::canonicalize(dir.path()).unwrap().join("Musik")
-        );
-        assert!(matches!(
-            opened.binds(["/gone"]),
-            Err(Error::FolderMissing { .. })
-        ));
+        assert_eq!(binds[0].media, std::fs::canonicalize(dir.path()).unwrap().join("Musik"));
+        assert!(matches!(opened.binds(["/gone"]), Err(Error::FolderMissing { .. })));
         assert!(opened.is_running());
         opened.close().await.unwrap();
     }

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 
 use super::error::{Error, io_error};
 use super::fuse;
-use super::proof::{self, Proof};
+use super::proof::{self, Outcome, Proof};
 use super::remote::{self, Remote};
 use crate::clock::Clock;
 use crate::plex::runtime::launch::{Launched, launch};
@@ -43,7 +43,7 @@ pub struct Spec {
     pub program: PathBuf,
     /// Bytes that the cache may take; half of what is free when none.
     pub cache_bytes: Option<u64>,
-    /// Files that must be readable, relative to the remote; any file when empty.
+    /// Files of which one must be readable, relative to the remote; any file when none of these exists.
     pub known: Vec<PathBuf>,
     /// How long it may take to show real bytes.
     pub limit: Duration,
@@ -77,13 +77,7 @@ impl Mount {
         spec.remote.check().await?;
         let mut command = Command::new(&spec.program);
         command
-            .args([
-                "cell",
-                "--parent",
-                &std::process::id().to_string(),
-                "--",
-                "rclone",
-            ])
+            .args(["cell", "--parent", &std::process::id().to_string(), "--", "rclone"])
             .args(arguments(&spec, &dir, version)?)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -117,10 +111,14 @@ impl Mount {
                 .iter()
                 .any(|mount| mount.dir == self.dir)
             {
-                let proof = self
-                    .prove(&self.spec.known, PROBE.min(self.spec.limit))
-                    .await?;
-                if proof.holds() {
+                let limit = PROBE.min(self.spec.limit);
+                let mut proof = self.prove(&self.spec.known, limit).await?;
+                // Files that are gone do not speak against the mount: it has answered. Whether too many are gone is
+                // for others to judge.
+                if proof.files.iter().all(|probed| probed.outcome == Outcome::Missing) {
+                    proof = self.prove(&[], limit).await?;
+                }
+                if !proof.is_dead() {
                     return Ok(());
                 }
                 said = proof.to_string();
@@ -188,8 +186,7 @@ impl Mount {
 
     /// The guardian's own death would leave rclone behind.
     fn kill(&self) {
-        for process in crate::plex::runtime::processes::below(self.child.pid()).unwrap_or_default()
-        {
+        for process in crate::plex::runtime::processes::below(self.child.pid()).unwrap_or_default() {
             if let Some(pid) = Pid::from_raw(process.pid) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
@@ -228,12 +225,7 @@ fn arguments(spec: &Spec, dir: &Path, version: Option<(u32, u32)>) -> Result<Vec
         None => free_bytes(&cache)? / 2,
     };
     let mut arguments: Vec<OsString> = vec!["mount".into()];
-    arguments.extend(
-        spec.remote
-            .options()
-            .iter()
-            .map(|option| (*option).to_owned()),
-    );
+    arguments.extend(spec.remote.options().iter().map(|option| (*option).to_owned()));
     let mut add = |option: &str, value: OsString| arguments.extend([option.into(), value]);
     add("--cache-dir", cache.into());
     add("--log-file", spec.work.join("rclone.log").into());
@@ -259,19 +251,8 @@ fn arguments(spec: &Spec, dir: &Path, version: Option<(u32, u32)>) -> Result<Vec
         arguments.extend(["--rc".into(), "--rc-no-auth".into()]);
     }
     // File times are rclone's own, as on a mount with its defaults at home: Plex analyses again what seems changed.
-    arguments.extend(
-        [
-            "--read-only",
-            "--no-checksum",
-            "--vfs-fast-fingerprint",
-            "--",
-        ]
-        .map(OsString::from),
-    );
-    arguments.extend([
-        OsString::from(&spec.remote.name),
-        dir.as_os_str().to_owned(),
-    ]);
+    arguments.extend(["--read-only", "--no-checksum", "--vfs-fast-fingerprint", "--"].map(OsString::from));
+    arguments.extend([OsString::from(&spec.remote.name), dir.as_os_str().to_owned()]);
     Ok(arguments)
 }
 
@@ -303,8 +284,7 @@ mod tests {
     fn an_old_rclone_is_not_asked_for_what_it_lacks() {
         let dir = tempfile::tempdir().unwrap();
         let text = |version| {
-            let arguments =
-                arguments(&spec(dir.path()), &dir.path().join("media"), version).unwrap();
+            let arguments = arguments(&spec(dir.path()), &dir.path().join("media"), version).unwrap();
             arguments
                 .iter()
                 .map(|argument| argument.to_string_lossy().into_owned())
@@ -318,10 +298,7 @@ mod tests {
         );
         assert!(new.contains("--read-only") && new.contains("--vfs-cache-max-size 5000000B"));
         assert!(new.contains("--rc-addr unix://") && new.contains("min-free-space"));
-        assert!(
-            !old.contains("--rc") && !old.contains("min-free-space"),
-            "{old}"
-        );
+        assert!(!old.contains("--rc") && !old.contains("min-free-space"), "{old}");
         assert!(new.contains(" -- s3:bucket "));
     }
 

@@ -100,13 +100,7 @@ impl Proof {
     /// The slowest answer.
     #[must_use]
     pub fn slowest(&self) -> Duration {
-        Duration::from_millis(
-            self.files
-                .iter()
-                .map(|probed| probed.millis)
-                .max()
-                .unwrap_or(0),
-        )
+        Duration::from_millis(self.files.iter().map(|probed| probed.millis).max().unwrap_or(0))
     }
 }
 
@@ -204,24 +198,12 @@ pub fn run(args: Args) -> u8 {
         let seed = args.seed.wrapping_add(number as u64);
         std::thread::spawn(move || {
             let mut random = sample::Random::new(seed);
-            let next = || {
-                queue
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .next()
-            };
+            let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
             while let Some(file) = next() {
                 let begun = Instant::now();
                 let outcome = probe(&file, &mut random);
                 let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                if report
-                    .send(Probed {
-                        file,
-                        outcome,
-                        millis,
-                    })
-                    .is_err()
-                {
+                if report.send(Probed { file, outcome, millis }).is_err() {
                     return;
                 }
             }
@@ -263,8 +245,7 @@ fn read_some(path: &Path, random: &mut sample::Random) -> io::Result<u64> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        let inner =
-            sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
+        let inner = sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
         return read_some(&inner, random);
     }
     // A file of the library never is empty: a mount that shows it so has lost its size.
@@ -280,9 +261,7 @@ fn read_some(path: &Path, random: &mut sample::Random) -> io::Result<u64> {
     for offset in [0, offset] {
         let read = file.read_at(&mut piece, offset)?;
         if read == 0 {
-            return Err(io::Error::other(format!(
-                "no bytes at {offset} of {length}"
-            )));
+            return Err(io::Error::other(format!("no bytes at {offset} of {length}")));
         }
         bytes += read as u64;
     }
@@ -310,10 +289,7 @@ mod tests {
         std::fs::create_dir(&empty).unwrap();
         assert!(matches!(outcome(&empty), Outcome::Unreadable { .. }));
         std::fs::write(empty.join("zero"), "").unwrap();
-        assert!(matches!(
-            outcome(&empty.join("zero")),
-            Outcome::Unreadable { .. }
-        ));
+        assert!(matches!(outcome(&empty.join("zero")), Outcome::Unreadable { .. }));
         std::fs::write(empty.join("one"), "1").unwrap();
         assert_eq!(outcome(&empty.join("one")), Outcome::Read { bytes: 2 });
     }

@@ -12,14 +12,7 @@ use tokio::process::Command;
 use super::error::{Error, io_error};
 
 /// A silent connection is given up after this: rclone's own 5 minutes would hang a scan (facts/cloud.md §5.3).
-pub(super) const PATIENCE: [&str; 6] = [
-    "--contimeout",
-    "10s",
-    "--timeout",
-    "30s",
-    "--low-level-retries",
-    "3",
-];
+pub(super) const PATIENCE: [&str; 6] = ["--contimeout", "10s", "--timeout", "30s", "--low-level-retries", "3"];
 
 /// `remote:path`, and the rclone.conf that knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +83,7 @@ impl Remote {
     pub(super) fn complaint(&self, stderr: &str) -> Error {
         let (remote, said) = (self.name.clone(), last_words(stderr));
         let has = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
-        if has(&[
-            "didn't find section in config file",
-            "Config file doesn't exist",
-        ]) {
+        if has(&["didn't find section in config file", "Config file doesn't exist"]) {
             Error::NoRemote { remote }
         } else if has(&[
             "InvalidAccessKeyId",
@@ -175,27 +165,18 @@ mod tests {
     #[test]
     fn complaints_are_told_apart() {
         let keys = "2026/11/24 NOTICE: Failed to lsf: operation error S3: ListObjectsV2, https response error StatusCode: 403, api error InvalidAccessKeyId: does not exist";
-        assert!(matches!(
-            remote("s3:b").complaint(keys),
-            Error::WrongKeys { .. }
-        ));
-        let section = "CRITICAL: Failed to create file system for \"none:b\": didn't find section in config file (\"none\")";
-        assert!(matches!(
-            remote("none:b").complaint(section),
-            Error::NoRemote { .. }
-        ));
+        assert!(matches!(remote("s3:b").complaint(keys), Error::WrongKeys { .. }));
+        let section =
+            "CRITICAL: Failed to create file system for \"none:b\": didn't find section in config file (\"none\")";
+        assert!(matches!(remote("none:b").complaint(section), Error::NoRemote { .. }));
         let bucket = "NOTICE: Failed to lsf with 2 errors: last error was: error in ListJSON: directory not found";
         let error = remote("s3:b").complaint(bucket);
         assert!(
-            matches!(error, Error::NoBucket { .. })
-                && error.hint().unwrap().contains("rclone lsd s3:"),
+            matches!(error, Error::NoBucket { .. }) && error.hint().unwrap().contains("rclone lsd s3:"),
             "{error:?}"
         );
         let down = "NOTICE: dial tcp 127.0.0.1:9: connect: connection refused";
-        assert!(matches!(
-            remote("s3:b").complaint(down),
-            Error::Unreachable { .. }
-        ));
+        assert!(matches!(remote("s3:b").complaint(down), Error::Unreachable { .. }));
         assert_eq!(
             remote("x:").complaint("").to_string(),
             "rclone failed on x:: it said nothing"

@@ -89,10 +89,7 @@ mod tests {
         let sample = of(&all, 10, 7);
         assert_eq!(sample.len(), 10);
         assert!(
-            sample
-                .iter()
-                .enumerate()
-                .all(|(n, value)| *value as usize / 100 == n),
+            sample.iter().enumerate().all(|(n, value)| *value as usize / 100 == n),
             "{sample:?}"
         );
         assert_eq!(sample, of(&all, 10, 7));

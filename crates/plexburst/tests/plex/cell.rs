@@ -26,10 +26,7 @@ struct Place {
 impl Place {
     /// `script` is what the server does in sh; none is one that answers HTTP.
     fn new(script: Option<&str>) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("plexburst-test-")
-            .tempdir()
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
         fs::create_dir_all(dir.path().join("media/Artist")).unwrap();
         fs::write(dir.path().join("media/Artist/1.flac"), "sound").unwrap();
         let port = free_port();
@@ -40,11 +37,7 @@ impl Place {
             me.display()
         );
         let server = dir.path().join("Plex Media Server");
-        fs::write(
-            &server,
-            format!("#!/bin/sh\n{}\n", script.unwrap_or(&serve)),
-        )
-        .unwrap();
+        fs::write(&server, format!("#!/bin/sh\n{}\n", script.unwrap_or(&serve))).unwrap();
         fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).unwrap();
         Self { dir, port }
     }
@@ -94,8 +87,7 @@ fn stand_in() {
         panic!("{args:?}")
     };
     let temp = PathBuf::from(std::env::var_os("TMPDIR").unwrap());
-    let support =
-        PathBuf::from(std::env::var_os("PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR").unwrap());
+    let support = PathBuf::from(std::env::var_os("PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR").unwrap());
     let root = Path::new(root);
     let mut report = format!("pid {}\n", std::process::id());
     let seen = fs::read_to_string(root.join("Artist/1.flac")).unwrap_or_default();
@@ -108,11 +100,7 @@ fn stand_in() {
         support.join("own"),
         temp.join("own"),
     ] {
-        report += &format!(
-            "write {}: {}\n",
-            path.display(),
-            fs::write(&path, "x").is_ok()
-        );
+        report += &format!("write {}: {}\n", path.display(), fs::write(&path, "x").is_ok());
     }
     report += &format!("secret {}\n", std::env::var_os("SCW_SECRET_KEY").is_some());
     let listener = TcpListener::bind(("127.0.0.1", port.to_str().unwrap().parse::<u16>().unwrap()));
@@ -126,9 +114,7 @@ fn stand_in() {
             "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
-        stream
-            .write_all(format!("{head}{body}").as_bytes())
-            .unwrap();
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     }
 }
 
@@ -220,18 +206,14 @@ async fn killing_the_worker_kills_what_it_started() {
         let port = place.port.to_string();
         let args = [place.dir.path(), Path::new(&port), Path::new(how)];
         let mut worker = Killed(play("cell::worker", "worker", &args).spawn().unwrap());
-        wait_until("the server's report", SOON, || {
-            place.report().contains("port true")
-        });
+        wait_until("the server's report", SOON, || place.report().contains("port true"));
         // In a cell the server has another number: it is looked for from outside.
         let started = below(i32::try_from(worker.0.id()).unwrap()).unwrap();
         assert!(started.len() >= 3, "{started:?}");
         worker.0.kill().unwrap();
         worker.0.wait().unwrap();
         for process in started {
-            wait_until(&format!("{how}: end of {process:?}"), SOON, || {
-                !is_alive(process.pid)
-            });
+            wait_until(&format!("{how}: end of {process:?}"), SOON, || !is_alive(process.pid));
         }
     }
 }
@@ -267,25 +249,12 @@ async fn an_ordinary_user_has_cells_too() {
         place.port,
         me.display()
     );
-    let worker = Killed(
-        Command::new("su")
-            .args(["tester", "-c", &command])
-            .spawn()
-            .unwrap(),
-    );
-    wait_until("the server's report", SOON, || {
-        place.report().contains("port true")
-    });
+    let worker = Killed(Command::new("su").args(["tester", "-c", &command]).spawn().unwrap());
+    wait_until("the server's report", SOON, || place.report().contains("port true"));
     assert!(place.report().contains("media sound"), "{}", place.report());
     // su does not pass on what ends it.
-    for process in below(i32::try_from(worker.0.id()).unwrap())
-        .unwrap()
-        .iter()
-        .rev()
-    {
-        let _ = Command::new("kill")
-            .args(["-9", &process.pid.to_string()])
-            .output();
+    for process in below(i32::try_from(worker.0.id()).unwrap()).unwrap().iter().rev() {
+        let _ = Command::new("kill").args(["-9", &process.pid.to_string()]).output();
         wait_until(&format!("the end of {process:?}"), SOON, || {
             !is_alive(process.pid) || process.name == "su"
         });
@@ -301,9 +270,7 @@ async fn a_crash_is_told_from_a_stop() {
         let place = Place::new(Some("echo going down; exit 3"));
         let mut server = Native::prepare(place.spec(confinement)).unwrap();
         server.start().await.unwrap();
-        wait_until("the crash", SOON, || {
-            server.state() == State::Crashed(Exit { code: 3 })
-        });
+        wait_until("the crash", SOON, || server.state() == State::Crashed(Exit { code: 3 }));
         assert_eq!(fs::read_to_string(server.output()).unwrap(), "going down\n");
         assert!(server.processes().unwrap().is_empty());
         assert!(!server.stop(Duration::from_secs(1)).await.unwrap().clean);
@@ -319,10 +286,7 @@ async fn a_server_that_ignores_the_wish_to_stop_is_killed() {
         fs::read_to_string(server.output()).is_ok_and(|text| text == "up\n")
     });
     let stopped = server.stop(Duration::from_millis(300)).await.unwrap();
-    assert!(
-        !stopped.clean && stopped.took < Duration::from_secs(10),
-        "{stopped:?}"
-    );
+    assert!(!stopped.clean && stopped.took < Duration::from_secs(10), "{stopped:?}");
 }
 
 #[test]
@@ -340,10 +304,7 @@ fn without_a_cell_nothing_may_be_in_the_way() {
         media: place.dir.path().join("media"),
     }];
     let _taken = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
-    assert!(matches!(
-        Native::prepare(spec.clone()),
-        Err(Error::PortInUse(_))
-    ));
+    assert!(matches!(Native::prepare(spec.clone()), Err(Error::PortInUse(_))));
     spec.server = "/no/such/Plex Media Server".into();
     assert!(matches!(Native::prepare(spec), Err(Error::NoServer(_))));
 }

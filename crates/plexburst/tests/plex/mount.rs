@@ -14,10 +14,7 @@ use crate::support::{Killed, PROGRAM, free_port, has, play, role, skip, wait_unt
 
 const SOON: Duration = Duration::from_secs(30);
 /// Keys as long as real ones: 20 and 40 characters.
-const KEYS: [&str; 2] = [
-    "PLEXBURSTTESTKEY0001",
-    "plexburst/test/secret/of/forty/chars/001",
-];
+const KEYS: [&str; 2] = ["PLEXBURSTTESTKEY0001", "plexburst/test/secret/of/forty/chars/001"];
 
 struct Bucket {
     dir: tempfile::TempDir,
@@ -36,10 +33,7 @@ impl Bucket {
             skip(test, "FUSE is not to be had");
             return None;
         }
-        let dir = tempfile::Builder::new()
-            .prefix("plexburst-test-")
-            .tempdir()
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
         let files = dir.path().join("s3/bucket/Musik/Artist");
         fs::create_dir_all(&files).unwrap();
         for number in 0..20u8 {
@@ -99,13 +93,7 @@ impl Bucket {
 
     fn signal(&self, signal: &str) {
         let pid = self.server.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 }
 
@@ -132,9 +120,7 @@ fn media(dir: &Path, remote: &str) -> Media {
 
 async fn open(media: &Media, work: &Path) -> Result<Opened, Error> {
     let known = ["/movies/Music/Artist/03 - Ein Stück.flac".to_owned()];
-    media
-        .open(work, Path::new(PROGRAM), &known, SOON, &SystemClock)
-        .await
+    media.open(work, Path::new(PROGRAM), &known, SOON, &SystemClock).await
 }
 
 /// Mount points below a folder, by the kernel's word.
@@ -155,9 +141,7 @@ async fn worker() {
         return;
     };
     let dir = Path::new(&args[0]);
-    let _opened = open(&media(dir, "s3:bucket"), &dir.join("work"))
-        .await
-        .unwrap();
+    let _opened = open(&media(dir, "s3:bucket"), &dir.join("work")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
 }
 
@@ -185,16 +169,10 @@ async fn mounted_listed_proved_and_gone() {
     );
     assert!(fs::write(bind.media.join("new"), "x").is_err());
     let proof = opened.prove(&known.map(str::to_owned), SOON).await.unwrap();
-    assert!(
-        matches!(proof.files[0].outcome, Outcome::Read { .. }),
-        "{proof}"
-    );
+    assert!(matches!(proof.files[0].outcome, Outcome::Read { .. }), "{proof}");
     assert_eq!(proof.files[1].outcome, Outcome::Missing);
     assert!(!proof.holds() && !proof.is_dead());
-    let root = opened
-        .prove(&["/movies/Music".to_owned()], SOON)
-        .await
-        .unwrap();
+    let root = opened.prove(&["/movies/Music".to_owned()], SOON).await.unwrap();
     assert!(root.holds(), "{root}");
     opened.close().await.unwrap();
     assert!(mounts(bucket.dir.path()).is_empty());
@@ -205,22 +183,10 @@ async fn what_is_wrong_is_said_before_anything_is_mounted() {
     let Some(bucket) = Bucket::start("what_is_wrong_is_said_before_anything_is_mounted") else {
         return;
     };
-    assert!(matches!(
-        bucket.open("s3:nobucket").await,
-        Err(Error::NoBucket { .. })
-    ));
-    assert!(matches!(
-        bucket.open("other:bucket").await,
-        Err(Error::NoRemote { .. })
-    ));
-    let missing = bucket
-        .media("s3:bucket/Musik")
-        .list("/movies/Music", &mut |_| ())
-        .await;
-    assert!(
-        matches!(missing, Err(Error::FolderMissing { .. })),
-        "{missing:?}"
-    );
+    assert!(matches!(bucket.open("s3:nobucket").await, Err(Error::NoBucket { .. })));
+    assert!(matches!(bucket.open("other:bucket").await, Err(Error::NoRemote { .. })));
+    let missing = bucket.media("s3:bucket/Musik").list("/movies/Music", &mut |_| ()).await;
+    assert!(matches!(missing, Err(Error::FolderMissing { .. })), "{missing:?}");
     bucket.configure(["PLEXBURSTTESTKEY0002", KEYS[1]]);
     let error = bucket.open("s3:bucket").await.unwrap_err();
     assert!(
@@ -245,11 +211,7 @@ async fn a_silent_store_cannot_hang_the_proof_nor_the_unmount() {
         proof.is_dead() && proof.files[1].outcome == Outcome::TimedOut,
         "{proof}"
     );
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     opened.close().await.unwrap();
     assert!(mounts(bucket.dir.path()).is_empty());
 }
@@ -266,20 +228,9 @@ async fn what_a_killed_worker_left_is_cleared() {
     );
     wait_until("the mount", SOON, || !mounts(bucket.dir.path()).is_empty());
     // The guardian and rclone die as hard as the worker: nobody is left to unmount.
-    let below =
-        plexburst::plex::runtime::processes::below(i32::try_from(worker.0.id()).unwrap()).unwrap();
-    let pids: Vec<String> = below
-        .iter()
-        .map(|process| process.pid.to_string())
-        .collect();
-    assert!(
-        Command::new("kill")
-            .arg("-9")
-            .args(&pids)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let below = plexburst::plex::runtime::processes::below(i32::try_from(worker.0.id()).unwrap()).unwrap();
+    let pids: Vec<String> = below.iter().map(|process| process.pid.to_string()).collect();
+    assert!(Command::new("kill").arg("-9").args(&pids).status().unwrap().success());
     worker.0.wait().unwrap();
     assert_eq!(mounts(bucket.dir.path()).len(), 1);
     let opened = bucket.open("s3:bucket").await.unwrap();
@@ -303,4 +254,92 @@ async fn a_worker_that_is_killed_takes_its_mount_along() {
     worker.0.kill().unwrap();
     worker.0.wait().unwrap();
     wait_until("the unmount", SOON, || mounts(bucket.dir.path()).is_empty());
+}
+
+/// A named pipe that nobody writes to: opening it never comes back, as a read on a dead mount does not.
+fn pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+fn directory(dir: &Path) -> Media {
+    Media::of(&config::Media {
+        directory: Some(dir.to_owned()),
+        roots: [("/movies".to_owned(), String::new())].into(),
+        ..config::Media::default()
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_read_that_never_comes_back_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..6 {
+        fs::write(dir.path().join(format!("{number}.flac")), "sound").unwrap();
+    }
+    // As many as the probe reads at the same time, so that nothing after them gets a turn.
+    let pipes = ["a", "b", "c", "d"].map(|name| format!("/movies/{name}.flac"));
+    for name in ["a", "b", "c", "d"] {
+        pipe(&dir.path().join(format!("{name}.flac")));
+    }
+    let opened = directory(dir.path())
+        .open(dir.path(), Path::new(PROGRAM), &[], SOON, &SystemClock)
+        .await
+        .unwrap();
+    let mut files = vec!["/movies/0.flac".to_owned()];
+    files.extend(pipes);
+    files.push("/movies/1.flac".to_owned());
+    let begun = Instant::now();
+    let proof = opened.prove(&files, Duration::from_millis(500)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let read = |at: usize| matches!(proof.files[at].outcome, Outcome::Read { .. });
+    assert!(read(0) && !proof.holds() && !proof.is_dead(), "{proof}");
+    assert!(
+        proof.files[1..5]
+            .iter()
+            .all(|probed| probed.outcome == Outcome::TimedOut),
+        "{proof}"
+    );
+    assert_eq!(proof.files[3].file, Path::new("/movies/c.flac"));
+    opened.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_is_proved_by_its_files_and_needs_no_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("A/B")).unwrap();
+    fs::write(dir.path().join("A/B/1.flac"), vec![1; 100_000]).unwrap();
+    fs::write(dir.path().join("A/B/2.flac"), "").unwrap();
+    let opened = directory(dir.path())
+        .open(dir.path(), Path::new(PROGRAM), &[], SOON, &SystemClock)
+        .await
+        .unwrap();
+    let proof = opened
+        .prove(&["/movies".to_owned(), "/movies/A/B/1.flac".to_owned()], SOON)
+        .await
+        .unwrap();
+    assert!(proof.holds(), "{proof}");
+    let proof = opened.prove(&["/movies/A/B/2.flac".to_owned()], SOON).await.unwrap();
+    assert!(
+        matches!(&proof.files[0].outcome, Outcome::Unreadable { reason } if reason == "the file is empty"),
+        "{proof}"
+    );
+    assert!(opened.prove(&["/elsewhere/1.flac".to_owned()], SOON).await.is_err());
+    let nobody = directory(dir.path())
+        .open(dir.path(), Path::new("/no/plexburst"), &[], SOON, &SystemClock)
+        .await;
+    assert!(nobody.unwrap().prove(&["/movies".to_owned()], SOON).await.is_err());
+}
+
+#[tokio::test]
+async fn known_files_that_are_gone_do_not_make_a_mount_dead() {
+    let Some(bucket) = Bucket::start("known_files_that_are_gone_do_not_make_a_mount_dead") else {
+        return;
+    };
+    let gone = ["/movies/Music/gone.flac".to_owned()];
+    let media = bucket.media("s3:bucket");
+    let opened = media
+        .open(&bucket.work(), Path::new(PROGRAM), &gone, SOON, &SystemClock)
+        .await
+        .unwrap();
+    opened.close().await.unwrap();
 }

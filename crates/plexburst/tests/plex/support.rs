@@ -17,11 +17,7 @@ pub(crate) fn role(name: &str) -> Option<Vec<OsString>> {
         return None;
     }
     let joined = std::env::var_os("PLEXBURST_TEST_ARGS").unwrap_or_default();
-    Some(
-        std::env::split_paths(&joined)
-            .map(PathBuf::into_os_string)
-            .collect(),
-    )
+    Some(std::env::split_paths(&joined).map(PathBuf::into_os_string).collect())
 }
 
 /// This binary as the test `test`, playing its role.
@@ -71,6 +67,5 @@ pub(crate) fn free_port() -> u16 {
 /// Whether a process is there and not a zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

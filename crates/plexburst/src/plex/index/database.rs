@@ -39,7 +39,7 @@ impl Counters for DatabaseCounters {
         let items = format!(
             "SELECT count(*) FILTER (WHERE metadata_type IN {LEAVES} AND deleted_at IS NULL),
                     count(*) FILTER (WHERE metadata_type IN {LEAVES} AND deleted_at IS NOT NULL),
-                    count(*), total(updated_at), total(changed_at), total(refreshed_at), coalesce(max(id), 0)
+                    count(*), total(updated_at), total(changed_at & 4294967295), total(refreshed_at), coalesce(max(id), 0)
              FROM metadata_items WHERE library_section_id = ?1"
         );
         // Loudness stands in an audio stream's extra_data, in the old form percent-encoded.
@@ -54,7 +54,8 @@ impl Counters for DatabaseCounters {
         self.read(|db| {
             let mut counts = db.query_row(&items, [id], |row| {
                 let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
-                // Counters of Plex are near the limit of 64 bits: sums are floats, and only compared.
+                // Sums are floats and only compared; of changed_at, near 2^63 on some servers, a float would lose the
+                // very digits that change, so only its low half is summed.
                 let moved = [2, 3, 4, 5, 6].map(|at| row.get::<_, f64>(at).map(f64::to_bits));
                 let mut fingerprint = 0_u64;
                 for bits in moved {
@@ -125,4 +126,94 @@ fn has_blobs(db: &Connection) -> rusqlite::Result<bool> {
     let attached = "SELECT count(*) FROM pragma_database_list WHERE name = 'blobs'";
     db.query_row(attached, [], |row| row.get::<_, i64>(0))
         .map(|count| count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns that are looked at, and a few rows: two sections of music, one track analysed, one in the trash.
+    const LIBRARY: &str = "
+        CREATE TABLE metadata_items (id INTEGER PRIMARY KEY, library_section_id INTEGER, metadata_type INTEGER,
+            updated_at INTEGER, changed_at INTEGER, refreshed_at INTEGER, deleted_at INTEGER);
+        CREATE TABLE media_items (id INTEGER PRIMARY KEY, library_section_id INTEGER, metadata_item_id INTEGER,
+            media_analysis_version INTEGER, deleted_at INTEGER);
+        CREATE TABLE media_parts (id INTEGER PRIMARY KEY, media_item_id INTEGER, file TEXT, deleted_at INTEGER);
+        CREATE TABLE media_streams (id INTEGER PRIMARY KEY, media_item_id INTEGER, stream_type_id INTEGER, extra_data TEXT);
+        CREATE TABLE blobs (id INTEGER PRIMARY KEY, linked_type TEXT, linked_id INTEGER, blob_type INTEGER);
+        INSERT INTO metadata_items VALUES (1, 3, 8, 5, 1, NULL, NULL), (2, 3, 9, 5, 1, NULL, NULL),
+            (10, 3, 10, 5, 9223372036854775000, NULL, NULL), (11, 3, 10, 5, 9223372036854775000, NULL, NULL),
+            (12, 3, 10, 5, 1, NULL, 99), (20, 4, 10, 5, 1, NULL, NULL), (30, NULL, 12, 5, 1, NULL, NULL);
+        INSERT INTO media_items VALUES (110, 3, 10, 7, NULL), (111, 3, 11, 0, NULL), (112, 3, 12, 7, 99), (120, 4, 20, 7, NULL);
+        INSERT INTO media_parts VALUES (210, 110, '/m/a.flac', NULL), (211, 111, '/m/b.flac', NULL),
+            (212, 112, '/m/c.flac', 99), (220, 120, '/n/d.flac', NULL);
+        INSERT INTO media_streams VALUES (1, 110, 2, '{\"ld:loudness\":\"-9\"}'), (2, 111, 2, 'x=1'), (3, 120, 2, 'ld%3Aloudness=-9');";
+    const BLOBS: &str = "
+        CREATE TABLE blobs (id INTEGER PRIMARY KEY, linked_type TEXT, linked_id INTEGER, blob_type INTEGER);
+        INSERT INTO blobs VALUES (1, 'metadata_item', 10, 7), (2, 'media_part', 11, 7), (3, 'metadata_item', 11, 3),
+            (4, 'metadata_item', 999, 7);";
+
+    fn library(blobs: bool) -> (tempfile::TempDir, DatabaseCounters) {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = Databases::at(dir.path());
+        Connection::open(databases.library())
+            .unwrap()
+            .execute_batch(LIBRARY)
+            .unwrap();
+        if blobs {
+            Connection::open(databases.blobs())
+                .unwrap()
+                .execute_batch(BLOBS)
+                .unwrap();
+        }
+        (dir, DatabaseCounters::new(databases))
+    }
+
+    #[test]
+    fn a_section_is_counted_without_its_trash_and_its_neighbours() {
+        let (_dir, counters) = library(true);
+        let counts = counters.section(3).unwrap();
+        let seen = [
+            counts.items,
+            counts.files,
+            counts.trashed,
+            counts.analysed,
+            counts.loudness,
+            counts.sonic,
+        ];
+        assert_eq!(seen, [2, 2, 1, 1, 1, 1]);
+        assert_eq!(counters.section(4).unwrap().loudness, 1);
+        assert_eq!(counters.section(99).unwrap().files, 0);
+        assert_eq!(counters.sonic().unwrap(), Sonic { done: 1, all: 3 });
+        assert_eq!(counters.without_sonic(3, 10).unwrap(), ["/m/b.flac"]);
+        assert!(counters.without_sonic(3, 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn any_change_of_an_item_is_another_fingerprint() {
+        let (dir, counters) = library(true);
+        let mut last = counters.section(3).unwrap().fingerprint;
+        assert_eq!(counters.section(3).unwrap().fingerprint, last);
+        let db = Connection::open(Databases::at(dir.path()).library()).unwrap();
+        for change in [
+            "updated_at = 6 WHERE id = 1",
+            "refreshed_at = 7 WHERE id = 2",
+            "changed_at = 2 WHERE id = 1",
+        ] {
+            db.execute(&format!("UPDATE metadata_items SET {change}"), []).unwrap();
+            let now = counters.section(3).unwrap().fingerprint;
+            assert_ne!(now, last, "{change}");
+            last = now;
+        }
+    }
+
+    #[test]
+    fn without_blobs_nothing_is_analysed_and_without_a_library_nothing_is_known() {
+        let (_dir, counters) = library(false);
+        assert_eq!(counters.section(3).unwrap().sonic, 0);
+        assert_eq!(counters.sonic().unwrap().left(), 3);
+        assert_eq!(counters.without_sonic(3, 10).unwrap().len(), 2);
+        let nowhere = DatabaseCounters::new(Databases::at("/no/such/folder"));
+        assert!(nowhere.section(3).is_err() && nowhere.sonic().is_err());
+    }
 }

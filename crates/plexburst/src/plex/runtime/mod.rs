@@ -100,3 +100,27 @@ fn logs_left(data_dir: &Path) -> Vec<PathBuf> {
     .filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_logs_that_hold_something_are_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = dir.path().join("Plug-in Support/Databases");
+        std::fs::create_dir_all(&databases).unwrap();
+        assert!(logs_left(dir.path()).is_empty());
+        let log = databases.join("com.plexapp.plugins.library.db-wal");
+        std::fs::write(&log, "").unwrap();
+        assert!(logs_left(dir.path()).is_empty());
+        std::fs::write(&log, "frames").unwrap();
+        assert_eq!(logs_left(dir.path()), [log]);
+    }
+
+    #[test]
+    fn how_a_server_ended_in_words() {
+        assert_eq!(Exit { code: 137 }.to_string(), "ended by signal 9");
+        assert_eq!(Exit { code: 3 }.to_string(), "ended with status 3");
+    }
+}
