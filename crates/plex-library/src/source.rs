@@ -148,7 +148,11 @@ impl Source {
                 }
                 (Some((log, overlay)), before.pages)
             };
-            let page_size = before.page_size;
+            // The index of a log that nothing was written to yet (a server that has just started) knows no page size.
+            let page_size = match before.page_size {
+                0 => Header::read(&file, path)?.page_size,
+                known => known,
+            };
             let hold = Hold::Transaction(Box::new(reader));
             let source = Self {
                 path: path.into(),
