@@ -77,7 +77,9 @@ impl Mount {
         spec.remote.check().await?;
         let mut command = Command::new(&spec.program);
         command
-            .args(["cell", "--parent", &std::process::id().to_string(), "--", "rclone"])
+            .args(["cell", "--parent", &std::process::id().to_string(), "--mount"])
+            .arg(&dir)
+            .args(["--", "rclone"])
             .args(arguments(&spec, &dir, version)?)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

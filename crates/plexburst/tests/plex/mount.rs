@@ -142,6 +142,7 @@ async fn worker() {
     };
     let dir = Path::new(&args[0]);
     let _opened = open(&media(dir, "s3:bucket"), &dir.join("work")).await.unwrap();
+    fs::write(dir.join("ready"), "").unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
 }
 
@@ -226,7 +227,7 @@ async fn what_a_killed_worker_left_is_cleared() {
             .spawn()
             .unwrap(),
     );
-    wait_until("the mount", SOON, || !mounts(bucket.dir.path()).is_empty());
+    wait_until("the mount", SOON, || bucket.dir.path().join("ready").exists());
     // The guardian and rclone die as hard as the worker: nobody is left to unmount.
     let below = plexburst::plex::runtime::processes::below(i32::try_from(worker.0.id()).unwrap()).unwrap();
     let pids: Vec<String> = below.iter().map(|process| process.pid.to_string()).collect();

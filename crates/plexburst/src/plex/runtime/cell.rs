@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -35,6 +35,9 @@ pub struct Args {
     /// Wait for this network interface before the server is started.
     #[arg(long)]
     pub interface: Option<String>,
+    /// A mount that the server makes: taken away when the server has ended without doing so.
+    #[arg(long)]
+    pub mount: Option<PathBuf>,
     /// End when this process is no longer the parent.
     #[arg(long)]
     pub parent: Option<i32>,
@@ -107,6 +110,9 @@ pub async fn run(args: Args) -> Result<u8, Error> {
     };
     if args.parent.is_some() {
         kill_descendants();
+    }
+    if let Some(dir) = &args.mount {
+        unmount(dir).await;
     }
     Ok(code(status))
 }
@@ -213,6 +219,18 @@ fn kill_descendants() {
     }
 }
 
+/// A mount whose process is gone is an error to everybody who looks at it. That it is none any more is the usual case.
+async fn unmount(dir: &Path) {
+    let mut command = tokio::process::Command::new("fusermount3");
+    command
+        .arg("-uz")
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let _ = tokio::time::timeout(ORPHANED, command.status()).await;
+}
+
 fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -228,6 +246,7 @@ mod tests {
             socket: socket.map(Path::to_owned),
             port,
             interface: None,
+            mount: None,
             parent: None,
             server: server.iter().map(OsString::from).collect(),
         }
