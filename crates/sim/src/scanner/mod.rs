@@ -1,6 +1,7 @@
 //! `Plex Media Scanner`: finds what is under the roots of a section and writes it into the databases, and analyses it.
 //!
-//! - [`walk`] is one scan; [`directories`], [`media`], [`items`] and [`trash`] are the rows it writes;
+//! - [`walk`] is one scan, with [`write`] for each folder and [`finish`] for its end; [`directories`], [`media`], [`items`]
+//!   and [`trash`] are the rows;
 //! - [`music`], [`video`] and [`photo`] say what a file is, by [`tags`] or [`naming`];
 //! - [`guid`] is the stand-in of the online agents; [`picture`] fills bundles.
 //!
@@ -8,6 +9,7 @@
 
 mod directories;
 pub(crate) mod files;
+mod finish;
 pub(crate) mod guid;
 pub(crate) mod items;
 pub(crate) mod media;
@@ -20,6 +22,7 @@ mod tags;
 pub(crate) mod trash;
 mod video;
 pub(crate) mod walk;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -141,6 +144,11 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         };
         let outcome = walk::scan(&mut process, &request)?;
         log(format_args!("Scanned section {section}: {outcome:?}"));
+    }
+    if options.refresh && !options.scan {
+        for request in walk::of_items(&process.db.library, &options.item)? {
+            walk::scan(&mut process, &request)?;
+        }
     }
     // --analyze and --analyze-loudness go here.
     Ok(())

@@ -1,24 +1,24 @@
 //! One scan of a section: what is new, what has changed, what has moved, what is gone.
 //!
-//! A folder whose modification time is the one written down is not looked into, and its files count as there. In the
-//! others every file is opened: one that is listed but cannot be read "didn't exist" and goes to the trash. Only a root
-//! that cannot be listed protects what is below it (facts/plex.md §8.1: a mount that went bad takes the library with it).
+//! A folder whose modification time is the one written down is not listed again, so what is new in it is not found. Every
+//! known file is opened all the same: one that cannot be read "didn't exist" and goes to the trash. Only a root that
+//! cannot be listed protects what is below it (facts/plex.md §8.1: a mount that went bad takes the library with it).
 //!
 //! Every folder is one short transaction, so a scan may be ended at any file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::Connection;
 
+use super::ScanError;
 use super::directories::Directories;
 use super::files;
 use super::media::{self, Known, NewFile};
 use super::section::{Kind, Location, Section};
-use super::{ScanError, items, music, photo, picture, trash, video};
-use crate::process::{Place, Process, log};
-use crate::store::{clock, counter};
+use crate::process::{Process, log};
+use crate::store::clock;
 
 /// What a scan did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,11 +54,11 @@ pub(crate) fn scan(process: &mut Process, request: &Request) -> Result<Outcome, 
     let known = media::known(&process.db.library, section.id)?;
     let directories = Directories::load(&process.db.library, section.id, &section.locations, &known)?;
     let mut by_hash: HashMap<String, Vec<String>> = HashMap::new();
-    let mut by_directory: HashMap<i64, Vec<i64>> = HashMap::new();
+    let mut by_directory: HashMap<i64, Vec<String>> = HashMap::new();
     for (file, known) in &known {
         by_hash.entry(known.hash.clone()).or_default().push(file.clone());
         if let Some(directory) = known.directory.filter(|_| !known.is_deleted) {
-            by_directory.entry(directory).or_default().push(known.part);
+            by_directory.entry(directory).or_default().push(file.clone());
         }
     }
     let (seen, outcome) = (HashSet::new(), Outcome::default());
@@ -83,21 +83,50 @@ pub(crate) fn scan(process: &mut Process, request: &Request) -> Result<Outcome, 
     Ok(scan.outcome)
 }
 
-struct Scan {
-    section: Section,
-    known: HashMap<String, Known>,
-    by_hash: HashMap<String, Vec<String>>,
-    /// Parts that were in a folder when the scan began.
-    by_directory: HashMap<i64, Vec<i64>>,
-    directories: Directories,
+/// The requests that look again at the files of these items, and of what is below them: their folders, by force.
+pub(super) fn of_items(library: &Connection, items: &[i64]) -> rusqlite::Result<Vec<Request>> {
+    let mut statement = library.prepare(
+        "WITH RECURSIVE below(id) AS (
+             SELECT ?1 UNION SELECT i.id FROM metadata_items i JOIN below ON i.parent_id = below.id)
+         SELECT m.library_section_id, p.file FROM below JOIN media_items m ON m.metadata_item_id = below.id
+             JOIN media_parts p ON p.media_item_id = m.id
+         WHERE m.library_section_id IS NOT NULL AND p.file <> ''",
+    )?;
+    let mut folders = BTreeSet::new();
+    for item in items {
+        let mut rows = statement.query([item])?;
+        while let Some(row) = rows.next()? {
+            let (section, file): (i64, String) = (row.get(0)?, row.get(1)?);
+            if let Some(folder) = Path::new(&file).parent() {
+                folders.insert((section, folder.to_owned()));
+            }
+        }
+    }
+    let request = |(section, folder)| Request {
+        section,
+        force: true,
+        directory: Some(folder),
+    };
+    Ok(folders.into_iter().map(request).collect())
+}
+
+/// A scan at work.
+pub(super) struct Scan {
+    pub(super) section: Section,
+    pub(super) known: HashMap<String, Known>,
+    pub(super) by_hash: HashMap<String, Vec<String>>,
+    /// Files that were in a folder when the scan began.
+    pub(super) by_directory: HashMap<i64, Vec<String>>,
+    pub(super) directories: Directories,
     /// Parts that are there, or must not be doubted.
-    seen: HashSet<i64>,
-    outcome: Outcome,
+    pub(super) seen: HashSet<i64>,
+    pub(super) outcome: Outcome,
 }
 
 /// One folder as it was found.
 struct Listing {
     modified: i64,
+    is_unchanged: bool,
     folders: Vec<String>,
     files: Vec<String>,
 }
@@ -168,22 +197,15 @@ impl Scan {
                 return Ok(());
             }
         };
-        if let Some(row) = self.directories.find(location.id, path) {
-            // A folder that changed in the very second of the last scan may have changed again after it.
-            let is_settled = modified < location.scanned_at - 1;
-            if !request.force && !row.is_deleted && row.modified == modified && is_settled {
-                let id = row.id;
-                self.seen.extend(self.by_directory.get(&id).into_iter().flatten());
-                waiting.extend(self.directories.below(id).into_iter().rev());
-                return Ok(());
-            }
-        }
-        let listing = match list(&folder, modified, self.section.kind) {
-            Ok(listing) => listing,
-            Err(error) => {
-                log(format_args!("Directory {} cannot be read: {error}", folder.display()));
-                return Ok(());
-            }
+        let listing = match self.listed(request, location, path, modified) {
+            Some(listing) => listing,
+            None => match list(&folder, modified, self.section.kind) {
+                Ok(listing) => listing,
+                Err(error) => {
+                    log(format_args!("Directory {} cannot be read: {error}", folder.display()));
+                    return Ok(());
+                }
+            },
         };
         let below = |name: &String| {
             if path.is_empty() {
@@ -193,6 +215,7 @@ impl Scan {
             }
         };
         waiting.extend(listing.folders.iter().rev().map(below));
+        let is_looked_into = !listing.is_unchanged;
         let mut found = Vec::new();
         for name in &listing.files {
             if process.is_cancelled() {
@@ -200,7 +223,9 @@ impl Scan {
             }
             found.extend(self.file(&folder.join(name), below(name)));
         }
-        self.write(process, location, path, listing.modified, found)?;
+        if is_looked_into || !found.is_empty() {
+            self.write(process, location, path, listing.modified, found)?;
+        }
         let title = if path.is_empty() {
             self.section.name.as_str()
         } else {
@@ -208,6 +233,24 @@ impl Scan {
         };
         process.progress.step(0, 0, 0, &format!("Scanning {title}"));
         Ok(())
+    }
+
+    /// What is known to be in a folder that has not changed since it was last looked into; `None` when it may have.
+    fn listed(&self, request: &Request, location: &Location, path: &str, modified: i64) -> Option<Listing> {
+        let row = self.directories.find(location.id, path)?;
+        // A folder that changed in the very second of the last scan may have changed again after it.
+        let is_settled = modified < location.scanned_at - 1;
+        if request.force || row.is_deleted || row.modified != modified || !is_settled {
+            return None;
+        }
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let files = self.by_directory.get(&row.id).into_iter().flatten();
+        Some(Listing {
+            modified,
+            is_unchanged: true,
+            folders: self.directories.below(row.id).iter().map(|path| name(path)).collect(),
+            files: files.map(|file| name(file)).collect(),
+        })
     }
 
     /// Looks at one file; returns it when there is something to write down.
@@ -240,230 +283,12 @@ impl Scan {
             }
         }
     }
-
-    /// Writes down what was found in one folder.
-    fn write(
-        &mut self,
-        process: &mut Process,
-        location: &Location,
-        path: &str,
-        modified: i64,
-        found: Vec<NewFile>,
-    ) -> Result<(), ScanError> {
-        let found: Vec<(NewFile, Content)> = found
-            .into_iter()
-            .map(|file| {
-                let content = match self.section.kind {
-                    _ if self.known.contains_key(&file.file) => Content::Known,
-                    Kind::Artist => Content::Music(Box::new(music::read(&self.section, &file))),
-                    Kind::Movie | Kind::Show => {
-                        video::read(&self.section, &file).map_or(Content::Unnamed, Content::Video)
-                    }
-                    Kind::Photo => Content::Photo,
-                };
-                (file, content)
-            })
-            .collect();
-        let transaction = process
-            .db
-            .library
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let directory = self.directories.put(&transaction, location.id, path, Some(modified))?;
-        for (file, content) in &found {
-            self.write_file(&transaction, &process.place, (location.id, directory), file, content)?;
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
-    fn write_file(
-        &mut self,
-        library: &Connection,
-        place: &Place,
-        (location, directory): (i64, i64),
-        file: &NewFile,
-        content: &Content,
-    ) -> Result<(), ScanError> {
-        let here = self.known.get(&file.file).map(|_| file.file.clone());
-        if let Some(old) = here.clone().or_else(|| self.moved_from(file)) {
-            if let Some(known) = self.known.remove(&old) {
-                media::update(library, &known, file, (location, directory))?;
-                self.seen.insert(known.part);
-                let is_deleted = false;
-                let now = Known {
-                    directory: Some(directory),
-                    stat: file.stat,
-                    hash: file.hash.clone(),
-                    is_deleted,
-                    ..known
-                };
-                self.known.insert(file.file.clone(), now);
-                if here.is_some() {
-                    self.outcome.changed += 1;
-                } else {
-                    self.outcome.moved += 1;
-                    log(format_args!("{old} is now {}", file.file));
-                }
-            }
-            return Ok(());
-        }
-        let section = &self.section;
-        let (item, look) = match content {
-            Content::Music(song) => {
-                let (artist, album, track) = music::item(library, section, file, song)?;
-                pictures(library, place, [artist, album], song.picture())?;
-                if let Some(content) = song.picture() {
-                    thumbnail(place, file, content);
-                }
-                (track, music::look(file, song))
-            }
-            Content::Video(name) => (video::item(library, section, file, name)?, video::look(file, name)),
-            Content::Photo => (photo::item(library, section, file)?, photo::look(file)),
-            Content::Known | Content::Unnamed => {
-                log(format_args!("{} has no name that fits the section", file.file));
-                return Ok(());
-            }
-        };
-        if matches!(content, Content::Video(_) | Content::Photo) {
-            let made = picture::made_for(&file.hash).map_err(|source| ScanError::Bundle {
-                file: file.file.clone(),
-                source,
-            })?;
-            thumbnail(place, file, &made);
-            let (first, rest) = file.hash.split_at(1);
-            items::set_thumb(
-                library,
-                item,
-                &format!("media://{first}/{rest}.bundle/Contents/Thumbnails/thumb1.jpg"),
-            )?;
-        }
-        let known = media::insert(library, (section.id, location, directory), item, file, &look)?;
-        items::touch(library, item)?;
-        self.seen.insert(known.part);
-        self.by_hash
-            .entry(file.hash.clone())
-            .or_default()
-            .push(file.file.clone());
-        self.known.insert(file.file.clone(), known);
-        self.outcome.added += 1;
-        Ok(())
-    }
-
-    /// The known file with the same content whose own place is empty now.
-    fn moved_from(&self, file: &NewFile) -> Option<String> {
-        let same = self.by_hash.get(&file.hash)?;
-        let gone = |old: &&String| {
-            self.known
-                .get(*old)
-                .is_some_and(|known| !self.seen.contains(&known.part))
-                && fs::symlink_metadata(old).is_err()
-        };
-        same.iter().find(gone).cloned()
-    }
-
-    /// Trash, and what a scan leaves on the section's row.
-    fn finish(&mut self, process: &mut Process, request: &Request) -> Result<(), ScanError> {
-        let mut missing: Vec<Known> = self
-            .known
-            .iter()
-            .filter(|(file, known)| {
-                // Files of a location that the section has no more are left alone.
-                !known.is_deleted
-                    && !self.seen.contains(&known.part)
-                    && self
-                        .section
-                        .locations
-                        .iter()
-                        .any(|location| location.relative(file.as_ref()).is_some())
-            })
-            .map(|(_, known)| known.clone())
-            .collect();
-        missing.sort_by_key(|known| known.part);
-        self.outcome.missing = missing.len();
-        trash::mark(&mut process.db.library, &missing)?;
-        self.forget_folders(&process.db.library)?;
-        if process.place.empties_trash() {
-            self.outcome.removed = trash::empty(&mut process.db.library, self.section.id)?;
-        }
-        let now = clock::now();
-        let library = &process.db.library;
-        library.execute(
-            "UPDATE library_sections SET scanned_at = ?2 WHERE id = ?1",
-            (self.section.id, now),
-        )?;
-        let Outcome {
-            added,
-            moved,
-            changed,
-            missing,
-            removed,
-            ..
-        } = self.outcome;
-        if added + moved + changed + missing + removed > 0 {
-            library.execute(
-                "UPDATE library_sections SET content_changed_at = ?2 WHERE id = ?1",
-                (self.section.id, counter::next(library)?),
-            )?;
-        }
-        if request.force {
-            self.refresh(process)?;
-        }
-        Ok(())
-    }
-
-    /// Marks the folders that are no more, when the location they belong to can be listed.
-    fn forget_folders(&self, library: &Connection) -> Result<(), ScanError> {
-        for location in &self.section.locations {
-            if fs::read_dir(&location.root).is_err() {
-                continue;
-            }
-            for (id, path) in self.directories.all_of(location.id) {
-                if !path.is_empty() && !location.root.join(path).exists() {
-                    library.execute(
-                        "UPDATE directories SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
-                        params![id, clock::now()],
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the (stand-in) agents again about every item, as a forced scan does.
-    fn refresh(&self, process: &mut Process) -> Result<(), ScanError> {
-        let ids: Vec<(i64, String)> = {
-            let mut statement = process.db.library.prepare(
-                "SELECT id, coalesce(title, '') FROM metadata_items NOT INDEXED WHERE library_section_id = ?1 ORDER BY id",
-            )?;
-            let rows = statement.query_map([self.section.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for (done, (id, title)) in ids.iter().enumerate() {
-            if process.is_cancelled() {
-                return Ok(());
-            }
-            let library = &process.db.library;
-            library
-                .prepare_cached("UPDATE metadata_items SET refreshed_at = ?2, changed_at = ?3 WHERE id = ?1")?
-                .execute((id, clock::now(), counter::next(library)?))?;
-            process.progress.step(done, ids.len(), *id, title);
-        }
-        Ok(())
-    }
-}
-
-/// What a file is, found out before the transaction.
-enum Content {
-    Known,
-    Music(Box<music::Song>),
-    Video(video::Video),
-    Photo,
-    Unnamed,
 }
 
 fn list(folder: &Path, modified: i64, kind: Kind) -> std::io::Result<Listing> {
     let mut listing = Listing {
         modified,
+        is_unchanged: false,
         folders: Vec::new(),
         files: Vec::new(),
     };
@@ -500,51 +325,4 @@ fn set_available(library: &Connection, location: i64, is_available: bool) -> rus
             (location, is_available),
         )
         .map(drop)
-}
-
-/// Posters of an artist and an album that have none.
-fn pictures(
-    library: &Connection,
-    place: &Place,
-    [artist, album]: [i64; 2],
-    embedded: Option<&[u8]>,
-) -> Result<(), ScanError> {
-    for (id, folder, content) in [(artist, "Artists", None), (album, "Albums", embedded)] {
-        let row: (Option<String>, Option<String>, Option<String>) = library
-            .prepare_cached("SELECT hash, guid, user_thumb_url FROM metadata_items WHERE id = ?1")?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let (Some(hash), Some(guid), None | Some("")) = (row.0, row.1, row.2.as_deref()) else {
-            continue;
-        };
-        let (agent, made);
-        let content = match content {
-            Some(content) => {
-                agent = "tv.plex.agents.localmedia";
-                content
-            }
-            None => {
-                agent = "tv.plex.agents.music";
-                made = picture::made_for(&guid);
-                match &made {
-                    Ok(made) => made.as_slice(),
-                    Err(_) => continue,
-                }
-            }
-        };
-        match picture::poster(&place.metadata_bundle(folder, &hash), agent, content) {
-            Ok(url) => items::set_thumb(library, id, &url)?,
-            Err(error) => log(format_args!("the poster of {guid} could not be written: {error}")),
-        }
-    }
-    Ok(())
-}
-
-/// A missing thumbnail is no reason to miss the file.
-fn thumbnail(place: &Place, file: &NewFile, content: &[u8]) {
-    if let Err(error) = picture::thumbnail(&place.media_bundle(&file.hash), content) {
-        log(format_args!(
-            "the thumbnail of {} could not be written: {error}",
-            file.file
-        ));
-    }
 }

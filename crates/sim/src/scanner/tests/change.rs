@@ -95,11 +95,6 @@ fn another_time_asks_for_another_analysis() {
     touch(&world.media.join("The Band/First/01 - One.wav"), 1_500_000_000);
     assert_eq!(
         world.scan(),
-        Outcome::default(),
-        "the folder has not changed, so nobody looks"
-    );
-    assert_eq!(
-        world.forced(),
         Outcome {
             changed: 1,
             ..Outcome::default()
@@ -185,4 +180,54 @@ fn an_edited_title_stays() {
     world.forced();
     assert_eq!(world.titles(9), ["Mine"]);
     assert_eq!(world.titles(10), ["One", "Three", "Two"]);
+}
+
+#[test]
+fn what_is_new_in_an_unchanged_folder_is_not_found() {
+    let world = scanned();
+    world.song("The Band", "First", 3, "Three");
+    settle(&world.media);
+    let known = world.number("SELECT updated_at FROM directories WHERE path = 'The Band/First'");
+    touch(&world.media.join("The Band/First"), known);
+    assert_eq!(world.scan(), Outcome::default());
+    assert_eq!(world.forced().added, 1);
+}
+
+#[test]
+fn a_forced_scan_asks_the_agents_again() {
+    let world = scanned();
+    world
+        .library()
+        .execute("UPDATE metadata_items SET refreshed_at = 1", [])
+        .unwrap();
+    let untouched = "SELECT count(*) FROM metadata_items NOT INDEXED WHERE refreshed_at = 1";
+    world.scan();
+    assert_eq!(world.number(untouched), 4);
+    world.forced();
+    assert_eq!(world.number(untouched), 0);
+}
+
+#[test]
+fn an_item_is_refreshed_with_its_files() {
+    let world = scanned();
+    world.song("Others", "Only", 1, "One");
+    world.scan();
+    world
+        .library()
+        .execute("UPDATE metadata_items SET refreshed_at = 1", [])
+        .unwrap();
+    let band = world.number("SELECT id FROM metadata_items WHERE title = 'The Band'");
+    let requests = walk::of_items(&world.library(), &[band]).unwrap();
+    let folders: Vec<_> = requests
+        .iter()
+        .map(|request| request.directory.clone().unwrap())
+        .collect();
+    assert_eq!(folders, [world.media.join("The Band/First")]);
+    for request in &requests {
+        world.request(request);
+    }
+    assert_eq!(
+        world.texts("SELECT title FROM metadata_items WHERE refreshed_at = 1 ORDER BY title"),
+        ["One", "Only", "Others"]
+    );
 }
