@@ -23,6 +23,11 @@ impl Place {
         self.root.join("Plug-in Support/Databases")
     }
 
+    /// The simulator's own settings; a real server has no such file.
+    pub(crate) fn tempo(&self) -> PathBuf {
+        self.root.join("sim.json")
+    }
+
     /// The bundle of an item: `Metadata/<kind>/<h>/<rest>.bundle`, where the hash is `metadata_items.hash`.
     pub(crate) fn metadata_bundle(&self, kind: &str, hash: &str) -> PathBuf {
         bundle(&self.root.join("Metadata").join(kind), hash)

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::analysis::{self, Backlog};
 use crate::process::{Cancel, Process, Progress, log};
 use crate::store::StoreError;
 
@@ -150,7 +151,20 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
             walk::scan(&mut process, &request)?;
         }
     }
-    // --analyze and --analyze-loudness go here.
+    let backlog = match (options.section, options.item.as_slice()) {
+        (Some(section), []) => Backlog::Section(section),
+        (None, []) => Backlog::All,
+        (None, items) => Backlog::Items(items.to_vec()),
+        (Some(_), _) => return Err("--section and --item exclude each other".into()),
+    };
+    if options.analyze && !process.is_cancelled() {
+        let outcome = analysis::basic::run(&mut process, &backlog, options.force)?;
+        log(format_args!("Analysed: {outcome:?}"));
+    }
+    if options.analyze_loudness && !process.is_cancelled() {
+        let outcome = analysis::loudness::run(&mut process, &backlog, options.force)?;
+        log(format_args!("Measured: {outcome:?}"));
+    }
     Ok(())
 }
 

@@ -1,0 +1,183 @@
+//! The command line of `plex-sim`, which is also `plexburst sim`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::music::{self, Format};
+use crate::plextv::PlexTv;
+use crate::service::{self, ServiceError};
+
+/// A stand-in of Plex Media Server for one machine.
+#[derive(Debug, Parser)]
+#[command(name = "plex-sim", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a folder with Plex's three programs in it.
+    Install {
+        /// Is made if it is not there.
+        dir: PathBuf,
+    },
+    /// Starts a server and returns when it answers.
+    Start(Start),
+    /// Stops a server and returns when it is gone.
+    Stop {
+        /// The parent of its "Plex Media Server".
+        #[arg(long)]
+        support: PathBuf,
+    },
+    /// Makes music: tagged files that sound different.
+    Music(Music),
+    /// Prints a fresh claim token of the stand-in for plex.tv; it is good for four minutes and once.
+    Claim {
+        /// Where the stand-in keeps its accounts.
+        #[arg(long)]
+        plextv: PathBuf,
+        /// Of an account without a Plex Pass.
+        #[arg(long)]
+        no_pass: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Start {
+    /// `Plex Media Server` in a folder of `plex-sim install`.
+    #[arg(long)]
+    server: PathBuf,
+    /// The parent of its "Plex Media Server".
+    #[arg(long)]
+    support: PathBuf,
+    /// Where it listens.
+    #[arg(long, default_value_t = 32400)]
+    port: u16,
+    /// The address it listens on.
+    #[arg(long)]
+    bind: Option<String>,
+    /// Where the stand-in for plex.tv keeps its accounts.
+    #[arg(long)]
+    plextv: Option<PathBuf>,
+    /// Claims the server at its start.
+    #[arg(long)]
+    claim: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Music {
+    /// Gets one folder per artist.
+    dir: PathBuf,
+    #[arg(long, default_value_t = 2)]
+    artists: usize,
+    /// Per artist.
+    #[arg(long, default_value_t = 2)]
+    albums: usize,
+    /// Per album.
+    #[arg(long, default_value_t = 5)]
+    tracks: usize,
+    /// Of each track.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Another one: other artists, other music.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[arg(long, value_enum, default_value_t = Format::Flac)]
+    format: Format,
+}
+
+/// Runs the command that `args` (without a program name) say.
+#[expect(clippy::print_stderr, reason = "the only way out for what went wrong")]
+pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(std::iter::once(OsString::from("plex-sim")).chain(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody left to tell when printing fails.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plex-sim: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            if let Some(hint) = error.downcast_ref::<ServiceError>().and_then(ServiceError::hint) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::Install { dir } => println!("{}", crate::install(&dir, &std::env::current_exe()?)?.display()),
+        Command::Start(start) => {
+            let mut env = Vec::new();
+            let mut set =
+                |name: &str, value: Option<OsString>| env.extend(value.map(|value| (OsString::from(name), value)));
+            set("PLEX_SIM_BIND", start.bind.map(Into::into));
+            set("PLEX_SIM_PLEXTV", start.plextv.map(Into::into));
+            set("PLEX_CLAIM", start.claim.map(Into::into));
+            service::start(&start.server, &start.support, start.port, &env)?;
+        }
+        Command::Stop { support } => service::stop(&support)?,
+        Command::Music(music) => {
+            let spec = music::Spec {
+                artists: music.artists,
+                albums: music.albums,
+                tracks: music.tracks,
+                seconds: music.seconds,
+                seed: music.seed,
+                format: music.format,
+            };
+            for file in music::synthesise(&music.dir, &spec)? {
+                println!("{}", file.display());
+            }
+        }
+        Command::Claim { plextv, no_pass } => println!("{}", PlexTv::at(&plextv).issue_claim(!no_pass)?),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_with(args: &[&str]) -> ExitCode {
+        cli(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_use_and_help() {
+        assert_eq!(run_with(&["dance"]), ExitCode::from(2));
+        assert_eq!(run_with(&["--help"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn install_and_stop_what_does_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        assert_eq!(run_with(&["install", &path("lib")]), ExitCode::SUCCESS);
+        assert!(dir.path().join("lib/Plex Music Analyzer").is_symlink());
+        assert_eq!(run_with(&["stop", "--support", &path("home")]), ExitCode::SUCCESS);
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        assert_eq!(run_with(&["install", &path("file")]), ExitCode::FAILURE);
+    }
+}
