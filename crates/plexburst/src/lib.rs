@@ -3,5 +3,18 @@
 //! Arrows run downwards: [`cli`] → [`burst`] → [`plex`], [`media`], [`depot`], [`home`] → `plex_library`.
 //! A phase of a burst knows its neighbours only through the journal.
 
+pub mod burst;
 pub mod cli;
+pub mod clock;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod depot;
+pub mod error;
 pub mod exit;
+pub mod home;
+pub mod media;
+pub mod plex;
+pub mod report;
+pub mod signal;
+pub mod term;

@@ -94,7 +94,7 @@ pub async fn run(parent: Option<PathBuf>, size: &Size, keep: bool, printer: &Pri
 }
 
 async fn burst(stage: &Stage, printer: &Printer) -> Result<Shown> {
-    let config = stage.config();
+    let config = stage.config()?;
     let home = Home::of(&config)?;
     let mut household = Household::new(home).await?;
     let request = Request::new(Source::Home, Options::default(), config.clone());

@@ -152,13 +152,17 @@ impl Stage {
     }
 
     /// What a user would have in plexburst.toml.
-    pub(super) fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// No port is free.
+    pub(super) fn config(&self) -> Result<Config> {
+        let worker_port = free_port()?;
         let word = |s: &str| s.to_owned();
         let path = |p: &Path| p.display().to_string();
         let exe = path(&self.exe);
         let support = path(&self.home_support());
         let root = path(&self.media().join("Music"));
-        Config {
+        Ok(Config {
             state_dir: Some(self.path.join("state")),
             home: Home {
                 data_dir: Some(self.home_data()),
@@ -193,8 +197,11 @@ impl Stage {
                 writable: vec![self.plextv()],
                 internet: Some(false),
                 // Where no namespaces can be made the worker's server stands beside home's, at another port.
-                port: free_port().ok(),
-                env: BTreeMap::from([(word("PLEX_SIM_PLEXTV"), path(&self.plextv()))]),
+                port: Some(worker_port),
+                env: BTreeMap::from([
+                    (word("PLEX_SIM_PLEXTV"), path(&self.plextv())),
+                    (word("PLEX_SIM_PORT"), worker_port.to_string()),
+                ]),
                 ..Worker::default()
             },
             limits: Limits {
@@ -202,7 +209,7 @@ impl Stage {
                 grace: 1.5,
                 ..Limits::default()
             },
-        }
+        })
     }
 
     /// Stops home and removes everything (unless it is to be kept).

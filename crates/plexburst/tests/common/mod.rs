@@ -197,7 +197,7 @@ impl World {
         writeln!(
             text,
             "\n[depot]\ndirectory = {}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
-             env = {{ PLEX_SIM_PLEXTV = {} }}\n{}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
+             env = {{ PLEX_SIM_PLEXTV = {}, PLEX_SIM_PORT = \"{port}\" }}\nport = {port}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
             q(&self.path("depot")),
             q(&self.server),
             q(&self.path("worker")),
@@ -205,7 +205,12 @@ impl World {
             q(&self.plextv()),
             self.cell,
             q(&self.plextv()),
-            if self.cell == "never" { format!("port = {}", self.worker_port.unwrap_or_else(free_port)) } else { String::new() },
+            port = match (self.worker_port, self.cell) {
+                (Some(port), _) => port,
+                (None, "never") => free_port(),
+                // In a cell home's own port is no one else's.
+                (None, _) => 32400,
+            },
         )
         .unwrap();
         std::fs::write(self.path("plexburst.toml"), text).unwrap();

@@ -216,7 +216,7 @@ async fn come_up(w: &Worker, server: &Native, teller: &Teller<'_>) -> Result<rea
         &limits,
         || client_of(server).map_err(Into::into),
         Some(process),
-        &mut |waiting: &Waiting| teller.tell(&format!("waiting for {waiting}")),
+        &mut |waiting: &Waiting| teller.tell(&waiting.to_string()),
     )
     .await;
     ready.map_err(|e| {
@@ -248,7 +248,7 @@ async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool>
     if w.spec.options.quick {
         return Ok(false);
     }
-    let mut progress = |waiting: &Waiting| teller.tell(&format!("waiting for {waiting}"));
+    let mut progress = |waiting: &Waiting| teller.tell(&waiting.to_string());
     let limits = |total| ready::Limits {
         interval: LOOK,
         ..ready::Limits::of_total(total)
