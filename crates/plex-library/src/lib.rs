@@ -8,6 +8,7 @@ pub mod archive;
 pub mod bundle;
 mod collation;
 pub mod delta;
+pub mod diff;
 pub mod error;
 pub mod files;
 mod format;

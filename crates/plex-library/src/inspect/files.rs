@@ -56,11 +56,7 @@ pub struct OtherFile {
     pub bytes: u64,
 }
 
-pub(super) fn database(
-    db: &Connection,
-    databases: &Databases,
-    which: Which,
-) -> Result<DatabaseFile> {
+pub(super) fn database(db: &Connection, databases: &Databases, which: Which) -> Result<DatabaseFile> {
     let path = databases.path(which);
     let schema = match which {
         Which::Library => "main",
@@ -174,10 +170,7 @@ fn bytes_below(path: &Path) -> u64 {
         return meta.len();
     }
     fs::read_dir(path).map_or(0, |entries| {
-        entries
-            .flatten()
-            .map(|entry| bytes_below(&entry.path()))
-            .sum()
+        entries.flatten().map(|entry| bytes_below(&entry.path())).sum()
     })
 }
 

@@ -56,6 +56,11 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     }
 }
 
+/// The sections of an open library, whose blobs are attached if there are any.
+pub(crate) fn sections_of(db: &rusqlite::Connection, path: &Path) -> Result<Vec<Section>> {
+    sections::read(db, path)
+}
+
 fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> {
     let path = databases.library();
     let reader = open::pair(databases)?;
@@ -72,8 +77,7 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
     reader.confirm()?;
     let (backups, others) = files::beside(databases)?;
     // Dates have 12 digits at most (YYYYMMDDHHMM); greater "versions" are special rows.
-    let is_date =
-        |version: &&String| version.len() >= 8 && version.len() <= 16 && version.starts_with("20");
+    let is_date = |version: &&String| version.len() >= 8 && version.len() <= 16 && version.starts_with("20");
     Ok(Inspection {
         databases: databases.dir().to_owned(),
         data_dir,
@@ -94,9 +98,5 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
 
 /// Older migrations are numbered to the second, newer ones to the minute: only the common part is compared.
 fn normal(version: &str) -> String {
-    version
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .take(12)
-        .collect()
+    version.chars().take_while(char::is_ascii_digit).take(12).collect()
 }

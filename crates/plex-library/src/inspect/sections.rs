@@ -38,10 +38,7 @@ pub struct Section {
 
 /// How many things of each kind there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the names say it, and are promised as they are"
-)]
+#[expect(missing_docs, reason = "the names say it, and are promised as they are")]
 pub struct Counts {
     pub artists: u64,
     pub albums: u64,
@@ -127,10 +124,7 @@ pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
         path,
         "SELECT library_section_id, root_path FROM section_locations ORDER BY id",
         |row| {
-            if let Some(section) = row
-                .get::<_, Option<i64>>(0)?
-                .and_then(|id| sections.get_mut(&id))
-            {
+            if let Some(section) = row.get::<_, Option<i64>>(0)?.and_then(|id| sections.get_mut(&id)) {
                 section.roots.push(text(row, 1)?);
             }
             Ok(())
@@ -140,8 +134,7 @@ pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
     let items = "SELECT library_section_id, metadata_type, deleted_at IS NOT NULL, count(*)
                  FROM metadata_items NOT INDEXED WHERE library_section_id IS NOT NULL GROUP BY 1, 2, 3";
     each(db, path, items, |row| {
-        let (id, kind, is_trashed): (i64, Option<i64>, bool) =
-            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (id, kind, is_trashed): (i64, Option<i64>, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let count = row.get::<_, i64>(3)?.unsigned_abs();
         if let Some(section) = sections.get_mut(&id) {
             if is_trashed {
@@ -156,10 +149,7 @@ pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
                  JOIN media_items m ON m.id = p.media_item_id
                  WHERE p.file <> '' AND p.deleted_at IS NULL AND m.deleted_at IS NULL GROUP BY 1";
     each(db, path, files, |row| {
-        if let Some(section) = row
-            .get::<_, Option<i64>>(0)?
-            .and_then(|id| sections.get_mut(&id))
-        {
+        if let Some(section) = row.get::<_, Option<i64>>(0)?.and_then(|id| sections.get_mut(&id)) {
             section.files = row.get::<_, i64>(1)?.unsigned_abs();
             section.bytes = row.get::<_, Option<i64>>(2)?.unwrap_or(0).unsigned_abs();
         }
@@ -176,10 +166,7 @@ pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
                                      OR extra_data LIKE '%ms\\%3AmusicAnalysisVersion%' ESCAPE '\\') GROUP BY 1"
     };
     each(db, path, sonic, |row| {
-        if let Some(section) = row
-            .get::<_, Option<i64>>(0)?
-            .and_then(|id| sections.get_mut(&id))
-        {
+        if let Some(section) = row.get::<_, Option<i64>>(0)?.and_then(|id| sections.get_mut(&id)) {
             section.sonic_analysed = row.get::<_, i64>(1)?.unsigned_abs();
         }
         Ok(())
@@ -215,8 +202,6 @@ fn text(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<String> {
         ValueRef::Null => String::new(),
         ValueRef::Integer(number) => number.to_string(),
         ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
     })
 }

@@ -61,9 +61,7 @@ fn link(from: &Path, to: &Path) -> Result<()> {
     match linkat(CWD, from, CWD, to, AtFlags::empty()) {
         Ok(()) => Ok(()),
         // Some file systems have no hard links, or no more of them for this file.
-        Err(rustix::io::Errno::PERM | rustix::io::Errno::NOTSUP | rustix::io::Errno::MLINK)
-            if meta.is_file() =>
-        {
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::NOTSUP | rustix::io::Errno::MLINK) if meta.is_file() => {
             copy(from, to)
         }
         Err(errno) => Err(errno).at("link", to),
@@ -116,9 +114,7 @@ mod tests {
     #[test]
     fn dated_backups_are_not_of_the_pair() {
         for name in ["", "-wal", "-shm", "-journal"] {
-            assert!(is_of_pair(OsStr::new(&format!(
-                "com.plexapp.plugins.library.db{name}"
-            ))));
+            assert!(is_of_pair(OsStr::new(&format!("com.plexapp.plugins.library.db{name}"))));
             assert!(is_of_pair(OsStr::new(&format!(
                 "com.plexapp.plugins.library.blobs.db{name}"
             ))));

@@ -80,44 +80,18 @@ pub struct Swapped {
 pub fn prepare(live: &Databases, staged: &Path) -> Result<Plan> {
     let live = place::real(live)?;
     place::refuse_mount(&live)?;
+    refuse_unready(staged)?;
     let pair = Databases::at(staged);
-    for which in Which::BOTH {
-        let path = pair.path(which);
-        if !path.is_file() {
-            let why = format!("{} is missing from what is staged", which.file_name());
-            return Err(Error::NotALibrary {
-                path: staged.to_owned(),
-                why,
-            });
-        }
-        for stale in [wal_of(&path), shm_of(&path), journal_of(&path)] {
-            if stale.exists() {
-                return Err(Error::Refused {
-                    what: "a staged database has a log beside it, which Plex would replay".into(),
-                    items: vec![stale.display().to_string()],
-                    hint:
-                        "close what still writes to the staged databases, or stage the result again"
-                            .into(),
-                });
-            }
-        }
-    }
     for which in Which::BOTH {
         let (model, path) = (Databases::at(&live).path(which), pair.path(which));
         place::own_like(&model, &path)?;
-        fs::File::open(&path)
-            .at(OPEN, &path)?
-            .sync_all()
-            .at("flush", &path)?;
+        fs::File::open(&path).at(OPEN, &path)?.sync_all().at("flush", &path)?;
     }
     place::own_like(&live, staged)?;
     sync_folder(staged)?;
     let (before, after) = (inode(&live)?, inode(staged)?);
     if before.device != after.device {
-        return Err(place::not_exchangeable(
-            staged,
-            io::ErrorKind::CrossesDevices.into(),
-        ));
+        return Err(place::not_exchangeable(staged, io::ErrorKind::CrossesDevices.into()));
     }
     Ok(Plan {
         live,
@@ -130,11 +104,17 @@ pub fn prepare(live: &Databases, staged: &Path) -> Result<Plan> {
 /// Exchanges the pairs. Plex has to be stopped. Safe to do again, whatever became of the last try.
 ///
 /// # Errors
-/// [`Error::InUse`] if a process holds a database for writing, [`Error::Unsupported`] if the file system cannot
-/// exchange folders. As long as it fails, [`state`] is what it was, except that a failure to flush or to tidy up may come
-/// after the exchange.
+/// [`Error::InUse`] if a process holds a database for writing, [`Error::Refused`] if a log lies beside a staged one,
+/// [`Error::Unsupported`] if the file system cannot exchange folders. As long as it fails, [`state`] is what it was,
+/// except that a failure to flush or to tidy up may come after the exchange.
 pub fn exchange(plan: &Plan) -> Result<Swapped> {
     if state(plan)? == State::NotYet {
+        // What home did last may have been merged into it since it was made ready.
+        refuse_unready(&plan.staged)?;
+        for which in Which::BOTH {
+            let path = Databases::at(&plan.staged).path(which);
+            fs::File::open(&path).at(OPEN, &path)?.sync_all().at("flush", &path)?;
+        }
         swap(plan)?;
     }
     tidy(plan)?;
@@ -181,13 +161,11 @@ fn swap(plan: &Plan) -> Result<()> {
     // What is not the pair has to be in both folders in the instant of the exchange.
     carry::link_all(&plan.live, &plan.staged)?;
     sync_folder(&plan.staged)?;
-    renameat_with(CWD, &plan.live, CWD, &plan.staged, RenameFlags::EXCHANGE).map_err(|errno| {
-        match errno {
-            Errno::XDEV | Errno::BUSY | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => {
-                place::not_exchangeable(&plan.live, errno.into())
-            }
-            errno => Error::io(&plan.live, "exchange", errno.into()),
+    renameat_with(CWD, &plan.live, CWD, &plan.staged, RenameFlags::EXCHANGE).map_err(|errno| match errno {
+        Errno::XDEV | Errno::BUSY | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => {
+            place::not_exchangeable(&plan.live, errno.into())
         }
+        errno => Error::io(&plan.live, "exchange", errno.into()),
     })?;
     sync_folder(parent_of(&plan.live))?;
     sync_folder(parent_of(&plan.staged))
@@ -197,6 +175,31 @@ fn swap(plan: &Plan) -> Result<()> {
 fn tidy(plan: &Plan) -> Result<()> {
     carry::unlink_all(&plan.live, &plan.staged)?;
     sync_folder(&plan.staged)
+}
+
+/// A staged pair has to be both files and no logs.
+fn refuse_unready(staged: &Path) -> Result<()> {
+    let pair = Databases::at(staged);
+    for which in Which::BOTH {
+        let path = pair.path(which);
+        if !path.is_file() {
+            let why = format!("{} is missing from what is staged", which.file_name());
+            return Err(Error::NotALibrary {
+                path: staged.to_owned(),
+                why,
+            });
+        }
+        for stale in [wal_of(&path), shm_of(&path), journal_of(&path)] {
+            if stale.exists() {
+                return Err(Error::Refused {
+                    what: "a staged database has a log beside it, which Plex would replay".into(),
+                    items: vec![stale.display().to_string()],
+                    hint: "close what still writes to the staged databases, or stage the result again".into(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn refuse_users(live: &Path) -> Result<()> {

@@ -18,12 +18,8 @@ use crate::publish::parent_of;
 /// # Errors
 /// [`Error::Refused`] for a burst whose id is no plain word, [`Error::Unsupported`] if the live folder is a mount.
 pub fn stage_dir(live: &Databases, burst: &str) -> Result<PathBuf> {
-    let is_word = |name: &str| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
+    let is_word =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if !is_word(burst) {
         return Err(Error::Refused {
             what: "an id of a burst has to be letters, digits and hyphens".into(),
@@ -46,12 +42,7 @@ pub fn probe(live: &Databases) -> Result<()> {
     let parent = parent_of(&live);
     let name = |side: &str| parent.join(format!(".plexburst-probe-{}-{side}", std::process::id()));
     let (left, right) = (name("left"), name("right"));
-    let make = |path: &Path| {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(path)
-            .at("create", path)
-    };
+    let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).at("create", path);
     let tried = make(&left).and_then(|()| make(&right)).and_then(|()| {
         renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE)
             .map_err(|errno| not_exchangeable(parent, errno.into()))
@@ -74,9 +65,7 @@ pub(super) fn refuse_mount(live: &Path) -> Result<()> {
     let is_mount = mounts.split(|&byte| byte == b'\n').any(|line| {
         line.split(|&byte| byte == b' ')
             .nth(4)
-            .is_some_and(|point| {
-                Path::new(std::ffi::OsStr::from_bytes(&unescape(point))).starts_with(live)
-            })
+            .is_some_and(|point| Path::new(std::ffi::OsStr::from_bytes(&unescape(point))).starts_with(live))
     });
     if is_mount {
         return Err(not_exchangeable(live, io::ErrorKind::ResourceBusy.into()));
@@ -90,8 +79,7 @@ fn unescape(point: &[u8]) -> Vec<u8> {
     let mut rest = point;
     while let Some((&byte, tail)) = rest.split_first() {
         let octal = (byte == b'\\').then(|| tail.get(..3)).flatten();
-        match octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok())
-        {
+        match octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()) {
             Some(escaped) => {
                 plain.push(escaped);
                 rest = &tail[3..];
@@ -117,18 +105,14 @@ pub(super) fn not_exchangeable(path: &Path, source: io::Error) -> Error {
 
 /// Gives `path` the owner, group and mode of `model`.
 pub(super) fn own_like(model: &Path, path: &Path) -> Result<()> {
-    let (wanted, has) = (
-        fs::metadata(model).at(OPEN, model)?,
-        fs::metadata(path).at(OPEN, path)?,
-    );
+    let (wanted, has) = (fs::metadata(model).at(OPEN, model)?, fs::metadata(path).at(OPEN, path)?);
     if (wanted.uid(), wanted.gid()) != (has.uid(), has.gid()) {
         chown(path, Some(wanted.uid()), Some(wanted.gid())).at("change the owner of", path)?;
     }
     let mode = wanted.permissions().mode() & 0o7777;
     // After the owner: giving a file away takes its special bits.
     if has.permissions().mode() & 0o7777 != mode {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .at("change the mode of", path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).at("change the mode of", path)?;
     }
     Ok(())
 }

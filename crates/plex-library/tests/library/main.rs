@@ -2,9 +2,15 @@
 //! for byte, looking without a trace.
 
 #![allow(missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod bundle;
 mod delta;
+mod diff;
 mod faults;
 mod ids;
 mod inspect;

@@ -183,7 +183,8 @@ fn a_library_at_rest_is_copied_byte_for_byte_from_a_folder_that_may_not_be_writt
 fn what_is_no_whole_library_is_refused_and_leaves_nothing() {
     let tmp = tempfile::tempdir().unwrap();
     let dest = tmp.path().join("snapshot");
-    let cases: [(&str, &dyn Fn(&Databases), Kind); 5] = [
+    type Spoil<'a> = &'a dyn Fn(&Databases);
+    let cases: [(&str, Spoil<'_>, Kind); 5] = [
         (
             "no blobs",
             &|home| fs::remove_file(home.blobs()).unwrap(),

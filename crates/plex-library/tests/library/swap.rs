@@ -129,6 +129,12 @@ fn nothing_is_exchanged_under_a_running_server() {
     );
     assert_eq!(swap::state(&plan).unwrap(), State::NotYet);
     writer.stop();
+    // A merge of the last minute that left its log behind.
+    let log = plan.staged.join("com.plexapp.plugins.library.db-wal");
+    fs::write(&log, "log").unwrap();
+    assert_eq!(swap::exchange(&plan).unwrap_err().kind(), Kind::Refused);
+    assert_eq!(swap::state(&plan).unwrap(), State::NotYet);
+    fs::remove_file(log).unwrap();
     swap::exchange(&plan).unwrap();
 }
 
