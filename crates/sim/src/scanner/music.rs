@@ -9,6 +9,10 @@ use super::items::{self, NewItem, kind};
 use super::media::{Look, NewFile};
 use super::section::Section;
 use super::tags::{self, Tags};
+use crate::store::extra::Extra;
+
+/// The number of a title among the fields that can be locked.
+const TITLE: &str = "1";
 
 /// A new file and what its tags say.
 #[derive(Debug)]
@@ -122,6 +126,27 @@ pub(super) fn item(
         None => items::insert(library, &track)?,
     };
     Ok((artist_id, album_id, track_id))
+}
+
+/// Takes over a title that has changed in the tags, unless the household has locked its own.
+pub(super) fn retitle(library: &Connection, track: i64, song: &Song) -> rusqlite::Result<()> {
+    let Some(title) = song.tags.title.as_deref() else {
+        return Ok(());
+    };
+    let (old, fields): (Option<String>, Option<String>) = library
+        .prepare_cached("SELECT title, user_fields FROM metadata_items WHERE id = ?1")?
+        .query_row([track], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let fields = Extra::parse(fields.as_deref());
+    let is_locked = fields
+        .get("lockedFields")
+        .is_some_and(|locked| locked.split('|').any(|field| field == TITLE));
+    if is_locked || old.as_deref() == Some(title) {
+        return Ok(());
+    }
+    library
+        .prepare_cached("UPDATE metadata_items SET title = ?2, title_sort = ?3 WHERE id = ?1")?
+        .execute((track, title, guid::sort_title(title)))
+        .map(drop)
 }
 
 /// What the media item says before it is analysed.

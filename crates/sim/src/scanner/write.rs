@@ -24,7 +24,7 @@ impl Scan {
             .into_iter()
             .map(|file| {
                 let content = match self.section.kind {
-                    _ if self.known.contains_key(&file.file) => Content::Known,
+                    _ if self.known.get(&file.file).is_some_and(|known| known.hash == file.hash) => Content::Known,
                     Kind::Artist => Content::Music(Box::new(music::read(&self.section, &file))),
                     Kind::Movie | Kind::Show => {
                         video::read(&self.section, &file).map_or(Content::Unnamed, Content::Video)
@@ -58,6 +58,9 @@ impl Scan {
         if let Some(old) = here.clone().or_else(|| self.moved_from(file)) {
             if let Some(known) = self.known.remove(&old) {
                 media::update(library, &known, file, (location, directory))?;
+                if let Content::Music(song) = content {
+                    music::retitle(library, known.item, song)?;
+                }
                 self.seen.insert(known.part);
                 let is_deleted = false;
                 let now = Known {

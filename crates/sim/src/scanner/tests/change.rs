@@ -231,3 +231,30 @@ fn an_item_is_refreshed_with_its_files() {
         ["One", "Only", "Others"]
     );
 }
+
+#[test]
+fn a_new_title_in_the_tags_is_taken_over_unless_locked() {
+    let world = scanned();
+    let one = world.media.join("The Band/First/01 - One.wav");
+    let two = world.media.join("The Band/First/02 - Two.wav");
+    world
+        .library()
+        .execute(
+            "UPDATE metadata_items SET user_fields = 'lockedFields=1%7C13' WHERE title = 'Two'",
+            [],
+        )
+        .unwrap();
+    let before = world.texts("SELECT id || guid FROM metadata_items NOT INDEXED ORDER BY id");
+    fs::rename(world.song("The Band", "First", 1, "The New One"), &one).unwrap();
+    fs::rename(world.song("The Band", "First", 2, "New Two"), &two).unwrap();
+    assert_eq!(world.forced().changed, 2);
+    assert_eq!(world.titles(10), ["The New One", "Two"]);
+    assert_eq!(
+        world.texts("SELECT id || guid FROM metadata_items NOT INDEXED ORDER BY id"),
+        before
+    );
+    assert_eq!(
+        world.number("SELECT count(*) FROM fts4_metadata_titles_icu WHERE title MATCH 'new'"),
+        1
+    );
+}
