@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 
 use super::reply::Failure;
 use crate::household::now;
+use crate::items::kind_number;
 
 /// A condition on metadata_items `i`, with its values.
 #[derive(Debug, Default)]
@@ -30,8 +31,6 @@ enum Field {
 const SETTING: &str = "FROM metadata_item_settings s WHERE s.guid = i.guid AND s.account_id = ?1";
 
 fn field(name: &str) -> Option<Field> {
-    // "artist.title", "track.userRating": the prefix names the kind, which the listing has already.
-    let name = name.rsplit('.').next().unwrap_or(name);
     Some(match name {
         "title" => Field::Text("i.title"),
         "titleSort" => Field::Text("i.title_sort"),
@@ -100,28 +99,42 @@ impl Filter {
 
     /// The filters of a request. `bound` values stand before them in the statement.
     pub(crate) fn of(pairs: &[(String, String)], bound: usize) -> Result<Self, Failure> {
+        let listed = pairs
+            .iter()
+            .find(|(name, _)| name == "type")
+            .and_then(|(_, kind)| kind_number(kind));
         let mut filter = Self::default();
         for (name, value) in pairs.iter().filter(|(name, _)| !is_option(name)) {
             let plain = name.trim_end_matches(['=', '!', '<', '>', '&']);
             let operator = &name[plain.len()..];
-            let field = field(plain).ok_or_else(|| Failure::BadRequest(format!("{plain} is no field to filter by")))?;
-            filter.add(&field, operator, value, bound)?;
+            let (prefix, bare) = plain
+                .rsplit_once('.')
+                .map_or((None, plain), |(prefix, bare)| (Some(prefix), bare));
+            let field = field(bare).ok_or_else(|| Failure::BadRequest(format!("{plain} is no field to filter by")))?;
+            let mut condition = filter.condition(&field, operator, value, bound)?;
+            if let Some(of) = prefix.and_then(kind_number)
+                && let Some(listed) = listed
+                && listed != of
+            {
+                condition = on_relative(&condition, of, listed);
+            }
+            filter.conditions.push(condition);
         }
         Ok(filter)
     }
 
-    fn add(&mut self, field: &Field, operator: &str, value: &str, bound: usize) -> Result<(), Failure> {
+    fn condition(&mut self, field: &Field, operator: &str, value: &str, bound: usize) -> Result<String, Failure> {
         let unknown = || Failure::BadRequest(format!("operator {operator}= does not fit here"));
         let place = format!("?{}", bound + self.values.len() + 1);
-        let condition = match field {
+        Ok(match field {
             Field::Flag(condition) => {
                 let wanted = matches!(value, "1" | "true") != (operator == "!");
-                self.conditions.push(if wanted {
-                    condition_of(condition)
+                let condition = condition_of(condition);
+                return Ok(if wanted {
+                    condition
                 } else {
-                    format!("NOT ({})", condition_of(condition))
+                    format!("NOT ({condition})")
                 });
-                return Ok(());
             }
             Field::Text(column) => {
                 let like = value.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
@@ -165,9 +178,7 @@ impl Filter {
                 self.values.push(Value::Text(value.to_owned()));
                 pattern.replace("{not}", not).replace("{value}", &place)
             }
-        };
-        self.conditions.push(condition);
-        Ok(())
+        })
     }
 
     /// The WHERE clause.
@@ -182,6 +193,23 @@ impl Filter {
     /// The values of its placeholders.
     pub(crate) fn values(&self) -> &[Value] {
         &self.values
+    }
+}
+
+/// A condition on the item's artist, album, show … (`artist.id=5` among tracks), or on what lies below it.
+fn on_relative(condition: &str, of: i64, listed: i64) -> String {
+    let condition = condition.replace("i.", "a.");
+    // Kinds are numbered from the top: 8 artist, 9 album, 10 track; 2 show, 3 season, 4 episode.
+    if of < listed {
+        format!(
+            "EXISTS (SELECT 1 FROM metadata_items a WHERE a.metadata_type = {of} AND a.id IN (i.parent_id,
+                 (SELECT x.parent_id FROM metadata_items x WHERE x.id = i.parent_id)) AND {condition})"
+        )
+    } else {
+        format!(
+            "EXISTS (SELECT 1 FROM metadata_items a LEFT JOIN metadata_items b ON b.id = a.parent_id
+                 WHERE a.metadata_type = {of} AND (a.parent_id = i.id OR b.parent_id = i.id) AND {condition})"
+        )
     }
 }
 
@@ -281,6 +309,18 @@ mod tests {
             "i.title LIKE ?3 ESCAPE '\\' AND i.added_at > ?4 AND i.year <> ?5 AND i.title = ?6"
         );
         assert_eq!(filter.values()[0], Value::Text("%50\\%%".to_owned()));
+    }
+
+    #[test]
+    fn a_prefix_asks_a_relative() {
+        let clause = |kind: &str, name: &str| Filter::of(&pairs(&[("type", kind), (name, "5")]), 1).unwrap().clause();
+        assert_eq!(clause("9", "album.id"), "i.id = ?2");
+        let above = clause("10", "artist.id");
+        assert!(
+            above.contains("a.metadata_type = 8") && above.ends_with("AND a.id = ?2)"),
+            "{above}"
+        );
+        assert!(clause("8", "track.year").contains("b.parent_id = i.id) AND a.year = ?2"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(crate) mod request;
 mod routes;
 pub(crate) mod search;
 pub(crate) mod section;
+pub(crate) mod services;
 pub(crate) mod sonic;
 pub(crate) mod status;
 pub(crate) mod timeline;
@@ -170,7 +171,10 @@ async fn answer(
     let response = match outcome {
         Ok(reply) => reply.into_response(json),
         Err(failure) => {
-            if !matches!(failure, Failure::NotFound | Failure::Unauthorized) {
+            if !matches!(
+                failure,
+                Failure::NotFound | Failure::Unauthorized | Failure::Unavailable(_)
+            ) {
                 server.log.warn(format_args!("{line}: {failure}"));
             }
             failure.into_response()

@@ -3,7 +3,7 @@
 use super::reply::{Failure, Reply};
 use super::{
     Context, activity, browse, butler, collection, done, edit, history, info, metadata, play, playlist, prefs, search,
-    section, sonic, status,
+    section, services, sonic, status,
 };
 
 /// Finds the endpoint of a request and has it answered; what is not in the table is 404.
@@ -20,6 +20,8 @@ pub(super) fn answer(context: &Context<'_>) -> Result<Reply, Failure> {
         ("GET", ["library"]) => info::library(),
         ("GET", ["media", "providers"]) => info::providers(context),
         ("GET", ["servers"]) => info::servers(context),
+        ("GET", ["services", "browse"]) => services::browse(context, None),
+        ("GET", ["services", "browse", path]) => services::browse(context, Some(path)),
         ("GET", ["clients"]) => info::clients(),
         ("GET", ["accounts"]) => info::accounts(context, None),
         ("GET", ["accounts", id]) => info::accounts(context, Some(context.id(id)?)),

@@ -75,7 +75,7 @@ pub(crate) fn run(server: &Arc<Server>, program: Program, arguments: &[String], 
         let server = Arc::clone(server);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                server.log.warn(format_args!("[{}] {line}", program.name()));
+                server.log.debug(format_args!("[{}] {line}", program.name()));
             }
         })
     });

@@ -25,11 +25,7 @@ fn claimed(pass: bool) -> (Home, String) {
 fn a_claimed_server_wants_a_token() {
     let (home, token) = claimed(true);
     assert!(home.get("/identity").body.contains("claimed=\"1\""));
-    for headers in [
-        &[][..],
-        &[("X-Plex-Token", "bogus")],
-        &[("Accept", "application/json")],
-    ] {
+    for headers in [&[][..], &[("X-Plex-Token", "bogus")], &[("Accept", "application/json")]] {
         let refused = home.call("GET", "/library/sections", headers);
         assert_eq!(refused.status, 401);
         assert_eq!(refused.headers["content-type"], "text/html");
@@ -40,15 +36,10 @@ fn a_claimed_server_wants_a_token() {
             .status,
         200
     );
-    assert_eq!(
-        home.get(&format!("/library/sections?X-Plex-Token={token}"))
-            .status,
-        200
-    );
+    assert_eq!(home.get(&format!("/library/sections?X-Plex-Token={token}")).status, 200);
     let own = fs::read_to_string(home.data().local_admin_token()).unwrap();
     assert_eq!(
-        home.call("GET", "/library/sections", &[("X-Plex-Token", &own)])
-            .status,
+        home.call("GET", "/library/sections", &[("X-Plex-Token", &own)]).status,
         200
     );
     let mode = fs::metadata(home.data().local_admin_token())
@@ -64,10 +55,7 @@ fn the_local_token_is_good_for_one_run() {
     let first = fs::read_to_string(home.data().local_admin_token()).unwrap();
     home.stop();
     home.start();
-    assert_ne!(
-        fs::read_to_string(home.data().local_admin_token()).unwrap(),
-        first
-    );
+    assert_ne!(fs::read_to_string(home.data().local_admin_token()).unwrap(), first);
     assert_eq!(
         home.call("GET", "/library/sections", &[("X-Plex-Token", &first)])
             .status,
@@ -87,17 +75,10 @@ fn a_pass_brings_settings_and_tasks() {
         );
         assert!(account.contains("signInState=\"ok\""));
         assert_eq!(
-            with_token("/:/prefs")
-                .body
-                .contains("id=\"MusicAnalysisBehavior\""),
+            with_token("/:/prefs").body.contains("id=\"MusicAnalysisBehavior\""),
             pass
         );
-        assert_eq!(
-            with_token("/butler")
-                .body
-                .contains("name=\"MusicAnalysis\""),
-            pass
-        );
+        assert_eq!(with_token("/butler").body.contains("name=\"MusicAnalysis\""), pass);
         let put = home.call(
             "PUT",
             "/:/prefs?MusicAnalysisBehavior=asap",
@@ -113,14 +94,9 @@ fn a_pass_brings_settings_and_tasks() {
 fn a_running_server_is_claimed_once_and_released() {
     let home = Home::started();
     let claim = PlexTv::at(&home.plextv()).issue_claim(true).unwrap();
+    assert_eq!(home.call("POST", "/myplex/claim?token=claim-nonsense", &[]).status, 400);
     assert_eq!(
-        home.call("POST", "/myplex/claim?token=claim-nonsense", &[])
-            .status,
-        400
-    );
-    assert_eq!(
-        home.call("POST", &format!("/myplex/claim?token={claim}"), &[])
-            .status,
+        home.call("POST", &format!("/myplex/claim?token={claim}"), &[]).status,
         200
     );
     assert_eq!(home.get("/library/sections").status, 401);
@@ -135,10 +111,7 @@ fn a_running_server_is_claimed_once_and_released() {
             .status,
         400
     );
-    assert_eq!(
-        home.call("DELETE", "/myplex/account", &with_token).status,
-        200
-    );
+    assert_eq!(home.call("DELETE", "/myplex/account", &with_token).status, 200);
     assert_eq!(home.get("/library/sections").status, 200);
 }
 
@@ -148,10 +121,7 @@ fn a_claim_that_is_no_good_leaves_the_server_unclaimed_but_running() {
     home.set("PLEX_CLAIM", "claim-used-or-old");
     home.start();
     assert!(home.get("/identity").body.contains("claimed=\"0\""));
-    assert!(
-        home.log()
-            .contains("plex.tv does not know this claim token")
-    );
+    assert!(home.log().contains("plex.tv does not know this claim token"));
 }
 
 #[test]
@@ -165,9 +135,7 @@ fn other_people_have_views_of_their_own() {
         token: "guests-token-0000000".into(),
         pass: false,
     };
-    PlexTv::at(&home.plextv())
-        .put_account("guest", &guest)
-        .unwrap();
+    PlexTv::at(&home.plextv()).put_account("guest", &guest).unwrap();
     let headers = [
         ("X-Plex-Token", guest.token.as_str()),
         ("X-Plex-Client-Identifier", "guests-phone"),
@@ -181,10 +149,7 @@ fn other_people_have_views_of_their_own() {
         .status,
         200
     );
-    assert_eq!(
-        home.value::<i64>("SELECT account_id FROM metadata_item_views"),
-        4711
-    );
+    assert_eq!(home.value::<i64>("SELECT account_id FROM metadata_item_views"), 4711);
     assert_eq!(
         home.value::<String>("SELECT name FROM accounts WHERE id = 4711"),
         "guest"

@@ -14,10 +14,7 @@ fn tasks_are_listed_started_once_and_stopped() {
         "Plex Music Analyzer",
         "trap 'exit 0' TERM\nwhile :; do sleep 0.05; done",
     );
-    home.set(
-        "PLEX_CLAIM",
-        &PlexTv::at(&home.plextv()).issue_claim(true).unwrap(),
-    );
+    home.set("PLEX_CLAIM", &PlexTv::at(&home.plextv()).issue_claim(true).unwrap());
     home.start();
     let token = Preferences::read(&home.data().preferences())
         .unwrap()
@@ -31,43 +28,22 @@ fn tasks_are_listed_started_once_and_stopped() {
         "{list}"
     );
     assert!(!list.contains("BuildGracenoteCollections"));
-    assert_eq!(
-        home.call("POST", "/butler/MusicAnalysis", &token).status,
-        200
-    );
-    assert_eq!(
-        home.call("POST", "/butler/MusicAnalysis", &token).status,
-        202
-    );
-    assert_eq!(
-        home.call("POST", "/butler/CheckForUpdates", &token).status,
-        404
-    );
+    assert_eq!(home.call("POST", "/butler/MusicAnalysis", &token).status, 200);
+    assert_eq!(home.call("POST", "/butler/MusicAnalysis", &token).status, 202);
+    assert_eq!(home.call("POST", "/butler/CheckForUpdates", &token).status, 404);
     let activities = home.call("GET", "/activities", &token).body;
     assert!(
         activities.contains("type=\"media.generate.music.analysis\""),
         "{activities}"
     );
-    assert_eq!(
-        home.call("DELETE", "/butler/MusicAnalysis", &token).status,
-        200
-    );
+    assert_eq!(home.call("DELETE", "/butler/MusicAnalysis", &token).status, 200);
     wait_until("the task ended", || {
-        !home
-            .call("GET", "/activities", &token)
-            .body
-            .contains("music.analysis")
+        !home.call("GET", "/activities", &token).body.contains("music.analysis")
     });
-    assert_eq!(
-        home.call("POST", "/butler/MusicAnalysis", &token).status,
-        200
-    );
+    assert_eq!(home.call("POST", "/butler/MusicAnalysis", &token).status, 200);
     assert_eq!(home.call("DELETE", "/butler", &token).status, 200);
     wait_until("the task ended", || {
-        !home
-            .call("GET", "/activities", &token)
-            .body
-            .contains("music.analysis")
+        !home.call("GET", "/activities", &token).body.contains("music.analysis")
     });
 }
 
@@ -87,11 +63,7 @@ fn backups_are_dated_and_four_are_kept() {
     add_music(&home);
     let databases = home.data().databases();
     for day in ["2026-01-01", "2026-01-04", "2026-01-07", "2026-01-10"] {
-        fs::write(
-            databases.join(format!("com.plexapp.plugins.library.db-{day}")),
-            "old",
-        )
-        .unwrap();
+        fs::write(databases.join(format!("com.plexapp.plugins.library.db-{day}")), "old").unwrap();
     }
     run(&home, "BackupDatabase");
     run(&home, "BackupDatabase");
@@ -102,26 +74,18 @@ fn backups_are_dated_and_four_are_kept() {
         .collect();
     let of = |name: &str| names.iter().filter(|known| known.starts_with(name)).count();
     assert_eq!(of("com.plexapp.plugins.library.db-20"), 4, "{names:?}");
-    assert_eq!(
-        of("com.plexapp.plugins.library.blobs.db-20"),
-        1,
-        "{names:?}"
-    );
+    assert_eq!(of("com.plexapp.plugins.library.blobs.db-20"), 1, "{names:?}");
     assert!(!names.iter().any(|name| name.ends_with("2026-01-01")));
     let copy = databases.join(format!("com.plexapp.plugins.library.db-{day}"));
     let header = fs::read(&copy).unwrap();
     assert_eq!(&header[18..20], &[2, 2], "WAL mode in the header");
     let copy = sim::store::connect(&copy).unwrap();
     assert_eq!(
-        copy.query_row("SELECT count(*) FROM media_parts", [], |row| row
-            .get::<_, i64>(0))
+        copy.query_row("SELECT count(*) FROM media_parts", [], |row| row.get::<_, i64>(0))
             .unwrap(),
         2
     );
-    assert!(
-        home.log().contains("Beginning database backup")
-            && home.log().contains("Database backup completed: 0")
-    );
+    assert!(home.log().contains("Beginning database backup") && home.log().contains("Database backup completed: 0"));
 }
 
 #[test]
@@ -147,15 +111,16 @@ fn bundles_and_blobs_that_nothing_owns_go() {
         ("media_part", 99),
     ] {
         blobs
-            .execute("INSERT INTO blobs (blob, linked_type, linked_id, blob_type) VALUES (x'00', ?1, ?2, 7)", (owner, id))
+            .execute(
+                "INSERT INTO blobs (blob, linked_type, linked_id, blob_type) VALUES (x'00', ?1, ?2, 7)",
+                (owner, id),
+            )
             .unwrap();
     }
     run(&home, "CleanOldBundles");
     run(&home, "GarbageCollectLibraryMedia");
     run(&home, "GarbageCollectBlobs");
-    assert!(
-        metadata.join("a/abbcc.bundle").exists() && !metadata.join("d/eadbeef.bundle").exists()
-    );
+    assert!(metadata.join("a/abbcc.bundle").exists() && !metadata.join("d/eadbeef.bundle").exists());
     assert!(media.join("a/bc.bundle").exists() && !media.join("d/ef.bundle").exists());
     assert_eq!(
         blobs

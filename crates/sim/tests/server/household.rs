@@ -22,33 +22,15 @@ fn by_tv(home: &Home, path: &str) {
 #[test]
 fn played_rated_and_taken_back() {
     let home = home();
-    by_tv(
-        &home,
-        "/:/scrobble?key=3&identifier=com.plexapp.plugins.library",
-    );
-    by_tv(
-        &home,
-        "/:/scrobble?key=3&identifier=com.plexapp.plugins.library",
-    );
-    by_tv(
-        &home,
-        "/:/rate?key=3&identifier=com.plexapp.plugins.library&rating=8",
-    );
+    by_tv(&home, "/:/scrobble?key=3&identifier=com.plexapp.plugins.library");
+    by_tv(&home, "/:/scrobble?key=3&identifier=com.plexapp.plugins.library");
+    by_tv(&home, "/:/rate?key=3&identifier=com.plexapp.plugins.library&rating=8");
     let track = &home.json("/library/metadata/3")["Metadata"][0];
-    assert_eq!(
-        (&track["viewCount"], &track["userRating"]),
-        (&2.into(), &8.0.into())
-    );
+    assert_eq!((&track["viewCount"], &track["userRating"]), (&2.into(), &8.0.into()));
     assert!(track["lastViewedAt"].is_i64() && track["lastRatedAt"].is_i64());
     // The parents count along; the history has one row per playing, with the device.
-    assert_eq!(
-        home.json("/library/metadata/2")["Metadata"][0]["viewCount"],
-        2
-    );
-    assert_eq!(
-        home.json("/library/metadata/1")["Metadata"][0]["viewedLeafCount"],
-        1
-    );
+    assert_eq!(home.json("/library/metadata/2")["Metadata"][0]["viewCount"], 2);
+    assert_eq!(home.json("/library/metadata/1")["Metadata"][0]["viewedLeafCount"], 1);
     let history = home.json("/status/sessions/history/all?sort=viewedAt:desc");
     assert_eq!(
         (&history["size"], &history["Metadata"][0]["ratingKey"]),
@@ -59,62 +41,29 @@ fn played_rated_and_taken_back() {
         "The TV"
     );
     assert_eq!(
-        home.value::<i64>(
-            "SELECT count(*) FROM metadata_item_settings WHERE guid = 'plex://track/c'"
-        ),
+        home.value::<i64>("SELECT count(*) FROM metadata_item_settings WHERE guid = 'plex://track/c'"),
         1
     );
     assert!(home.value::<i64>("SELECT min(changed_at) FROM metadata_item_settings") > 9);
-    assert_eq!(
-        home.value::<i64>("SELECT max(count) FROM statistics_media"),
-        2
-    );
+    assert_eq!(home.value::<i64>("SELECT max(count) FROM statistics_media"), 2);
 
-    by_tv(
-        &home,
-        "/:/unscrobble?key=3&identifier=com.plexapp.plugins.library",
-    );
-    by_tv(
-        &home,
-        "/:/rate?key=3&identifier=com.plexapp.plugins.library&rating=-1",
-    );
+    by_tv(&home, "/:/unscrobble?key=3&identifier=com.plexapp.plugins.library");
+    by_tv(&home, "/:/rate?key=3&identifier=com.plexapp.plugins.library&rating=-1");
     let track = &home.json("/library/metadata/3")["Metadata"][0];
-    assert!(
-        track["viewCount"].is_null() && track["userRating"].is_null(),
-        "{track}"
-    );
-    assert_eq!(
-        home.value::<i64>("SELECT count(*) FROM metadata_item_views"),
-        2
-    );
-    let extra: String =
-        home.value("SELECT extra_data FROM metadata_item_settings WHERE guid = 'plex://track/c'");
+    assert!(track["viewCount"].is_null() && track["userRating"].is_null(), "{track}");
+    assert_eq!(home.value::<i64>("SELECT count(*) FROM metadata_item_views"), 2);
+    let extra: String = home.value("SELECT extra_data FROM metadata_item_settings WHERE guid = 'plex://track/c'");
     assert!(extra.contains("pv:unplayedAt"), "{extra}");
 }
 
 #[test]
 fn marking_an_album_marks_its_tracks() {
     let home = home();
-    by_tv(
-        &home,
-        "/:/scrobble?key=2&identifier=com.plexapp.plugins.library",
-    );
-    assert_eq!(
-        home.json("/library/sections/1/all?type=10&unwatched=1")["size"],
-        0
-    );
-    assert_eq!(
-        home.value::<i64>("SELECT count(*) FROM metadata_item_views"),
-        2
-    );
-    by_tv(
-        &home,
-        "/:/unscrobble?key=2&identifier=com.plexapp.plugins.library",
-    );
-    assert_eq!(
-        home.json("/library/sections/1/all?type=10&unwatched=1")["size"],
-        2
-    );
+    by_tv(&home, "/:/scrobble?key=2&identifier=com.plexapp.plugins.library");
+    assert_eq!(home.json("/library/sections/1/all?type=10&unwatched=1")["size"], 0);
+    assert_eq!(home.value::<i64>("SELECT count(*) FROM metadata_item_views"), 2);
+    by_tv(&home, "/:/unscrobble?key=2&identifier=com.plexapp.plugins.library");
+    assert_eq!(home.json("/library/sections/1/all?type=10&unwatched=1")["size"], 2);
 }
 
 #[test]
@@ -123,9 +72,7 @@ fn a_player_reports_and_stops() {
     let report = |state: &str, time: i64| {
         by_tv(
             &home,
-            &format!(
-                "/:/timeline?ratingKey=4&key=/library/metadata/4&state={state}&time={time}&duration=200000"
-            ),
+            &format!("/:/timeline?ratingKey=4&key=/library/metadata/4&state={state}&time={time}&duration=200000"),
         );
     };
     report("playing", 1000);
@@ -138,21 +85,13 @@ fn a_player_reports_and_stops() {
         "below MinimumProgressTime"
     );
     report("paused", 90_000);
-    assert_eq!(
-        home.json("/library/metadata/4")["Metadata"][0]["viewOffset"],
-        90_000
-    );
+    assert_eq!(home.json("/library/metadata/4")["Metadata"][0]["viewOffset"], 90_000);
     report("stopped", 190_000);
     assert_eq!(home.json("/status/sessions")["size"], 0);
     let track = &home.json("/library/metadata/4")["Metadata"][0];
     assert!(track["viewOffset"].is_null());
     assert_eq!(track["viewCount"], 1);
-    assert!(
-        home.json("/statistics/bandwidth?timespan=4")["size"]
-            .as_i64()
-            .unwrap()
-            > 0
-    );
+    assert!(home.json("/statistics/bandwidth?timespan=4")["size"].as_i64().unwrap() > 0);
 }
 
 #[test]
@@ -162,10 +101,7 @@ fn a_position_is_kept_and_forgotten() {
         &home,
         "/:/progress?key=3&identifier=com.plexapp.plugins.library&time=42000&state=stopped",
     );
-    assert_eq!(
-        home.json("/library/metadata/3")["Metadata"][0]["viewOffset"],
-        42_000
-    );
+    assert_eq!(home.json("/library/metadata/3")["Metadata"][0]["viewOffset"], 42_000);
     by_tv(
         &home,
         "/:/progress?key=3&identifier=com.plexapp.plugins.library&time=0&state=stopped",
@@ -191,20 +127,14 @@ fn playlists() {
     let home = home();
     let uri = "server%3A%2F%2Fx%2Fcom.plexapp.plugins.library%2Flibrary%2Fmetadata%2F4%2C3";
     let created = home
-        .ok(
-            "POST",
-            &format!("/playlists?type=audio&title=Mine&smart=0&uri={uri}"),
-        )
+        .ok("POST", &format!("/playlists?type=audio&title=Mine&smart=0&uri={uri}"))
         .body;
     assert!(
         created.contains("playlistType=\"audio\"") && created.contains("leafCount=\"2\""),
         "{created}"
     );
     let list = home.json("/playlists?playlistType=audio");
-    let id = list["Metadata"][0]["ratingKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = list["Metadata"][0]["ratingKey"].as_str().unwrap().to_owned();
     let titles = || -> Vec<String> {
         let items = home.json(&format!("/playlists/{id}/items"));
         let items = items["Metadata"].as_array().cloned().unwrap_or_default();
@@ -214,10 +144,7 @@ fn playlists() {
             .collect()
     };
     assert_eq!(titles(), ["Second", "First & \"only\""]);
-    home.ok(
-        "PUT",
-        &format!("/playlists/{id}/items?uri=/library/metadata/2"),
-    );
+    home.ok("PUT", &format!("/playlists/{id}/items?uri=/library/metadata/2"));
     assert_eq!(titles().len(), 4);
     let items = home.json(&format!("/playlists/{id}/items"));
     let entry = |at: usize| items["Metadata"][at]["playlistItemID"].as_i64().unwrap();
@@ -231,49 +158,30 @@ fn playlists() {
         15
     );
     assert_eq!(
-        home.value::<i64>(
-            "SELECT count(*) FROM play_queue_generators WHERE playlist_id IS NOT NULL"
-        ),
+        home.value::<i64>("SELECT count(*) FROM play_queue_generators WHERE playlist_id IS NOT NULL"),
         2
     );
-    assert_eq!(
-        home.value::<i64>("SELECT account_id FROM metadata_item_accounts"),
-        1
-    );
+    assert_eq!(home.value::<i64>("SELECT account_id FROM metadata_item_accounts"), 1);
     home.ok("PUT", &format!("/playlists/{id}?title=Ours"));
     assert_eq!(home.json("/playlists?title=Ours")["size"], 1);
     home.ok("DELETE", &format!("/playlists/{id}"));
     assert_eq!(home.json("/playlists")["size"], 0);
-    assert_eq!(
-        home.value::<i64>("SELECT count(*) FROM play_queue_generators"),
-        0
-    );
+    assert_eq!(home.value::<i64>("SELECT count(*) FROM play_queue_generators"), 0);
 }
 
 #[test]
 fn play_queues_replace_each_other() {
     let home = home();
     for _ in 0..2 {
-        let answer = home.call(
-            "POST",
-            "/playQueues?type=audio&uri=/library/metadata/2&shuffle=0",
-            &TV,
-        );
+        let answer = home.call("POST", "/playQueues?type=audio&uri=/library/metadata/2&shuffle=0", &TV);
         assert_eq!(answer.status, 200);
-        assert!(
-            answer.body.contains("playQueueTotalCount=\"2\""),
-            "{}",
-            answer.body
-        );
+        assert!(answer.body.contains("playQueueTotalCount=\"2\""), "{}", answer.body);
     }
     assert_eq!(
         home.value::<i64>("SELECT count(*) FROM play_queues WHERE client_identifier = 'tv'"),
         1
     );
-    assert_eq!(
-        home.value::<i64>("SELECT count(*) FROM play_queue_items"),
-        2
-    );
+    assert_eq!(home.value::<i64>("SELECT count(*) FROM play_queue_items"), 2);
 }
 
 #[test]
@@ -284,18 +192,12 @@ fn collections() {
         "/library/collections?type=9&title=Best&smart=0&sectionId=1&uri=/library/metadata/2",
     );
     let list = home.json("/library/sections/1/collections");
-    let id = list["Metadata"][0]["ratingKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = list["Metadata"][0]["ratingKey"].as_str().unwrap().to_owned();
     assert_eq!(
         home.json(&format!("/library/collections/{id}/children"))["Metadata"][0]["title"],
         "Album"
     );
-    assert_eq!(
-        home.json("/library/sections/1/all?type=9&collection=Best")["size"],
-        1
-    );
+    assert_eq!(home.json("/library/sections/1/all?type=9&collection=Best")["size"], 1);
     assert_eq!(
         home.value::<String>("SELECT tags_collection FROM metadata_items WHERE id = 2"),
         "Best"
@@ -316,7 +218,10 @@ fn collections() {
 #[test]
 fn edits_lock_their_fields_and_reach_the_search() {
     let home = home();
-    home.ok("PUT", "/library/metadata/3?title.value=Renamed&title.locked=1&summary.value=Good&summary.locked=1");
+    home.ok(
+        "PUT",
+        "/library/metadata/3?title.value=Renamed&title.locked=1&summary.value=Good&summary.locked=1",
+    );
     let track = &home.json("/library/metadata/3")["Metadata"][0];
     assert_eq!(
         (&track["title"], &track["summary"]),
@@ -338,15 +243,12 @@ fn edits_lock_their_fields_and_reach_the_search() {
         "Renamed"
     );
     assert_eq!(
-        home.value::<i64>(
-            "SELECT count(*) FROM fts4_metadata_titles_icu WHERE title MATCH 'renamed'"
-        ),
+        home.value::<i64>("SELECT count(*) FROM fts4_metadata_titles_icu WHERE title MATCH 'renamed'"),
         1,
         "the triggers keep the search index"
     );
     assert_eq!(
-        home.call("PUT", "/library/metadata/3?nonsense.value=1", &[])
-            .status,
+        home.call("PUT", "/library/metadata/3?nonsense.value=1", &[]).status,
         400
     );
 }

@@ -50,20 +50,11 @@ fn a_new_section_is_scanned_at_once() {
     assert_eq!(activity["subtitle"], "Some Album");
     assert_eq!(activity["cancellable"], true);
     assert_eq!(activity["Context"]["librarySectionID"], "1");
-    assert_eq!(
-        home.json("/library/sections")["Directory"][0]["refreshing"],
-        true
-    );
+    assert_eq!(home.json("/library/sections")["Directory"][0]["refreshing"], true);
     go(&home);
     home.settle();
-    assert_eq!(
-        home.json("/library/sections")["Directory"][0]["refreshing"],
-        false
-    );
-    assert_eq!(
-        calls(&home),
-        ["--scan --refresh --section 1", "--analyze --section 1"]
-    );
+    assert_eq!(home.json("/library/sections")["Directory"][0]["refreshing"], false);
+    assert_eq!(calls(&home), ["--scan --refresh --section 1", "--analyze --section 1"]);
     let locations = home.json("/library/sections")["Directory"][0]["Location"]
         .as_array()
         .unwrap()
@@ -79,11 +70,7 @@ fn a_new_section_is_scanned_at_once() {
 fn the_newer_form_of_creating_a_section() {
     let home = home();
     go(&home);
-    let created = home.call(
-        "POST",
-        "/library/sections/all?name=Films&type=1&locations=/films",
-        &[],
-    );
+    let created = home.call("POST", "/library/sections/all?name=Films&type=1&locations=/films", &[]);
     assert_eq!(created.status, 201);
     let section = &home.json("/library/sections")["Directory"][0];
     assert_eq!(
@@ -91,22 +78,19 @@ fn the_newer_form_of_creating_a_section() {
         (&"movie".into(), &"tv.plex.agents.movie".into())
     );
     home.settle();
-    home.ok("PUT", "/library/sections/1?name=Cinema&agent=tv.plex.agents.movie&location=/films&location=/other");
+    home.ok(
+        "PUT",
+        "/library/sections/1?name=Cinema&agent=tv.plex.agents.movie&location=/films&location=/other",
+    );
     home.settle();
     let section = &home.json("/library/sections")["Directory"][0];
     assert_eq!(
-        (
-            &section["title"],
-            section["Location"].as_array().unwrap().len()
-        ),
+        (&section["title"], section["Location"].as_array().unwrap().len()),
         (&"Cinema".into(), 2)
     );
     home.ok("DELETE", "/library/sections/1");
     assert_eq!(home.json("/library/sections")["size"], 0);
-    assert_eq!(
-        home.value::<i64>("SELECT count(*) FROM section_locations"),
-        0
-    );
+    assert_eq!(home.value::<i64>("SELECT count(*) FROM section_locations"), 0);
 }
 
 #[test]
@@ -117,11 +101,7 @@ fn one_scan_at_a_time_per_section() {
     wait_until("the first scan runs", || calls(&home).len() == 1);
     home.ok("POST", "/library/sections/1/refresh?path=/music/A%20B");
     home.ok("GET", "/library/sections/1/refresh?path=/music/A%20B");
-    assert_eq!(
-        home.json("/activities")["size"],
-        2,
-        "an equal scan is not queued twice"
-    );
+    assert_eq!(home.json("/activities")["size"], 2, "an equal scan is not queued twice");
     assert_eq!(calls(&home).len(), 1);
     go(&home);
     home.settle();
@@ -152,18 +132,12 @@ fn scans_and_activities_are_cancelled() {
         "what waited is forgotten"
     );
     assert_eq!(
-        home.call(
-            "DELETE",
-            "/activities/00000000-0000-0000-0000-000000000000",
-            &[]
-        )
-        .status,
+        home.call("DELETE", "/activities/00000000-0000-0000-0000-000000000000", &[])
+            .status,
         404
     );
     home.ok("PUT", "/library/sections/1/analyze");
-    wait_until("the analysis shows", || {
-        home.json("/activities")["size"] == 1
-    });
+    wait_until("the analysis shows", || home.json("/activities")["size"] == 1);
     let uuid = home.json("/activities")["Activity"][0]["uuid"]
         .as_str()
         .unwrap()

@@ -31,13 +31,8 @@ fn refused_then_starting_then_migrating_then_ready() {
     });
     assert_eq!(seen.len(), 3, "{seen:?}");
     assert!(seen[0].contains("starting up"));
-    assert!(
-        seen[1].contains("code=\"503\" title=\"Maintenance\"")
-            && seen[1].contains("startup maintenance tasks")
-    );
-    assert!(
-        home.log().contains("Captured session 0.") && home.log().contains("Captured session 19.")
-    );
+    assert!(seen[1].contains("code=\"503\" title=\"Maintenance\"") && seen[1].contains("startup maintenance tasks"));
+    assert!(home.log().contains("Captured session 0.") && home.log().contains("Captured session 19."));
 }
 
 fn companions(home: &Home) -> Vec<String> {
@@ -64,10 +59,7 @@ fn a_clean_stop_leaves_no_log_and_no_pid() {
     assert_eq!(companions(&home), Vec::<String>::new());
     assert!(!home.data().pid_file().exists());
     home.start();
-    assert_eq!(
-        home.json("/library/metadata/3")["Metadata"][0]["viewCount"],
-        1
-    );
+    assert_eq!(home.json("/library/metadata/3")["Metadata"][0]["viewCount"], 1);
 }
 
 #[test]
@@ -79,10 +71,7 @@ fn a_killed_server_leaves_its_log_and_the_next_start_recovers() {
     assert!(companions(&home).contains(&"com.plexapp.plugins.library.db-wal".to_owned()));
     assert!(home.data().pid_file().exists());
     home.start();
-    assert_eq!(
-        home.json("/library/metadata/3")["Metadata"][0]["viewCount"],
-        1
-    );
+    assert_eq!(home.json("/library/metadata/3")["Metadata"][0]["viewCount"], 1);
     home.stop();
     assert!(companions(&home).is_empty());
 }
@@ -134,11 +123,7 @@ fn a_damaged_database_and_bad_settings_end_the_start() {
         String::from_utf8_lossy(&refused.stderr).contains("is not a Preferences.xml"),
         "{refused:?}"
     );
-    let refused = home
-        .command()
-        .env("PLEX_SIM_PORT", "many")
-        .output()
-        .unwrap();
+    let refused = home.command().env("PLEX_SIM_PORT", "many").output().unwrap();
     assert!(
         String::from_utf8_lossy(&refused.stderr).contains("PLEX_SIM_PORT=many is not usable"),
         "{refused:?}"

@@ -9,4 +9,5 @@ mod household;
 mod jobs;
 mod life;
 mod plexapi;
+mod scans;
 mod support;

@@ -69,11 +69,7 @@ impl Home {
             environment: Vec::new(),
         };
         fs::create_dir_all(home.programs()).unwrap();
-        for name in [
-            "Plex Media Server",
-            "Plex Media Scanner",
-            "Plex Music Analyzer",
-        ] {
+        for name in ["Plex Media Server", "Plex Media Scanner", "Plex Music Analyzer"] {
             symlink(env!("CARGO_BIN_EXE_plex-sim"), home.programs().join(name)).unwrap();
         }
         home
@@ -117,11 +113,7 @@ impl Home {
     pub(crate) fn replace_program(&self, name: &str, script: &str) {
         let path = self.programs().join(name);
         fs::remove_file(&path).unwrap();
-        fs::write(
-            &path,
-            format!("#!/bin/sh\nDIR='{}'\n{script}\n", self.path().display()),
-        )
-        .unwrap();
+        fs::write(&path, format!("#!/bin/sh\nDIR='{}'\n{script}\n", self.path().display())).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -193,11 +185,7 @@ impl Home {
             if let Some(status) = child.try_wait().unwrap() {
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "the server did not end: {}",
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "the server did not end: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -206,10 +194,7 @@ impl Home {
     pub(crate) fn log(&self) -> String {
         let path = |age: u32| match age {
             0 => self.data().logs().join("Plex Media Server.log"),
-            n => self
-                .data()
-                .logs()
-                .join(format!("Plex Media Server.{n}.log")),
+            n => self.data().logs().join(format!("Plex Media Server.{n}.log")),
         };
         (0..=5)
             .rev()
@@ -218,17 +203,11 @@ impl Home {
     }
 
     /// One request; `None` when nobody answers.
-    pub(crate) fn try_call(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Option<Answer> {
+    pub(crate) fn try_call(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n"
-        );
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -262,12 +241,7 @@ impl Home {
     /// A request that must be answered with 200.
     pub(crate) fn ok(&self, method: &str, path: &str) -> Answer {
         let answer = self.call(method, path, &[]);
-        assert_eq!(
-            answer.status,
-            200,
-            "{method} {path}: {answer:?}\n{}",
-            self.log()
-        );
+        assert_eq!(answer.status, 200, "{method} {path}: {answer:?}\n{}", self.log());
         answer
     }
 
@@ -276,19 +250,12 @@ impl Home {
         let answer = self.call("GET", path, &[("Accept", "application/json")]);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         let mut root = answer.json();
-        root.as_object_mut()
-            .unwrap()
-            .values_mut()
-            .next()
-            .unwrap()
-            .take()
+        root.as_object_mut().unwrap().values_mut().next().unwrap().take()
     }
 
     /// Waits until the server is busy with nothing.
     pub(crate) fn settle(&self) {
-        wait_until("no activity is left", || {
-            self.json("/activities")["size"] == 0
-        });
+        wait_until("no activity is left", || self.json("/activities")["size"] == 0);
     }
 
     /// The library, read and written beside the server.
@@ -356,5 +323,42 @@ pub(crate) fn add_music(home: &Home) {
             [id],
         )
         .unwrap();
+    }
+}
+
+/// Writes artists/albums/tracks as short WAV files of different tones, named as people name them.
+pub(crate) fn write_tones(dir: &Path, artists: u32, albums: u32, tracks: u32) {
+    const RATE: u32 = 22_050;
+    for artist in 1..=artists {
+        for album in 1..=albums {
+            let folder = dir
+                .join(format!("Artist {artist}"))
+                .join(format!("Album {artist}-{album}"));
+            fs::create_dir_all(&folder).unwrap();
+            for track in 1..=tracks {
+                let pitch = f64::from(150 + 90 * artist + 40 * album + 15 * track);
+                let samples: Vec<u8> = (0..RATE * 2)
+                    .flat_map(|at| {
+                        let wave = (f64::from(at) * pitch * std::f64::consts::TAU / f64::from(RATE)).sin();
+                        #[expect(clippy::cast_possible_truncation, reason = "within the range of the sample")]
+                        ((wave * 8000.0) as i16).to_le_bytes()
+                    })
+                    .collect();
+                let size = u32::try_from(samples.len()).unwrap();
+                let mut wav = Vec::new();
+                wav.extend(b"RIFF");
+                wav.extend((36 + size).to_le_bytes());
+                wav.extend(b"WAVEfmt ");
+                wav.extend(16_u32.to_le_bytes());
+                wav.extend([1_u16.to_le_bytes(), 1_u16.to_le_bytes()].concat());
+                wav.extend([RATE.to_le_bytes(), (RATE * 2).to_le_bytes()].concat());
+                wav.extend([2_u16.to_le_bytes(), 16_u16.to_le_bytes()].concat());
+                wav.extend(b"data");
+                wav.extend(size.to_le_bytes());
+                wav.extend(samples);
+                let name = format!("{track:02} - Track {artist}-{album}-{track}.wav");
+                fs::write(folder.join(name), wav).unwrap();
+            }
+        }
     }
 }
