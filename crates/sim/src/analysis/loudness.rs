@@ -223,3 +223,40 @@ fn mark(library: &Connection, item: i64) -> rusqlite::Result<()> {
         .execute(params![item, extra.to_json(), counter::next(library)?])
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(amplitude: f64) -> EbuR128 {
+        let mut meter = EbuR128::new(1, 48_000, Mode::I | Mode::LRA | Mode::SAMPLE_PEAK | Mode::HISTOGRAM).unwrap();
+        let turn = std::f64::consts::TAU * 1000.0 / 48_000.0;
+        let tone: Vec<f32> = (0..48_000 * 4)
+            .map(|at| (amplitude * (turn * f64::from(at)).sin()) as f32)
+            .collect();
+        meter.add_frames_f32(&tone).unwrap();
+        meter
+    }
+
+    #[test]
+    fn half_the_amplitude_is_six_decibels_less() {
+        let (full, half) = (meter(0.8), meter(0.4));
+        let [one, other] = [&full, &half].map(|meter| Loudness::of(std::iter::once(meter)));
+        assert!(
+            (one.loudness - other.loudness - 6.02).abs() < 0.15,
+            "{} {}",
+            one.loudness,
+            other.loudness
+        );
+        assert!((one.peak - 0.8).abs() < 1e-3);
+        let both = Loudness::of([&full, &half].into_iter());
+        assert!((other.loudness..one.loudness).contains(&both.loudness));
+    }
+
+    #[test]
+    fn silence_has_numbers_too() {
+        let silent = Loudness::of(std::iter::once(&meter(0.0)));
+        assert_eq!((silent.loudness, silent.range, silent.peak), (SILENCE, 0.0, 0.0));
+        assert!(silent.gain().is_finite());
+    }
+}

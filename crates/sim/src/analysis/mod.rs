@@ -13,6 +13,8 @@ mod decode;
 pub(crate) mod loudness;
 mod pace;
 pub(crate) mod sonic;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 use std::process::ExitCode;

@@ -57,7 +57,14 @@ fn flac(samples: &[i32]) -> io::Result<Vec<u8>> {
     config.multithread = false;
     let config = config.into_verified().map_err(|(_, error)| io::Error::other(error))?;
     let source = flacenc::source::MemSource::from_samples(samples, CHANNELS, usize::from(BITS), RATE as usize);
-    let stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size)
+    let mut stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    // The last block is shorter and does not count (RFC 9639 §8.2); the encoder counts it, and strict decoders then expect
+    // blocks of variable size.
+    let block = config.block_size;
+    stream
+        .stream_info_mut()
+        .set_block_sizes(block, block)
         .map_err(|error| io::Error::other(error.to_string()))?;
     let mut sink = ByteSink::new();
     stream

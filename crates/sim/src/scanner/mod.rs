@@ -25,7 +25,7 @@ pub(crate) mod walk;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use super::*;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn script(dir: &Path, text: &str) -> PathBuf {
-    let path = dir.join("Plex Media Server");
+    let path = dir.join("program");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path

@@ -19,11 +19,11 @@ use crate::schema::{self, Version};
 use crate::store::clock;
 
 /// A server's data directory, a folder with media, and a section over it.
-struct World {
+pub(crate) struct World {
     _dir: tempfile::TempDir,
-    support: PathBuf,
-    media: PathBuf,
-    section: i64,
+    pub(crate) support: PathBuf,
+    pub(crate) media: PathBuf,
+    pub(crate) section: i64,
 }
 
 impl World {
@@ -59,19 +59,19 @@ impl World {
         world
     }
 
-    fn music() -> Self {
+    pub(crate) fn music() -> Self {
         Self::new(8, "tv.plex.agents.music")
     }
 
-    fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         Process::open(&self.support, Cancel::default(), Progress::to(std::io::sink())).unwrap()
     }
 
-    fn library(&self) -> Connection {
+    pub(crate) fn library(&self) -> Connection {
         self.process().db.library
     }
 
-    fn scan(&self) -> Outcome {
+    pub(crate) fn scan(&self) -> Outcome {
         self.request(&Request {
             section: self.section,
             ..Request::default()
@@ -90,7 +90,7 @@ impl World {
         walk::scan(&mut self.process(), request).unwrap()
     }
 
-    fn keep_trash(&self) {
+    pub(crate) fn keep_trash(&self) {
         fs::write(
             self.support.join("Plex Media Server/Preferences.xml"),
             "<?xml version=\"1.0\"?><Preferences autoEmptyTrash=\"0\"/>",
@@ -98,11 +98,11 @@ impl World {
         .unwrap();
     }
 
-    fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         self.library().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    fn texts(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
         let library = self.library();
         let mut statement = library.prepare(sql).unwrap();
         let rows = statement
