@@ -214,10 +214,28 @@ fn many_loose_ends_are_lost_rows() {
 #[test]
 fn a_broken_log_is_a_problem_and_a_torn_end_is_not() {
     let tmp = tempfile::tempdir().unwrap();
-    let home = support::plex_pair(tmp.path());
-    let writer = Writer::start(&home);
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    writer.kill();
+    let server = support::plex_pair(&tmp.path().join("server"));
+    let home = Databases::at(tmp.path().join("home"));
+    fs::create_dir(home.dir()).unwrap();
+    // Bigger than the blobs, so that the log of one cannot happen to fit the other.
+    support::open(&server.library(), 1024)
+        .execute_batch(
+            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+             INSERT INTO metadata_item_settings(guid) SELECT hex(randomblob(40)) FROM n",
+        )
+        .unwrap();
+    // What a server leaves that is killed after twenty transactions: its files as they lie while it has them open.
+    for which in Which::BOTH {
+        let db = support::open(&server.path(which), 1024);
+        db.execute_batch("PRAGMA wal_autocheckpoint=0").unwrap();
+        for number in 0..20 {
+            db.execute("INSERT INTO metadata_item_views(guid) VALUES(?1)", [number])
+                .unwrap();
+        }
+        for of in [|path: &Path| path.to_owned(), plex_library::paths::wal_of] {
+            fs::copy(of(&server.path(which)), of(&home.path(which))).unwrap();
+        }
+    }
     let log = plex_library::paths::wal_of(&home.library());
     let whole = fs::read(&log).unwrap();
     for at in [3, 9, 40, 60, whole.len() / 2] {
