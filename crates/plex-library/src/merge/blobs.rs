@@ -4,7 +4,7 @@
 //! Downloaded subtitles (type 3) are home's. Everything else was measured: the worker's if it measured anew, else home's.
 
 use super::values::Value;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::content::followed;
 use super::context::{self, Context};
@@ -15,8 +15,24 @@ use super::session::{BLOBS, LIBRARY, Three};
 
 const NAME: &str = "blobs";
 
-/// A subtitle that was downloaded on demand (facts §1.5).
+/// `blob_type` of a subtitle that was downloaded on demand (facts §1.5).
 const SUBTITLE: i64 = 3;
+
+/// SQL: whether the blob under the alias is a downloaded subtitle. Servers until about 2020 have no types; what belonged to
+/// a stream was a subtitle.
+pub(super) fn is_subtitle(table: &Table, alias: &str) -> String {
+    if table.has("blob_type") {
+        format!("({alias}.blob_type = {SUBTITLE} AND {alias}.linked_type = 'media_stream')")
+    } else {
+        format!("({alias}.linked_type = 'media_stream')")
+    }
+}
+
+/// The same about a row.
+fn holds_subtitle(table: &Table, row: &Row) -> bool {
+    text(table, row, "linked_type") == Some("media_stream")
+        && (!table.has("blob_type") || int(table, row, "blob_type") == Some(SUBTITLE))
+}
 
 /// Carries the blobs of both databases; the library's own table is unused by every server seen so far.
 pub(super) fn carry(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
@@ -47,11 +63,8 @@ fn one_database(context: &mut Context<'_>, three: Three, table: &Table) -> Step<
             continue;
         };
         let replaced = same_key_at_home(context, three, table, &base)?;
-        let unchanged = value(table, &now, "blob") == value(table, &base, "blob");
-        // Home throws away what belongs to nothing; what the worker measured anew belongs to something.
-        if !replaced
-            && (unchanged && !has_owner(context, table, &now)? || int(table, &base, "blob_type") == Some(SUBTITLE))
-        {
+        // What belongs to nothing any more goes; what the worker measured anew belongs to something.
+        if !replaced && (!has_owner(context, table, &now)? || holds_subtitle(table, &base)) {
             let gone = int(table, &now, "id").unwrap_or_default();
             rows::delete(context.conn, three.theirs, NAME, gone)?;
             context.report.carried(NAME).deleted += 1;
@@ -67,35 +80,39 @@ fn differing(context: &Context<'_>, three: Three, table: &Table) -> Step<Vec<i64
     let mut statement = context.conn.prepare(&format!(
         "SELECT m.id FROM {mine}.{NAME} m NOT INDEXED LEFT JOIN {base}.{NAME} b NOT INDEXED ON b.id = m.id
          WHERE b.id IS NULL OR {light} OR length(m.blob) IS NOT length(b.blob)
-            OR (m.blob_type = {SUBTITLE} AND m.blob IS NOT b.blob)",
+            OR ({subtitle} AND m.blob IS NOT b.blob)",
+        subtitle = is_subtitle(table, "m"),
         mine = three.mine,
         base = three.base
     ))?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
-/// The columns that make a blob the same one.
-fn key(table: &Table, row: &Row) -> (&'static str, [Value; 3]) {
+/// The columns that make a blob the same one, and their values.
+fn key(table: &Table, row: &Row) -> Vec<(&'static str, Value)> {
     let by = if value(table, row, "linked_id") == Value::Null {
         "linked_guid"
     } else {
         "linked_id"
     };
-    (
-        by,
-        ["linked_type", by, "blob_type"].map(|column| value(table, row, column)),
-    )
+    ["linked_type", by, "blob_type"]
+        .into_iter()
+        .filter(|column| table.has(column))
+        .map(|column| (column, value(table, row, column)))
+        .collect()
 }
 
 fn find(context: &Context<'_>, side: &str, table: &Table, like: &Row) -> Step<Option<i64>> {
-    let (by, values) = key(table, like);
+    let key = key(table, like);
+    let terms: Vec<String> = key
+        .iter()
+        .zip(1..)
+        .map(|((column, _), n)| format!("{} IS ?{n}", quote(column)))
+        .collect();
     Ok(context
         .conn
-        .prepare_cached(&format!(
-            "SELECT id FROM {side}.{NAME} WHERE linked_type IS ?1 AND {} IS ?2 AND blob_type IS ?3",
-            quote(by)
-        ))?
-        .query_row(values, |row| row.get(0))
+        .prepare_cached(&format!("SELECT id FROM {side}.{NAME} WHERE {}", terms.join(" AND ")))?
+        .query_row(params_from_iter(key.iter().map(|(_, value)| value)), |row| row.get(0))
         .optional()?)
 }
 
@@ -115,8 +132,7 @@ fn put(context: &mut Context<'_>, three: Three, table: &Table, base: Option<&Row
         return insert(context, three, table, mine);
     };
     let content = |row: &Row| value(table, row, "blob");
-    let is_homes =
-        int(table, mine, "blob_type") == Some(SUBTITLE) || base.is_some_and(|base| content(base) == content(&theirs));
+    let is_homes = holds_subtitle(table, mine) || base.is_some_and(|base| content(base) == content(&theirs));
     if !is_homes || content(mine) == content(&theirs) {
         return Ok(());
     }
@@ -146,9 +162,10 @@ fn subtitles(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()>
     let ids: Vec<i64> = context
         .conn
         .prepare(&format!(
-            "SELECT m.id FROM {mine}.{NAME} m WHERE m.blob_type = {SUBTITLE} AND m.linked_type = 'media_stream'
-             AND NOT EXISTS (SELECT 1 FROM {theirs}.{NAME} t WHERE t.linked_type = m.linked_type
-                             AND t.linked_id = m.linked_id AND t.blob_type = m.blob_type)",
+            "SELECT m.id FROM {mine}.{NAME} m WHERE {subtitle}
+             AND NOT EXISTS (SELECT 1 FROM {theirs}.{NAME} t WHERE t.linked_id = m.linked_id AND {same})",
+            subtitle = is_subtitle(table, "m"),
+            same = is_subtitle(table, "t"),
             mine = three.mine,
             theirs = three.theirs
         ))?

@@ -89,10 +89,31 @@ fn ids(context: &Context<'_>, sql: &str, id: i64) -> Step<Vec<i64>> {
         .collect::<Result<_, _>>()?)
 }
 
+/// What was measured about something that goes. What home has kept about it stays: Plex collects it when it pleases.
+fn blobs(context: &mut Context<'_>, kind: &str, id: i64) -> Step<()> {
+    let deleted = context
+        .conn
+        .prepare_cached(
+            "DELETE FROM their_blobs.blobs WHERE linked_type = ?1 AND linked_id = ?2
+             AND NOT EXISTS (SELECT 1 FROM mine_blobs.blobs m WHERE m.linked_type = ?1 AND m.linked_id = ?2)",
+        )?
+        .execute((kind, id))?;
+    context.report.carried("blobs").deleted += deleted as u64;
+    Ok(())
+}
+
 fn part(context: &mut Context<'_>, id: i64) -> Step<()> {
     if rows::exists(context.conn, MINE, "media_parts", id)? {
         return Ok(());
     }
+    for stream in ids(
+        context,
+        "SELECT id FROM main.media_streams WHERE media_part_id = ?1",
+        id,
+    )? {
+        blobs(context, "media_stream", stream)?;
+    }
+    blobs(context, "media_part", id)?;
     let streams = context
         .conn
         .execute("DELETE FROM main.media_streams WHERE media_part_id = ?1", [id])?;
@@ -107,6 +128,7 @@ fn media(context: &mut Context<'_>, id: i64) -> Step<()> {
     for below in ids(context, "SELECT id FROM main.media_parts WHERE media_item_id = ?1", id)? {
         part(context, below)?;
     }
+    blobs(context, "media_item", id)?;
     if !rows::exists(context.conn, MINE, "media_items", id)? && rows::delete(context.conn, MAIN, "media_items", id)? {
         context.report.carried("media_items").deleted += 1;
     }
@@ -183,6 +205,7 @@ fn item(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<()> {
             .execute([id])?;
         context.report.carried(name).deleted += deleted as u64;
     }
+    blobs(context, "metadata_item", id)?;
     if writer.obstacle(context.conn, "metadata_items")?.is_none() {
         if writer.delete(context.conn, &table, id)? {
             context.report.carried("metadata_items").deleted += 1;

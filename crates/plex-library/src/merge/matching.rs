@@ -30,6 +30,15 @@ const CONTAINERS: [i64; 5] = [2, 3, 8, 9, 14];
 const HOUSEHOLDS: [i64; 2] = [15, 42];
 const COLLECTION: i64 = 18;
 
+/// How far above the files a type of item is.
+fn rank(kind: Option<i64>) -> u8 {
+    match kind {
+        Some(3 | 9) => 1,
+        Some(2 | 8 | 14) => 2,
+        _ => 0,
+    }
+}
+
 struct Matcher<'m, 'c> {
     context: &'m mut Context<'c>,
     changes: &'m AllChanges,
@@ -104,13 +113,18 @@ impl Matcher<'_, '_> {
             let Some(table) = self.context.table(name) else {
                 continue;
             };
+            let mut met = Vec::new();
             for id in self.added(name) {
                 let conn = self.context.conn;
-                let (Some(theirs), Some(mine)) =
+                if let (Some(theirs), Some(mine)) =
                     (rows::get(conn, MAIN, &table, id)?, rows::get(conn, MINE, &table, id)?)
-                else {
-                    continue;
-                };
+                {
+                    met.push((rank(int(&table, &mine, "metadata_type")), id, mine, theirs));
+                }
+            }
+            // Albums after tracks, artists after albums: what holds the same thing is the same.
+            met.sort_by_key(|(rank, id, ..)| (*rank, *id));
+            for (_, id, mine, theirs) in met {
                 if !self.is_same(&table, id, &mine, &theirs)? {
                     self.collided.entry(name).or_default().insert(id);
                 }
@@ -138,9 +152,7 @@ impl Matcher<'_, '_> {
                     && ((equal(&["guid"]) && guid != Value::Null && !guids::is_numbered(&guid))
                         || self.share_a_file(id, "metadata_items")?
                         || self.share_a_child(id)?
-                        || (equal(&["guid", "title", "parent_id"])
-                            && guids::is_numbered(&guid)
-                            && !self.has_media(id)?))
+                        || (guids::is_numbered(&guid) && !self.has_media(id)? && self.is_called_the_same(table, id)?))
             }
         })
     }
@@ -173,14 +185,43 @@ impl Matcher<'_, '_> {
         )
     }
 
+    /// Whether something below it is the same on both sides.
     fn share_a_child(&self, id: i64) -> Step<bool> {
-        self.ask(
-            &format!(
-                "SELECT 1 FROM {MINE}.metadata_items m JOIN {MAIN}.metadata_items t ON t.id = m.id AND t.parent_id = m.parent_id
-                 WHERE m.parent_id = ?1 AND m.metadata_type IS t.metadata_type AND m.guid IS t.guid"
-            ),
-            id,
-        )
+        let children: Vec<i64> = self
+            .context
+            .conn
+            .prepare_cached(&format!(
+                "SELECT m.id FROM {MINE}.metadata_items m JOIN {MAIN}.metadata_items t ON t.id = m.id
+                 WHERE m.parent_id = ?1 AND t.parent_id = ?1"
+            ))?
+            .query_map([id], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(children
+            .iter()
+            .any(|child| !self.has_collided("metadata_items", *child)))
+    }
+
+    /// Whether it and everything above it have the same titles on both sides.
+    fn is_called_the_same(&self, table: &Table, id: i64) -> Step<bool> {
+        let (mut ours, mut theirs) = (Some(id), Some(id));
+        for _ in 0..8 {
+            let conn = self.context.conn;
+            let (Some(mine_id), Some(their_id)) = (ours, theirs) else {
+                break;
+            };
+            let (mine, other) = (
+                rows::get(conn, MINE, table, mine_id)?,
+                rows::get(conn, MAIN, table, their_id)?,
+            );
+            let (Some(mine), Some(other)) = (mine, other) else {
+                return Ok(false);
+            };
+            if value(table, &mine, "title") != value(table, &other, "title") {
+                return Ok(false);
+            }
+            (ours, theirs) = (int(table, &mine, "parent_id"), int(table, &other, "parent_id"));
+        }
+        Ok(ours.is_none() && theirs.is_none())
     }
 
     fn directories(&mut self) -> Step<()> {

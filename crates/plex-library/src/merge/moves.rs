@@ -47,10 +47,6 @@ impl Moved {
     pub(super) fn take(&mut self, table: &str) -> BTreeMap<i64, i64> {
         self.tables.remove(table).unwrap_or_default()
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.tables.values().all(BTreeMap::is_empty)
-    }
 }
 
 /// The tables whose rows are ever moved.
@@ -107,6 +103,9 @@ pub(super) fn references(
     target: &str,
     ids: &BTreeMap<i64, i64>,
 ) -> Step<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let conn = context.conn;
     conn.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS moved(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
@@ -143,11 +142,16 @@ pub(super) fn references(
             Some(Rule::Views) => format!(" AND id NOT IN (SELECT id FROM {MINE}.{table})"),
             _ => String::new(),
         };
+        // Of two blobs of one kind for one row the one that moves here is the newer analysis. Elsewhere nothing is unique,
+        // and OR REPLACE would want the collations of all indices.
+        let or = match rule(reference.table) {
+            Some(Rule::Blobs) => " OR REPLACE",
+            _ => "",
+        };
         for side in sides {
-            // OR REPLACE: of two blobs of one kind for one row the one that moves here is the newer analysis.
             conn.execute(
                 &format!(
-                    "UPDATE OR REPLACE {side}.{table} SET {column} = (SELECT new FROM temp.moved WHERE old = {column})
+                    "UPDATE{or} {side}.{table} SET {column} = (SELECT new FROM temp.moved WHERE old = {column})
                      WHERE {column} IN (SELECT old FROM temp.moved){only}{but_home}"
                 ),
                 [],

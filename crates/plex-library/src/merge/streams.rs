@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::values::Value;
 
+use super::blobs;
 use super::content::{localise, set_aside};
 use super::context::Context;
 use super::fail::Step;
@@ -54,17 +55,22 @@ pub(super) fn carry(context: &mut Context<'_>, writer: &mut Writer, changes: &Al
     Ok(())
 }
 
-/// Ids of streams that home chose or attached something to.
-const ATTACHED: &str =
-    "SELECT selected_audio_stream_id AS id FROM mine.media_part_settings WHERE selected_audio_stream_id IS NOT NULL
-    UNION SELECT selected_subtitle_stream_id FROM mine.media_part_settings WHERE selected_subtitle_stream_id IS NOT NULL
-    UNION SELECT linked_id FROM mine_blobs.blobs WHERE linked_type = 'media_stream' AND blob_type = 3";
-
+/// SQL: ids of streams that home chose or attached something to.
 fn attached(context: &Context<'_>) -> String {
-    match context.schema.get("media_stream_settings") {
-        Some(_) => format!("{ATTACHED} UNION SELECT media_stream_id FROM mine.media_stream_settings"),
-        None => ATTACHED.to_owned(),
+    let mut all = vec![
+        "SELECT selected_audio_stream_id AS id FROM mine.media_part_settings WHERE selected_audio_stream_id IS NOT NULL".to_owned(),
+        "SELECT selected_subtitle_stream_id FROM mine.media_part_settings WHERE selected_subtitle_stream_id IS NOT NULL".to_owned(),
+    ];
+    if let Some(blobs) = context.schema.get("blobs") {
+        all.push(format!(
+            "SELECT b.linked_id FROM mine_blobs.blobs b WHERE {}",
+            blobs::is_subtitle(blobs, "b")
+        ));
     }
+    if context.schema.get("media_stream_settings").is_some() {
+        all.push("SELECT media_stream_id FROM mine.media_stream_settings".to_owned());
+    }
+    all.join(" UNION ")
 }
 
 /// Parts of which the worker replaced a stream that home has attached something to.

@@ -1,0 +1,14 @@
+//! What a merge promises, tried on life-like libraries that a simulated server writes: home's changes and the worker's come
+//! together, and nothing that the household did is lost.
+
+#![allow(missing_docs)]
+
+mod content;
+mod history;
+mod household;
+mod odd;
+mod properties;
+mod real;
+mod refusals;
+mod state;
+mod support;
