@@ -79,8 +79,9 @@ pub(crate) fn start(server: &Arc<Server>, name: &str) -> std::io::Result<Started
     };
     Workers::spawn(server, task.name, move |server| {
         run(server, task, &activity);
-        drop(activity);
+        // In this order: whoever sees the activity gone may start the task again.
         drop(running);
+        drop(activity);
     })?;
     Ok(Started::Now)
 }
@@ -103,8 +104,8 @@ pub(crate) fn start_enabled(server: &Arc<Server>) -> std::io::Result<()> {
     Workers::spawn(server, "butler", move |server| {
         for (task, (running, activity)) in begun {
             run(server, task, &activity);
-            drop(activity);
             drop(running);
+            drop(activity);
         }
     })
 }

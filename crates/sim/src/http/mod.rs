@@ -141,6 +141,10 @@ async fn answer(
     let line = format!("[{peer}] {} {}", request.method, request.path);
     server.log.debug(format_args!("Request: {line}"));
     let json = request.wants_json();
+    let wants_close = request
+        .headers
+        .get(header::CONNECTION)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
 
     let open = matches!(
         request.segments.iter().map(String::as_str).collect::<Vec<_>>()[..],
@@ -168,7 +172,7 @@ async fn answer(
             answered.unwrap_or_else(|error| Err(Failure::Internal(error.to_string())))
         }
     };
-    let response = match outcome {
+    let mut response = match outcome {
         Ok(reply) => reply.into_response(json),
         Err(failure) => {
             if !matches!(
@@ -180,6 +184,11 @@ async fn answer(
             failure.into_response()
         }
     };
+    if wants_close {
+        // What the connection does next is then the carrier's word alone.
+        response.headers_mut().remove(header::CONNECTION);
+        response.headers_mut().remove("keep-alive");
+    }
     let status = response.status().as_u16();
     server.log.debug(format_args!(
         "Completed: {line} {status} ({} ms)",

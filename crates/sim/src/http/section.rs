@@ -236,7 +236,8 @@ fn add_roots(db: &Connection, section: i64, roots: &[String]) -> rusqlite::Resul
     Ok(())
 }
 
-/// Changes name, agent, language, advanced settings or roots; what the request does not name stays. New roots are scanned.
+/// Changes name, agent, language, advanced settings or roots; what the request does not name stays. When the roots change the
+/// section is scanned.
 pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
     let (old_name, _) = known(context, id)?;
     let query = &context.request.query;
@@ -246,7 +247,7 @@ pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect();
-    let grew = context.write(|db| {
+    let moved = context.write(|db| {
         let changed = counter::next(db)?;
         db.execute(
             "UPDATE library_sections SET name = coalesce(?2, name), name_sort = coalesce(?2, name_sort),
@@ -270,7 +271,12 @@ pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
         let old: Vec<(i64, String)> = statement
             .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        for (location, _) in old.iter().filter(|(_, root)| !roots.contains(root)) {
+        let given_up: Vec<i64> = old
+            .iter()
+            .filter(|(_, root)| !roots.contains(root))
+            .map(|(location, _)| *location)
+            .collect();
+        for location in &given_up {
             db.execute("DELETE FROM section_locations WHERE id = ?1", [location])?;
         }
         let new: Vec<String> = roots
@@ -279,10 +285,10 @@ pub(super) fn edit(context: &Context<'_>, id: i64) -> Result<Reply, Failure> {
             .cloned()
             .collect();
         add_roots(db, id, &new)?;
-        Ok(!new.is_empty() || new.len() != roots.len().saturating_sub(old.len()))
+        Ok(!new.is_empty() || !given_up.is_empty())
     })?;
     let name = query.get("name").unwrap_or(&old_name);
-    let activity = if grew {
+    let activity = if moved {
         scans::request(
             context.server,
             id,

@@ -178,7 +178,10 @@ fn pages_filters_and_sorts() {
     assert_eq!(count("addedAt%3E%3E=1800000000"), 0);
     assert_eq!(count("artist.id=1"), 2);
     assert_eq!(count("album.title=nothing"), 0);
-    assert_eq!(home.json("/library/sections/1/all?type=8&track.title=Second")["size"], 1);
+    assert_eq!(
+        home.json("/library/sections/1/all?type=8&track.title=Second")["size"],
+        1
+    );
     assert_eq!(count("limit=1"), 1);
     let sorted = home.json("/library/sections/1/all?type=10&sort=titleSort:desc");
     assert_eq!(sorted["Metadata"][0]["title"], "Second");

@@ -5,9 +5,9 @@ use std::fs;
 use crate::support::{Home, add_music, wait_until};
 
 /// A scanner that writes down its arguments, waits for the file `go`, and ends early on SIGTERM.
-const PATIENT: &str = r#"echo "$@" >> "$DIR/calls"
+const PATIENT: &str = r#"trap 'echo terminated >> "$DIR/calls"; exit 0' TERM
+echo "$@" >> "$DIR/calls"
 echo "progress 50 3 Some Album"
-trap 'echo terminated >> "$DIR/calls"; exit 0' TERM
 while [ ! -e "$DIR/go" ]; do sleep 0.05; done"#;
 
 fn home() -> Home {

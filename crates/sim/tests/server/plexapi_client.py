@@ -144,9 +144,12 @@ def main(baseurl, token, music_dir):
     playlist = plex.createPlaylist("Mine", items=tracks[:2])
     assert [one.ratingKey for one in playlist.items()] == [one.ratingKey for one in tracks[:2]]
     playlist.addItems(tracks[2])
+    playlist = plex.playlist("Mine")
     playlist.moveItem(playlist.items()[2])
+    playlist = plex.playlist("Mine")
     playlist.removeItems(playlist.items()[1])
-    assert len(plex.playlist("Mine").items()) == 2
+    left = [one.ratingKey for one in plex.playlist("Mine").items()]
+    assert left == [tracks[2].ratingKey, tracks[1].ratingKey], left
     playlist.delete()
     try:
         plex.playlist("Mine")
@@ -165,7 +168,7 @@ def main(baseurl, token, music_dir):
 
     assert plex.systemAccounts() and plex.systemDevices() and plex.bandwidth(timespan="hours")
     assert plex.account().subscriptionActive
-    assert plex.identity().machineIdentifier == plex.machineIdentifier if hasattr(plex, "identity") else True
+    assert plex.identity().machineIdentifier == plex.machineIdentifier
     assert plex.transcodeSessions() == [] and plex.clients() == []
     plex.library.optimize()
     plex.library.cleanBundles()
