@@ -101,6 +101,7 @@ async fn without_namespaces_the_worker_stands_beside_home() {
     assert_eq!(report["outcome"], "committed");
     assert_eq!(world.tracks(section).await.len(), 8);
     // The same again finds nothing new and changes nothing.
+    world.issue_claim();
     let ids = files(&world.tracks(section).await);
     let report = world.json(&["sync", "--json"]);
     assert_eq!(report["outcome"], "committed");
@@ -204,8 +205,11 @@ async fn real_music_from_a_bucket() {
 
     let report = world.json(&["sync", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
-    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], songs.len());
-    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], songs.len());
+    assert_eq!(report["after"]["sections"][0]["files"], songs.len());
+    // Two files with the same tags are one track.
+    let tracks = &report["after"]["sections"][0]["counts"]["tracks"];
+    assert!(tracks.as_u64().unwrap() >= songs.len() as u64 - 2, "{tracks}");
+    assert_eq!(&report["after"]["sections"][0]["sonic_analysed"], tracks, "all analysed");
     let after = files(&world.tracks(section).await);
     for (id, file) in files(&before) {
         assert_eq!(after.get(&id), Some(&file), "home's ids stay");

@@ -14,10 +14,10 @@ use plexburst::plex::client::{Address, Client, Item, ItemKind, NewSection};
 use plexburst::plex::preferences;
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_plexburst");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_plexburst");
 
 /// Waits until `what` holds; a test waits for conditions, never for times.
-pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
         assert!(since.elapsed() < limit, "{what}: not within {limit:?}");
@@ -25,36 +25,36 @@ pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) 
     }
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Prints why a test could not run here; `./dev test` counts the line.
-pub fn skip(test: &str, why: &str) {
+pub(crate) fn skip(test: &str, why: &str) {
     println!("SKIPPED {test}: {why}");
 }
 
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 /// One home and one configuration.
-pub struct World {
-    pub dir: tempfile::TempDir,
-    pub server: PathBuf,
-    pub port: u16,
-    pub extra_config: String,
-    pub media_config: String,
-    pub cell: &'static str,
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) server: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) extra_config: String,
+    pub(crate) media_config: String,
+    pub(crate) cell: &'static str,
     /// Where the worker's server listens without a cell; unset: a free port.
-    pub worker_port: Option<u16>,
+    pub(crate) worker_port: Option<u16>,
     helpers: Vec<Child>,
 }
 
 impl World {
     /// An empty world; home is not running.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
         let server = sim::install(&dir.path().join("pms"), Path::new(PROGRAM)).unwrap();
         std::fs::create_dir_all(dir.path().join("media/Music")).unwrap();
@@ -70,32 +70,32 @@ impl World {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn media(&self) -> PathBuf {
+    pub(crate) fn media(&self) -> PathBuf {
         self.path("media")
     }
 
-    pub fn support(&self) -> PathBuf {
+    pub(crate) fn support(&self) -> PathBuf {
         self.path("home")
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.support().join("Plex Media Server")
     }
 
-    pub fn databases(&self) -> PathBuf {
+    pub(crate) fn databases(&self) -> PathBuf {
         self.data_dir().join("Plug-in Support/Databases")
     }
 
-    pub fn plextv(&self) -> PathBuf {
+    pub(crate) fn plextv(&self) -> PathBuf {
         self.path("plextv")
     }
 
     /// Synthesises `artists` × `albums` × `tracks` into the media's Music folder.
-    pub fn music(&self, seed: u64, artists: usize, albums: usize, tracks: usize, seconds: f64) {
+    pub(crate) fn music(&self, seed: u64, artists: usize, albums: usize, tracks: usize, seconds: f64) {
         let spec = sim::music::Spec {
             artists,
             albums,
@@ -107,22 +107,22 @@ impl World {
         sim::music::synthesise(&self.media().join("Music"), &spec).unwrap();
     }
 
-    pub fn start_home(&self) {
+    pub(crate) fn start_home(&self) {
         let env = [("PLEX_SIM_PLEXTV".into(), self.plextv().into_os_string())];
         sim::service::start(&self.server, &self.support(), self.port, &env).unwrap();
     }
 
-    pub fn stop_home(&self) {
+    pub(crate) fn stop_home(&self) {
         sim::service::stop(&self.support()).unwrap();
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let token = preferences::local_token(&self.data_dir());
         Client::new("home", &Address::loopback(self.port), token.as_ref()).unwrap()
     }
 
     /// Creates a music section at `root` and waits until home has scanned it.
-    pub async fn create_music(&self, root: &str, tracks: u64) -> i64 {
+    pub(crate) async fn create_music(&self, root: &str, tracks: u64) -> i64 {
         let id = self
             .client()
             .create_section(&NewSection {
@@ -139,34 +139,34 @@ impl World {
         id
     }
 
-    /// Waits until home is idle with at least `tracks` tracks.
-    pub async fn settle(&self, section: i64, tracks: u64) {
+    /// Waits until home is idle with at least `wanted` files of tracks.
+    pub(crate) async fn settle(&self, section: i64, wanted: u64) {
         let client = self.client();
         let since = Instant::now();
         loop {
             let is_idle = client.activities().await.unwrap().is_empty()
                 && client.sections().await.unwrap().iter().all(|s| !s.refreshing);
-            let count = client.count(section, ItemKind::Track).await.unwrap();
-            if is_idle && count >= tracks {
+            let count = part_count(&self.tracks(section).await);
+            if is_idle && count >= wanted {
                 return;
             }
-            assert!(since.elapsed() < Duration::from_secs(120), "home found {count} of {tracks} tracks");
+            assert!(since.elapsed() < Duration::from_secs(120), "home found {count} of {wanted} files");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    pub async fn tracks(&self, section: i64) -> Vec<Item> {
+    pub(crate) async fn tracks(&self, section: i64) -> Vec<Item> {
         self.client().items(section, ItemKind::Track, 0, 100_000).await.unwrap().items
     }
 
     /// A fresh claim with a Plex Pass in `claim`.
-    pub fn issue_claim(&self) {
+    pub(crate) fn issue_claim(&self) {
         let claim = sim::plextv::PlexTv::at(&self.plextv()).issue_claim(true).unwrap();
         std::fs::write(self.path("claim"), claim).unwrap();
     }
 
     /// Writes plexburst.toml; `roots` are section root → folder in the media.
-    pub fn configure(&self, roots: &[(&str, &str)]) {
+    pub(crate) fn configure(&self, roots: &[(&str, &str)]) {
         let q = |p: &Path| format!("{:?}", p.display().to_string());
         let mut text = String::new();
         let program = q(Path::new(PROGRAM));
@@ -217,19 +217,19 @@ impl World {
     }
 
     /// The program with this world's configuration; no environment of the tester's leaks in.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg("--config").arg(self.path("plexburst.toml")).args(args);
         command.env_remove("PLEX_CLAIM").stdin(Stdio::null()).current_dir(self.dir.path());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Runs, must succeed, and gives its JSON.
-    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -242,7 +242,7 @@ impl World {
     }
 
     /// What the burst and its worker said, for a test that fails.
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for pattern in ["state/bursts", "worker"] {
             let Ok(entries) = std::fs::read_dir(self.path(pattern)) else { continue };
@@ -258,7 +258,7 @@ impl World {
     }
 
     /// The folder of the only burst.
-    pub fn burst_dir(&self) -> PathBuf {
+    pub(crate) fn burst_dir(&self) -> PathBuf {
         let mut dirs: Vec<PathBuf> = std::fs::read_dir(self.path("state/bursts"))
             .unwrap()
             .map(|e| e.unwrap().path())
@@ -268,12 +268,12 @@ impl World {
     }
 
     /// Keeps a helper process until the world ends.
-    pub fn keep(&mut self, child: Child) {
+    pub(crate) fn keep(&mut self, child: Child) {
         self.helpers.push(child);
     }
 
     /// Every process of this world's workers that is still there.
-    pub fn workers(&self) -> Vec<i32> {
+    pub(crate) fn workers(&self) -> Vec<i32> {
         let needle = self.path("worker").display().to_string();
         processes_with(&needle)
     }
@@ -302,7 +302,7 @@ impl Drop for World {
 }
 
 /// Processes with `needle` on their command line, this one left out.
-pub fn processes_with(needle: &str) -> Vec<i32> {
+pub(crate) fn processes_with(needle: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else {
@@ -317,14 +317,19 @@ pub fn processes_with(needle: &str) -> Vec<i32> {
     found
 }
 
-pub fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 
+/// Files of all items: an item may have several.
+pub(crate) fn part_count(items: &[Item]) -> u64 {
+    items.iter().map(|i| i.parts().count() as u64).sum()
+}
+
 /// Track id → file.
-pub fn files(items: &[Item]) -> BTreeMap<i64, String> {
+pub(crate) fn files(items: &[Item]) -> BTreeMap<i64, String> {
     items
         .iter()
         .map(|i| (i.id, i.parts().map(|p| p.file.clone()).collect::<Vec<_>>().join("|")))
@@ -332,7 +337,7 @@ pub fn files(items: &[Item]) -> BTreeMap<i64, String> {
 }
 
 /// `inspect` or `verify` of a path, as JSON.
-pub fn look(command: &str, path: &Path) -> serde_json::Value {
+pub(crate) fn look(command: &str, path: &Path) -> serde_json::Value {
     let output = Command::new(PROGRAM).args([command, "--json"]).arg(path).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
         panic!("{command} {}: {}", path.display(), String::from_utf8_lossy(&output.stderr))
@@ -340,7 +345,7 @@ pub fn look(command: &str, path: &Path) -> serde_json::Value {
 }
 
 /// `shared/data/plex-2026` beside the project, when it is there.
-pub fn real_library() -> Option<PathBuf> {
+pub(crate) fn real_library() -> Option<PathBuf> {
     let path = std::env::var_os("PLEXBURST_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/plex-2026"),
         PathBuf::from,
@@ -349,7 +354,7 @@ pub fn real_library() -> Option<PathBuf> {
 }
 
 /// Copies a tree, writable.
-pub fn copy_tree(from: &Path, to: &Path) {
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
