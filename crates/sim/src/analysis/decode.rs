@@ -13,6 +13,7 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::units::{Duration, TimeBase};
 
 /// Why a file could not be analysed.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +73,15 @@ pub(crate) fn facts(path: &Path) -> Result<Facts, DecodeError> {
         "wave" => "wav",
         name => name,
     };
-    let duration = format.tracks().iter().filter_map(milliseconds).max();
+    let whole = format.media_info();
+    // Some containers know how long they are, others only how long each track is.
+    let duration = milliseconds(whole.time_base, whole.duration).or_else(|| {
+        format
+            .tracks()
+            .iter()
+            .filter_map(|track| milliseconds(track.time_base, track.duration))
+            .max()
+    });
     let streams = format.tracks().iter().map(stream).collect();
     Ok(Facts {
         container,
@@ -150,13 +159,13 @@ fn open(path: &Path) -> Result<Box<dyn FormatReader>, DecodeError> {
     Ok(symphonia::default::get_probe().probe(&hint, source, FormatOptions::default(), MetadataOptions::default())?)
 }
 
-fn milliseconds(track: &Track) -> Option<i64> {
-    let time = track.time_base?.calc_duration(track.duration?)?;
-    i64::try_from(time.as_millis()).ok()
+fn milliseconds(base: Option<TimeBase>, duration: Option<Duration>) -> Option<i64> {
+    i64::try_from(base?.calc_duration(duration?)?.as_millis()).ok()
 }
 
 fn stream(track: &Track) -> StreamFacts {
-    let language = track.language.clone();
+    // "und": the container has a place for a language and its writer knew none.
+    let language = track.language.clone().filter(|language| language != "und");
     match &track.codec_params {
         Some(CodecParameters::Audio(parameters)) => StreamFacts {
             kind: 2,

@@ -157,9 +157,9 @@ impl Listener {
         let heard = self.bins.iter().filter(|(band, _)| band.is_some()).count().max(1) as f64;
         let flatness = (logarithms / heard).exp() / (sum / heard + SILENCE);
         let levels = bands.map(f64::log10);
-        for band in 0..BANDS {
-            self.band_sum[band] += levels[band];
-            self.band_squares[band] += levels[band] * levels[band];
+        for (band, level) in levels.iter().enumerate() {
+            self.band_sum[band] += level;
+            self.band_squares[band] += level * level;
         }
         let rise = (0..BANDS)
             .map(|band| (levels[band] - self.previous[band]).max(0.0))
