@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod cell;
+#[cfg(all(test, feature = "demo"))]
+mod indexing;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]

@@ -1,0 +1,286 @@
+//! The worker's side of Plex from its first start to its clean stop, with the simulator in the part of Plex.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plex_library::Databases;
+use plexburst::clock::SystemClock;
+use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
+use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, SectionReport, Step, Wish};
+use plexburst::plex::preferences::{self, Preferences};
+use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
+use plexburst::plex::runtime::{Bind, Confinement, Native, Runtime, Spec};
+
+use crate::support::{PROGRAM, free_port, skip};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Worker {
+    dir: tempfile::TempDir,
+    server: Native,
+    root: PathBuf,
+}
+
+impl Worker {
+    /// A server over three synthesised tracks; in a cell with home's path where that can be had.
+    fn new(test: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
+        let media = dir.path().join("media/Music");
+        let spec = sim::music::Spec {
+            artists: 1,
+            albums: 1,
+            tracks: 3,
+            seconds: 2.0,
+            seed: 7,
+            ..Default::default()
+        };
+        sim::music::synthesise(&media, &spec).unwrap();
+        let (support, port) = (dir.path().join("support"), free_port());
+        Preferences::of_worker("11111111-2222-4333-8444-555555555555", "worker")
+            .write(&support.join("Plex Media Server"))
+            .unwrap();
+        let spec = |root: &Path, confinement| Spec {
+            server: sim::install(&dir.path().join("pms"), Path::new(PROGRAM)).unwrap(),
+            support: support.clone(),
+            work: dir.path().join("work"),
+            roots: vec![Bind {
+                root: root.to_owned(),
+                media: media.clone(),
+            }],
+            env: vec![
+                ("PLEX_SIM_PORT".into(), port.to_string().into()),
+                ("PLEX_SIM_PLEXTV".into(), support.join("plextv").into()),
+            ],
+            port,
+            program: PROGRAM.into(),
+            confinement,
+            internet: false,
+            writable: Vec::new(),
+        };
+        let root = PathBuf::from("/plexburst-test-root/Music");
+        let (root, server) = match Native::prepare(spec(&root, Confinement::Cell)) {
+            Ok(server) => (root, server),
+            Err(error) => {
+                skip(test, &format!("in a cell: {error}"));
+                let server = Native::prepare(spec(&media, Confinement::Plain)).unwrap();
+                (media.clone(), server)
+            }
+        };
+        Self { dir, server, root }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("support/Plex Media Server").join(name)
+    }
+
+    fn client(&self) -> Client {
+        let token = preferences::local_token(self.server.data_dir());
+        Client::new("worker", &self.server.address(), token.as_ref()).unwrap()
+    }
+
+    async fn start(&mut self) -> (Ready, Vec<Waiting>) {
+        self.server.start().await.unwrap();
+        let mut seen = Vec::new();
+        let state = || self.server.state();
+        let process = Process {
+            state: &state,
+            data_dir: self.server.data_dir(),
+        };
+        let mut progress = |waiting: &Waiting| seen.push(waiting.clone());
+        let limits = ready::Limits {
+            interval: Duration::from_millis(50),
+            ..ready::Limits::of_total(LIMIT)
+        };
+        let make = || Ok(self.client());
+        let ready = ready::wait_for_process(&SystemClock, &limits, make, Some(process), &mut progress).await;
+        (ready.unwrap(), seen)
+    }
+
+    async fn create_section(&self) -> i64 {
+        let new = NewSection {
+            title: "Music".into(),
+            kind: "artist".into(),
+            agent: "tv.plex.agents.music".into(),
+            scanner: "Plex Music".into(),
+            language: "en-US".into(),
+            locations: vec![self.root.display().to_string()],
+        };
+        self.client().create_section(&new).await.unwrap()
+    }
+
+    async fn index(&self, section: i64, sonic: bool) -> SectionReport {
+        let client = self.client();
+        let counters = DatabaseCounters::new(Databases::at(self.file("Plug-in Support/Databases")));
+        let limits = Limits {
+            grace: Duration::from_millis(1500),
+            ..Limits::local().with(Duration::from_millis(200), 100, LIMIT)
+        };
+        let indexer = Indexer {
+            client: &client,
+            server: &self.server,
+            counters: &counters,
+            clock: &SystemClock,
+            limits: &limits,
+        };
+        let wish = Wish {
+            analyse: true,
+            sonic,
+            force: false,
+        };
+        let guard = async |_: Moment| Ok(());
+        indexer.section(section, &wish, guard, &mut |_| ()).await.unwrap()
+    }
+}
+
+fn outcomes(report: &SectionReport) -> Vec<(Step, &Outcome)> {
+    report.steps.iter().map(|step| (step.step, &step.outcome)).collect()
+}
+
+#[tokio::test]
+async fn from_the_first_start_to_sonic_and_a_clean_stop() {
+    let mut worker = Worker::new("from_the_first_start_to_sonic_and_a_clean_stop");
+    let (ready, _) = worker.start().await;
+    assert!(ready.sections.is_empty() && !ready.identity.claimed);
+    let client = worker.client();
+
+    preferences::forbid_deleting(&client).await.unwrap();
+    let quieted = preferences::quiet(&client, 12).await.unwrap();
+    assert_eq!(quieted.kept, []);
+    // Unclaimed, Plex does not know the preferences that need Plex Pass.
+    assert!(
+        quieted.unknown.contains(&"MusicAnalysisBehavior".to_owned()),
+        "{quieted:?}"
+    );
+
+    assert_eq!(client.pass().await.unwrap(), Pass::Unclaimed);
+    let plextv = sim::plextv::PlexTv::at(&worker.dir.path().join("support/plextv"));
+    let claim = plextv.issue_claim(true).unwrap();
+    client.claim(&Token::new(&claim.to_string())).await.unwrap();
+    let limits = ready::Limits::of_total(LIMIT);
+    ready::wait_claimed(&SystemClock, &limits, &client, &mut |_| ())
+        .await
+        .unwrap();
+    let pass = ready::wait_pass(&SystemClock, &limits, &client, &mut |_| ())
+        .await
+        .unwrap();
+    assert_eq!(pass, Pass::Active);
+    let quieted = preferences::quiet(&client, 12).await.unwrap();
+    assert!(
+        !quieted.unknown.contains(&"MusicAnalysisBehavior".to_owned()),
+        "{quieted:?}"
+    );
+
+    let section = worker.create_section().await;
+    let report = worker.index(section, true).await;
+    assert!(report.unfinished().is_none(), "{report:?}");
+    assert_eq!(outcomes(&report).last().unwrap(), &(Step::Sonic, &Outcome::Done));
+    let after = report.after();
+    assert_eq!((after.items, after.files, after.trashed, after.sonic), (3, 3, 0, 3));
+    assert!(report.failed.is_empty());
+    assert_eq!(client.count(section, ItemKind::Track).await.unwrap(), 3);
+    let page = client.items(section, ItemKind::Track, 0, 10).await.unwrap();
+    assert!(
+        page.items.iter().all(|item| item.music_analysis_version.is_some()),
+        "{page:?}"
+    );
+    assert!(
+        page.items[0]
+            .parts()
+            .next()
+            .unwrap()
+            .file
+            .starts_with(worker.root.to_str().unwrap())
+    );
+
+    let again = worker.index(section, true).await;
+    assert_eq!(
+        outcomes(&again)[1..]
+            .iter()
+            .filter(|(_, outcome)| **outcome == Outcome::Done)
+            .count(),
+        0,
+        "{again:?}"
+    );
+
+    let stopped = worker.server.stop(Duration::from_secs(30)).await.unwrap();
+    assert!(stopped.clean && stopped.logs_left.is_empty(), "{stopped:?}");
+    assert!(!Path::new("/plexburst-test-root").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_in_the_trash_and_not_deleted() {
+    let mut worker = Worker::new("a_file_that_is_gone_is_in_the_trash_and_not_deleted");
+    worker.start().await;
+    let section = worker.create_section().await;
+    let report = worker.index(section, false).await;
+    assert_eq!(report.after().items, 3, "{report:?}");
+    let page = worker.client().items(section, ItemKind::Track, 0, 10).await.unwrap();
+    let lost = Path::new(&page.items[0].parts().next().unwrap().file)
+        .strip_prefix(&worker.root)
+        .unwrap()
+        .to_owned();
+    fs::remove_file(worker.dir.path().join("media/Music").join(lost)).unwrap();
+    let report = worker.index(section, false).await;
+    let after = report.after();
+    assert_eq!((after.items, after.trashed), (2, 1), "{report:?}");
+    assert!(worker.server.stop(Duration::from_secs(30)).await.unwrap().clean);
+}
+
+#[tokio::test]
+async fn a_server_that_starts_slowly_is_waited_for() {
+    let mut worker = Worker::new("a_server_that_starts_slowly_is_waited_for");
+    fs::write(worker.file("sim.json"), r#"{"starting_seconds": 1.0}"#).unwrap();
+    let (ready, seen) = worker.start().await;
+    assert!(ready.took >= Duration::from_millis(900), "{:?}", ready.took);
+    let starting = |waiting: &Waiting| matches!(waiting.awaited, Awaited::Identity | Awaited::Migration(_));
+    assert!(seen.iter().any(starting), "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_households_calls_reach_the_server() {
+    let mut worker = Worker::new("the_households_calls_reach_the_server");
+    worker.start().await;
+    let section = worker.create_section().await;
+    worker.index(section, false).await;
+    let client = worker.client();
+    let tracks = client.items(section, ItemKind::Track, 0, 10).await.unwrap().items;
+    client.scrobble(tracks[0].id).await.unwrap();
+    client.rate(tracks[1].id, 8.0).await.unwrap();
+    let seen = client.item(tracks[0].id).await.unwrap().unwrap();
+    assert_eq!(seen.view_count, Some(1));
+    assert!(seen.last_viewed_at.is_some());
+    assert_eq!(client.item(tracks[1].id).await.unwrap().unwrap().user_rating, Some(8.0));
+    client.unscrobble(tracks[0].id).await.unwrap();
+    assert_eq!(
+        client
+            .item(tracks[0].id)
+            .await
+            .unwrap()
+            .unwrap()
+            .view_count
+            .unwrap_or(0),
+        0
+    );
+    let made = client
+        .create_playlist("Evening", &[tracks[0].id, tracks[2].id])
+        .await
+        .unwrap();
+    assert_eq!(made.title, "Evening");
+    assert!(
+        client
+            .playlists()
+            .await
+            .unwrap()
+            .iter()
+            .any(|playlist| playlist.id == made.id)
+    );
+    assert_eq!(client.item(999_999).await.unwrap(), None);
+    assert!(client.accounts().await.unwrap().iter().any(|account| account.id == 1));
+    assert!(client.sessions().await.unwrap().is_empty());
+    let info = client.server_info().await.unwrap();
+    assert_eq!(
+        info.machine_identifier,
+        client.identity().await.unwrap().machine_identifier
+    );
+}
