@@ -114,12 +114,14 @@ async fn controller_killed_at_every_flush() {
         count_flushes(&log)
     };
     assert!(total > 20, "a burst flushes more than {total} times");
+    let mut killed = 0;
     for n in steps(total) {
         let (world, section) = world().await;
         let ids = files(&world.tracks(section).await);
         let context = format!("controller killed at flush {n} of {total}");
         world.client().rate(*ids.keys().next().unwrap(), 7.0).await.unwrap();
         let output = killed_at(&world, n, &["sync", "--json"]);
+        killed += usize::from(was_killed(&output));
         if !world.path("state/bursts").exists() || std::fs::read_dir(world.path("state/bursts")).unwrap().count() == 0 {
             continue;
         }
@@ -136,6 +138,8 @@ async fn controller_killed_at_every_flush() {
         }
         resume_and_check(&world, section, &ids, &context).await;
     }
+    println!("controller: {total} flushes, killed at {killed} of {}", steps(total).len());
+    assert!(killed + 2 >= steps(total).len(), "the kills did not happen");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,6 +163,7 @@ async fn worker_killed_at_every_flush() {
         count_flushes(&log)
     };
     assert!(total > 20, "a worker flushes more than {total} times");
+    let mut killed = 0;
     for n in steps(total) {
         let (world, section) = world().await;
         let ids = files(&world.tracks(section).await);
@@ -167,6 +172,7 @@ async fn worker_killed_at_every_flush() {
         world.client().rate(*ids.keys().next().unwrap(), 7.0).await.unwrap();
         let dir = dir.to_str().unwrap().to_owned();
         let output = killed_at(&world, n, &["worker", &dir]);
+        killed += usize::from(was_killed(&output));
         assert!(
             was_killed(&output) || output.status.success(),
             "{context}: {} {}",
@@ -175,6 +181,8 @@ async fn worker_killed_at_every_flush() {
         );
         resume_and_check(&world, section, &ids, &context).await;
     }
+    println!("worker: {total} flushes, killed at {killed} of {}", steps(total).len());
+    assert!(killed + 2 >= steps(total).len(), "the kills did not happen");
 }
 
 /// A burst whose controller and worker were killed as soon as the worker had begun; gives the worker's folder.
