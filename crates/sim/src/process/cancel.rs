@@ -4,32 +4,23 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::SIGTERM;
 
 /// Whether the child has been asked to end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// One that SIGTERM sets from now on, instead of ending the process.
+    /// One that SIGTERM sets from now on, instead of ending the process. The handler itself sets it: no thread has to get
+    /// its turn first.
     pub(crate) fn on_terminate() -> io::Result<Self> {
         let cancel = Self::default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let mut terminate = {
-            let _inside = runtime.enter();
-            signal(SignalKind::terminate())?
-        };
-        let flag = cancel.clone();
-        std::thread::Builder::new()
-            .name("terminate".to_owned())
-            .spawn(move || {
-                runtime.block_on(terminate.recv());
-                flag.cancel();
-            })?;
+        signal_hook::flag::register(SIGTERM, Arc::clone(&cancel.0))?;
         Ok(cancel)
     }
 
     /// Asks to end.
+    #[cfg(test)]
     pub(crate) fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

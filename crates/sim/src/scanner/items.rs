@@ -47,6 +47,9 @@ pub(super) struct NewItem<'a> {
     pub(super) thumb: Option<String>,
 }
 
+// The pluses below keep the planner off every index but the one on the first column: most others lead through a whole
+// section, for each file.
+
 /// The item with that guid in the section, below `parent`.
 pub(super) fn by_guid(
     library: &Connection,
@@ -57,8 +60,8 @@ pub(super) fn by_guid(
 ) -> rusqlite::Result<Option<i64>> {
     library
         .prepare_cached(
-            "SELECT id FROM metadata_items WHERE guid = ?1 AND library_section_id = ?2 AND metadata_type = ?3
-             AND parent_id IS ?4 ORDER BY id LIMIT 1",
+            "SELECT id FROM metadata_items WHERE guid = ?1 AND +library_section_id = ?2 AND +metadata_type = ?3
+             AND +parent_id IS ?4 ORDER BY +id LIMIT 1",
         )?
         .query_row(params![guid, section, kind, parent], |row| row.get(0))
         .optional()
@@ -74,8 +77,8 @@ pub(super) fn by_title(
 ) -> rusqlite::Result<Option<i64>> {
     library
         .prepare_cached(
-            "SELECT id FROM metadata_items WHERE title = ?1 AND library_section_id = ?2 AND metadata_type = ?3
-             AND parent_id IS ?4 ORDER BY id LIMIT 1",
+            "SELECT id FROM metadata_items WHERE title = ?1 AND +library_section_id = ?2 AND +metadata_type = ?3
+             AND +parent_id IS ?4 ORDER BY +id LIMIT 1",
         )?
         .query_row(params![title, section, kind, parent], |row| row.get(0))
         .optional()
@@ -85,8 +88,8 @@ pub(super) fn by_title(
 pub(super) fn by_index(library: &Connection, kind: i64, parent: i64, index: i64) -> rusqlite::Result<Option<i64>> {
     library
         .prepare_cached(
-            "SELECT id FROM metadata_items WHERE parent_id = ?1 AND metadata_type = ?2 AND \"index\" = ?3
-             ORDER BY id LIMIT 1",
+            "SELECT id FROM metadata_items WHERE parent_id = ?1 AND +metadata_type = ?2 AND +\"index\" = ?3
+             ORDER BY +id LIMIT 1",
         )?
         .query_row((parent, kind, index), |row| row.get(0))
         .optional()

@@ -13,9 +13,11 @@ use std::process::{Child, Command, Output, Stdio};
 use rusqlite::Connection;
 use sim::schema::{self, Version};
 
-/// Files that a scan takes a moment for.
-const FOLDERS: usize = 60;
-const FILES: usize = 10;
+/// So many folders with such long names that the lines about them do not fit into a pipe (64 KiB): a scan whose lines
+/// nobody reads waits in its midst, however fast the machine is.
+const FOLDERS: usize = 450;
+const NAME: usize = 230;
+const FILES: usize = 2;
 
 /// A server's data directory with one section over a folder of media, and the scanner under its real name.
 struct World {
@@ -50,7 +52,7 @@ impl World {
     fn with_photos() -> Self {
         let world = Self::new(13);
         for folder in 0..FOLDERS {
-            let folder = world.media().join(format!("Album {folder:03}"));
+            let folder = world.media().join(album(folder));
             fs::create_dir_all(&folder).unwrap();
             for file in 0..FILES {
                 fs::write(
@@ -138,6 +140,11 @@ impl World {
     }
 }
 
+/// The name of a folder of [`World::with_photos`].
+fn album(number: usize) -> String {
+    format!("Album {number:03} {}", "x".repeat(NAME))
+}
+
 #[test]
 fn a_scan_says_how_far_it_is() {
     let world = World::new(13);
@@ -155,7 +162,7 @@ fn a_scan_says_how_far_it_is() {
 #[test]
 fn short_options_and_one_folder() {
     let world = World::with_photos();
-    let folder = world.media().join("Album 007");
+    let folder = world.media().join(album(7));
     let output = world.run(&["-s", "-r", "-c", "1", "-d", folder.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(

@@ -38,7 +38,7 @@ fn sigterm_ends_a_scan_between_two_files() {
 fn sigterm_never_fills_the_trash() {
     let world = World::with_photos();
     assert!(world.run(&SCAN).status.success());
-    fs::remove_dir_all(world.media().join("Album 000")).unwrap();
+    fs::remove_dir_all(world.media().join(album(0))).unwrap();
     let mut child = world.start(&["--scan", "--refresh", "--force", "--section", "1"]);
     let mut rest = after_lines(&mut child, 5);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
