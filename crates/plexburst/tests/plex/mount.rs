@@ -228,10 +228,12 @@ async fn what_a_killed_worker_left_is_cleared() {
             .unwrap(),
     );
     wait_until("the mount", SOON, || bucket.dir.path().join("ready").exists());
-    // The guardian and rclone die as hard as the worker: nobody is left to unmount.
-    let below = plexburst::plex::runtime::processes::below(i32::try_from(worker.0.id()).unwrap()).unwrap();
-    let pids: Vec<String> = below.iter().map(|process| process.pid.to_string()).collect();
-    assert!(Command::new("kill").arg("-9").args(&pids).status().unwrap().success());
+    // The guardian first and as hard as the rest: nobody is left to unmount.
+    let mut below = plexburst::plex::runtime::processes::below(i32::try_from(worker.0.id()).unwrap()).unwrap();
+    below.rotate_left(1);
+    for process in below {
+        let _ = Command::new("kill").args(["-9", &process.pid.to_string()]).output();
+    }
     worker.0.wait().unwrap();
     assert_eq!(mounts(bucket.dir.path()).len(), 1);
     let opened = bucket.open("s3:bucket").await.unwrap();
