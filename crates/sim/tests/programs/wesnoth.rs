@@ -6,20 +6,14 @@ use super::*;
 
 /// Music of a real game, as Debian installs it.
 const MUSIC: &str = "/usr/share/games/wesnoth/1.16/data/core/music";
-/// Enough to tell tracks apart, few enough for every day.
-const FILES: usize = 6;
+/// How many of its pieces are listened to.
+const FILES: usize = 4;
 
-/// Real recordings, in Ogg Vorbis: all differ, and the two versions of one piece are nearer than strangers.
+/// Real recordings, in Ogg Vorbis: all have their facts, their loudness and a vector unlike the others'.
 #[test]
 fn real_music_has_vectors_that_differ() {
-    let names = [
-        "elf-land.ogg",
-        "elvish-theme.ogg",
-        "frantic.ogg",
-        "frantic-old.ogg",
-        "battle.ogg",
-        "sad.ogg",
-    ];
+    // Short ones: listening takes its time in a build for debugging. Those of one title would be one track.
+    let names = ["victory.ogg", "defeat.ogg", "elf-land.ogg", "revelation.ogg"];
     let present: Vec<&str> = names
         .into_iter()
         .filter(|name| Path::new(MUSIC).join(name).is_file())
@@ -56,7 +50,7 @@ fn real_music_has_vectors_that_differ() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let facts =
-        "SELECT count(*) FROM media_items WHERE container = 'ogg' AND audio_codec = 'vorbis' AND duration > 10000";
+        "SELECT count(*) FROM media_items WHERE container = 'ogg' AND audio_codec = 'vorbis' AND duration > 1000";
     assert_eq!(world.number(facts), i64::try_from(FILES).unwrap());
     let loudness = "SELECT count(*) FROM media_streams
          WHERE CAST(json_extract(extra_data, '$.\"ld:loudness\"') AS REAL) BETWEEN -40 AND -5";
