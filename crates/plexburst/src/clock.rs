@@ -73,9 +73,7 @@ impl ManualClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Duration> {
-        self.passed
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.passed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

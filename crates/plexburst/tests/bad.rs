@@ -1,6 +1,8 @@
 //! Bad input: each gets a clear error with a hint and its documented exit code, and home stays byte for byte what it
 //! was.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -62,7 +64,11 @@ fn a_path_that_is_no_library() {
             assert!([2, 3].contains(&code), "{command} {}: {code} {message}", path.display());
         }
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        1,
+        "nothing is left behind"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +158,11 @@ async fn files_that_are_missing_from_the_media_stop_a_burst_before_it_begins() {
 async fn wrong_words_and_wrong_keys() {
     let (world, _) = stopped_home().await;
     world.start_home();
-    assert_refused(&world.run(&["sync", "--section", "Musik"]), exit::USAGE, &["Musik", "Music"]);
+    assert_refused(
+        &world.run(&["sync", "--section", "Musik"]),
+        exit::USAGE,
+        &["Musik", "Music"],
+    );
     assert_refused(&world.run(&["resume", "01ZZZ"]), exit::USAGE, &["01ZZZ"]);
     let toml = world.path("plexburst.toml");
     let text = std::fs::read_to_string(&toml).unwrap();
@@ -163,7 +173,10 @@ async fn wrong_words_and_wrong_keys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_at_home_leaves_home_as_it_was() {
     if !common::has("mount") || rustix::process::geteuid().as_raw() != 0 {
-        return common::skip("a_full_disk_at_home_leaves_home_as_it_was", "only root can mount a tiny file system");
+        return common::skip(
+            "a_full_disk_at_home_leaves_home_as_it_was",
+            "only root can mount a tiny file system",
+        );
     }
     let (world, _) = stopped_home().await;
     // Home's data on a file system of its own with next to no room.
@@ -175,7 +188,10 @@ async fn a_full_disk_at_home_leaves_home_as_it_was() {
         .status()
         .unwrap();
     if !mounted.success() {
-        return common::skip("a_full_disk_at_home_leaves_home_as_it_was", "mount is not permitted here");
+        return common::skip(
+            "a_full_disk_at_home_leaves_home_as_it_was",
+            "mount is not permitted here",
+        );
     }
     common::copy_tree(&world.support(), &data);
     let databases = data.join("Plex Media Server/Plug-in Support/Databases");
@@ -231,12 +247,18 @@ async fn a_bucket_that_does_not_answer() {
         format!("[bucket]\ntype = s3\nprovider = Other\nendpoint = http://127.0.0.1:{port}\naccess_key_id = AKIA\nsecret_access_key = hushhush\n"),
     )
     .unwrap();
-    world.media_config = format!("remote = \"bucket:music\"\nrclone_config = {:?}\n", conf.display().to_string());
+    world.media_config = format!(
+        "remote = \"bucket:music\"\nrclone_config = {:?}\n",
+        conf.display().to_string()
+    );
     world.configure(&[(&root, "Music")]);
     world.start_home();
     let output = world.run(&["sync"]);
     assert_refused(&output, exit::HOME_UNCHANGED, &["bucket:music"]);
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("hushhush"), "no secret in an error");
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("hushhush"),
+        "no secret in an error"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +273,8 @@ async fn a_result_of_another_schema_does_not_come_home() {
     world.stop_home();
     let library = world.databases().join(plex_library::LIBRARY_DB);
     let db = plex_library::open::read_write(&library).unwrap();
-    db.execute("INSERT INTO schema_migrations (version) VALUES ('203001010000')", []).unwrap();
+    db.execute("INSERT INTO schema_migrations (version) VALUES ('203001010000')", [])
+        .unwrap();
     drop(db);
     world.start_home();
     let output = world.run(&["import", world.path("base-result.tar.zst").to_str().unwrap()]);

@@ -4,6 +4,8 @@
 //! The kill is injected from outside by strace at the n-th fsync of the side's main thread; n goes on until a run ends
 //! by itself. All of them take long, so the usual run takes every few; `PLEXBURST_SOAK=1` takes all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -34,7 +36,17 @@ async fn world() -> (World, i64) {
 fn killed_at(world: &World, n: usize, args: &[&str]) -> Output {
     let mut command = Command::new("strace");
     command
-        .args(["-qq", "-o", "/dev/null", "--seccomp-bpf", "-f", "-b", "execve", "-e", "trace=fsync"])
+        .args([
+            "-qq",
+            "-o",
+            "/dev/null",
+            "--seccomp-bpf",
+            "-f",
+            "-b",
+            "execve",
+            "-e",
+            "trace=fsync",
+        ])
         .args(["-e", &format!("inject=fsync:signal=SIGKILL:when={n}")])
         .arg(PROGRAM)
         .arg("--config")
@@ -56,25 +68,40 @@ async fn assert_whole(world: &World, section: i64, ids: &std::collections::BTree
     for (id, file) in ids {
         assert_eq!(now.get(id), Some(file), "{context}: home's ids stay");
     }
-    assert_eq!(now.values().collect::<BTreeSet<_>>().len(), now.len(), "{context}: nothing is doubled");
+    assert_eq!(
+        now.values().collect::<BTreeSet<_>>().len(),
+        now.len(),
+        "{context}: nothing is doubled"
+    );
     let rated = after.iter().find(|i| i.id == *ids.keys().next().unwrap()).unwrap();
-    assert_eq!(rated.user_rating, Some(7.0), "{context}: the rating made during the burst");
+    assert_eq!(
+        rated.user_rating,
+        Some(7.0),
+        "{context}: the rating made during the burst"
+    );
     let setting = world.client().preference("autoEmptyTrash").await.unwrap().unwrap();
     assert!(setting.is("true"), "{context}: home's preferences are back");
-    wait_until("the end of the worker", Duration::from_secs(30), || world.workers().is_empty());
+    wait_until("the end of the worker", Duration::from_secs(30), || {
+        world.workers().is_empty()
+    });
 }
 
-async fn resume_and_check(
-    world: &World,
-    section: i64,
-    ids: &std::collections::BTreeMap<i64, String>,
-    context: &str,
-) {
+async fn resume_and_check(world: &World, section: i64, ids: &std::collections::BTreeMap<i64, String>, context: &str) {
     let output = world.run(&["resume", "--json"]);
     let text = String::from_utf8_lossy(&output.stdout);
-    let report: serde_json::Value = serde_json::from_str(&text)
-        .unwrap_or_else(|_| panic!("{context}: {}\n{}", String::from_utf8_lossy(&output.stderr), world.logs()));
-    assert_eq!(report["outcome"], "committed", "{context}: {report:#}\n{}", world.logs());
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| {
+        panic!(
+            "{context}: {}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            world.logs()
+        )
+    });
+    assert_eq!(
+        report["outcome"],
+        "committed",
+        "{context}: {report:#}\n{}",
+        world.logs()
+    );
     assert_eq!(world.tracks(section).await.len(), 5, "{context}");
     assert_whole(world, section, ids, context).await;
 }
@@ -83,14 +110,20 @@ fn steps(total: usize) -> Vec<usize> {
     if std::env::var_os("PLEXBURST_SOAK").is_some() {
         return (1..=total).collect();
     }
-    let mut steps: Vec<usize> = (0..SHARE).map(|i| 1 + i * total.saturating_sub(1) / (SHARE - 1)).collect();
+    let mut steps: Vec<usize> = (0..SHARE)
+        .map(|i| 1 + i * total.saturating_sub(1) / (SHARE - 1))
+        .collect();
     steps.dedup();
     steps
 }
 
 /// How often a whole run flushes.
 fn count_flushes(log: &Path) -> usize {
-    std::fs::read_to_string(log).unwrap().lines().filter(|l| l.contains("fsync(")).count()
+    std::fs::read_to_string(log)
+        .unwrap()
+        .lines()
+        .filter(|l| l.contains("fsync("))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +143,12 @@ async fn controller_killed_at_every_flush() {
             .args(["sync", "--json"])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), world.logs());
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            world.logs()
+        );
         count_flushes(&log)
     };
     assert!(total > 20, "a burst flushes more than {total} times");
@@ -138,7 +176,10 @@ async fn controller_killed_at_every_flush() {
         }
         resume_and_check(&world, section, &ids, &context).await;
     }
-    println!("controller: {total} flushes, killed at {killed} of {}", steps(total).len());
+    println!(
+        "controller: {total} flushes, killed at {killed} of {}",
+        steps(total).len()
+    );
     assert!(killed + 2 >= steps(total).len(), "the kills did not happen");
 }
 
@@ -159,7 +200,12 @@ async fn worker_killed_at_every_flush() {
             .arg(&dir)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), world.logs());
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            world.logs()
+        );
         count_flushes(&log)
     };
     assert!(total > 20, "a worker flushes more than {total} times");
@@ -202,8 +248,15 @@ fn a_worker_alone(world: &World) -> std::path::PathBuf {
     for pid in world.workers() {
         kill(pid);
     }
-    wait_until("the worker's end", Duration::from_secs(30), || world.workers().is_empty());
-    std::fs::read_dir(world.path("worker")).unwrap().next().unwrap().unwrap().path()
+    wait_until("the worker's end", Duration::from_secs(30), || {
+        world.workers().is_empty()
+    });
+    std::fs::read_dir(world.path("worker"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,8 +269,18 @@ async fn cancelled_anywhere_home_is_what_it_was() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(world.tracks(section).await.len(), 3);
     assert_whole(&world, section, &ids, "cancelled").await;
-    assert!(!world.data_dir().join("Plug-in Support/.plexburst").join(world.burst_dir().file_name().unwrap()).exists());
+    assert!(
+        !world
+            .data_dir()
+            .join("Plug-in Support/.plexburst")
+            .join(world.burst_dir().file_name().unwrap())
+            .exists()
+    );
     let again = world.run(&["cancel"]);
-    assert_eq!(again.status.code(), Some(2), "a burst that has ended cannot be cancelled");
+    assert_eq!(
+        again.status.code(),
+        Some(2),
+        "a burst that has ended cannot be cancelled"
+    );
     assert_eq!(look("verify", &world.data_dir())["ok"], true);
 }

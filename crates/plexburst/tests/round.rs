@@ -1,5 +1,7 @@
 //! Whole bursts from outside: the built program, real processes, real files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::path::Path;
@@ -90,8 +92,16 @@ async fn a_burst_goes_round_while_the_household_goes_on() {
     world.stop_home();
     assert_eq!(look("verify", &world.data_dir())["ok"], true);
     assert!(world.workers().is_empty(), "no worker is left");
-    assert_eq!(std::fs::read_dir(world.path("depot")).map_or(0, Iterator::count), 0, "the depot is empty");
-    assert!(!std::fs::read_to_string("/proc/self/mounts").unwrap().contains(&world.dir.path().display().to_string()));
+    assert_eq!(
+        std::fs::read_dir(world.path("depot")).map_or(0, Iterator::count),
+        0,
+        "the depot is empty"
+    );
+    assert!(
+        !std::fs::read_to_string("/proc/self/mounts")
+            .unwrap()
+            .contains(&world.dir.path().display().to_string())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +156,12 @@ async fn real_music_from_a_bucket() {
             return skip(test, &format!("{program} is not installed"));
         }
     }
-    if std::fs::File::options().read(true).write(true).open("/dev/fuse").is_err() {
+    if std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .is_err()
+    {
         return skip(test, "/dev/fuse cannot be opened");
     }
     let mut world = World::new();
@@ -174,7 +189,14 @@ async fn real_music_from_a_bucket() {
     let port = common::free_port();
     let key = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYxx");
     let server = Command::new("rclone")
-        .args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}"), "--dir-cache-time", "0s"])
+        .args([
+            "serve",
+            "s3",
+            "--addr",
+            &format!("127.0.0.1:{port}"),
+            "--dir-cache-time",
+            "0s",
+        ])
         .args(["--auth-key", &format!("{},{}", key.0, key.1)])
         .arg(world.path("s3"))
         .stdout(Stdio::null())
@@ -209,7 +231,10 @@ async fn real_music_from_a_bucket() {
     // Two files with the same tags are one track.
     let tracks = &report["after"]["sections"][0]["counts"]["tracks"];
     assert!(tracks.as_u64().unwrap() >= songs.len() as u64 - 2, "{tracks}");
-    assert_eq!(&report["after"]["sections"][0]["sonic_analysed"], tracks, "all analysed");
+    assert_eq!(
+        &report["after"]["sections"][0]["sonic_analysed"], tracks,
+        "all analysed"
+    );
     let after = files(&world.tracks(section).await);
     for (id, file) in files(&before) {
         assert_eq!(after.get(&id), Some(&file), "home's ids stay");
@@ -227,7 +252,10 @@ async fn real_music_from_a_bucket() {
 async fn a_real_library_goes_round() {
     let test = "a_real_library_goes_round";
     let Some(real) = common::real_library() else {
-        return skip(test, "shared/data/plex-2026 is not beside the project (PLEXBURST_DATA names it)");
+        return skip(
+            test,
+            "shared/data/plex-2026 is not beside the project (PLEXBURST_DATA names it)",
+        );
     };
     if !has("bwrap") {
         return skip(test, "bwrap is not installed, and home's paths are not this machine's");
@@ -258,7 +286,10 @@ async fn a_real_library_goes_round() {
     }
     assert_eq!(look("verify", &world.data_dir())["ok"], true);
     for root in ["/movies", "/tvshows", "/custom_movies", "/custom_tvshows"] {
-        assert!(!Path::new(root).exists(), "nothing is made on the machine's own root: {root}");
+        assert!(
+            !Path::new(root).exists(),
+            "nothing is made on the machine's own root: {root}"
+        );
     }
 }
 

@@ -11,6 +11,7 @@
 mod add;
 mod entry;
 mod pack;
+mod rename;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +27,7 @@ use crate::snapshot::read_versioned;
 
 pub use add::{Added, add};
 pub use pack::pack;
+pub use rename::rename;
 
 /// The trees, by their names below the data directory.
 pub const TREES: [&str; 2] = ["Metadata", "Media"];

@@ -389,9 +389,14 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let (_dir, path) = full();
-        let text = std::fs::read_to_string(&path).unwrap().replacen("\"v\":1", "\"v\":2", 1);
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replacen("\"v\":1", "\"v\":2", 1);
         std::fs::write(&path, text).unwrap();
-        assert!(matches!(Journal::open(&path), Err(JournalError::Newer { found: 2, .. })));
+        assert!(matches!(
+            Journal::open(&path),
+            Err(JournalError::Newer { found: 2, .. })
+        ));
     }
 
     #[test]

@@ -32,7 +32,10 @@ pub fn judge(losses: &[Lost], accepted: u64) -> Result<Vec<String>> {
     }
     Err(Error::new(
         exit::REFUSED,
-        format!("{} files that home's library knows would be lost: {named}", losses.len()),
+        format!(
+            "{} files that home's library knows would be lost: {named}",
+            losses.len()
+        ),
     )
     .hint(format!(
         "bring the files back into the media; or, if they are meant to be gone, `--accept-losses {}`",

@@ -14,13 +14,16 @@ use super::phase::Phase;
 use crate::error::{Error, Result};
 use crate::term::Printer;
 
+/// Called with the whole journal.
+type OnWrite = Box<dyn Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync>;
+
 /// One side of a burst in this process.
 pub struct Side {
     journal: Mutex<Journal>,
     /// Where things are said.
     pub printer: Printer,
     /// Called after each line of the journal (the worker seals its journal into the depot).
-    on_write: Option<Box<dyn Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync>>,
+    on_write: Option<OnWrite>,
     _lock: File,
 }
 
@@ -31,8 +34,11 @@ impl Side {
     /// Another process is this side; the journal is damaged.
     pub fn open(dir: &Path, printer: Printer) -> Result<Self> {
         let lock = patient_lock(&dir.join("lock"))?.ok_or_else(|| {
-            Error::usage(format!("the burst in {} is already being run by another process", dir.display()))
-                .hint("`plexburst status` shows where it stands")
+            Error::usage(format!(
+                "the burst in {} is already being run by another process",
+                dir.display()
+            ))
+            .hint("`plexburst status` shows where it stands")
         })?;
         let journal = Journal::open(&super::store::journal_path(dir))?;
         Ok(Self {

@@ -146,6 +146,8 @@ pub struct Made {
     pub delta: Vec<Object>,
     /// New bundle files, packed; empty when there are none.
     pub bundles: Vec<Object>,
+    /// How far the worker's ids were moved out of home's way.
+    pub stride: plex_library::ids::Stride,
     /// Warnings worth a line in the report.
     pub warnings: Vec<String>,
     /// Tracks that Sonic could not analyse, by name.

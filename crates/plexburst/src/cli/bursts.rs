@@ -67,7 +67,12 @@ pub(super) fn runs(args: &RunsArgs, context: &Context) -> Result<u8> {
             Standing::Resumable { phase, .. } => format!("resumable at {phase}"),
             other => other.word().to_owned(),
         };
-        table.row([burst.request.id.clone(), begun.to_string(), from(burst).to_owned(), stands]);
+        table.row([
+            burst.request.id.clone(),
+            begun.to_string(),
+            from(burst).to_owned(),
+            stands,
+        ]);
     }
     print(&table.to_string())?;
     Ok(exit::DONE)
@@ -131,9 +136,11 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let mut burst = store::find(&settings.state_dir, args.run.run.as_deref())?;
     if !matches!(burst.standing, Standing::Resumable { .. }) {
-        context
-            .printer
-            .say(&format!("burst {} has ended: {}", burst.request.id, burst.standing.word()));
+        context.printer.say(&format!(
+            "burst {} has ended: {}",
+            burst.request.id,
+            burst.standing.word()
+        ));
         sync::show(&Report::load(&burst.dir)?, args.run.json)?;
         return Ok(exit::DONE);
     }
@@ -152,8 +159,12 @@ pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let burst = store::find(&settings.state_dir, args.run.as_deref())?;
     if !matches!(burst.standing, Standing::Resumable { .. }) {
-        return Err(Error::usage(format!("burst {} has ended: {}", burst.request.id, burst.standing.word()))
-            .hint("`plexburst runs` lists those that have not"));
+        return Err(Error::usage(format!(
+            "burst {} has ended: {}",
+            burst.request.id,
+            burst.standing.word()
+        ))
+        .hint("`plexburst runs` lists those that have not"));
     }
     let controller = Controller::resume(&burst.dir, context.printer.clone())?;
     controller::cancel(&controller).await?;

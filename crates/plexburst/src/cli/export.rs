@@ -25,8 +25,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result<u8> {
         let now = jiff::ZonedDateTime::now().strftime("%Y%m%d_%H%M%S").to_string();
         PathBuf::from(format!("plex_db_only_{now}.tar.zst"))
     });
-    let file =
-        std::path::absolute(&file).map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?;
+    let file = std::path::absolute(&file)
+        .map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?;
     if file.exists() {
         return Err(Error::usage(format!("{} is there already", file.display())).hint("name another file"));
     }

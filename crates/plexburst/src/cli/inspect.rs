@@ -35,7 +35,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let mut table = Table::new(&["section", "type", "holds", "with Sonic"]);
     for section in &inspection.sections {
-        let value = serde_json::to_value(&section.counts).map_err(|e| Error::unexpected("cannot show counts").because(e))?;
+        let value =
+            serde_json::to_value(section.counts).map_err(|e| Error::unexpected("cannot show counts").because(e))?;
         let holds: Vec<String> = value
             .as_object()
             .into_iter()

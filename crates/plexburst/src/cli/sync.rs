@@ -94,18 +94,26 @@ fn result_beside(archive: &std::path::Path) -> PathBuf {
 
 /// Runs (or goes on with) a burst until it ends or the user interrupts, and prints its report.
 pub(super) async fn follow(controller: &Controller, context: &Context, json: bool) -> Result<u8> {
-    let outcome = tokio::select! {
-        outcome = controller::run(controller) => outcome,
-        () = crate::signal::interrupted() => {
-            return Err(Error::new(
-                exit::RESUMABLE,
-                format!("interrupted; burst {} is kept, and its worker goes on", controller.id()),
-            )
-            .hint(format!(
-                "`plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
-                id = controller.id()
-            )));
+    let mut running = std::pin::pin!(controller::run(controller));
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut running => break outcome,
+            () = crate::signal::interrupted() => {}
         }
+        if controller.is_swapping() {
+            context
+                .printer
+                .say("home is being swapped right now; the burst ends when home is up again");
+            continue;
+        }
+        return Err(Error::new(
+            exit::RESUMABLE,
+            format!("interrupted; burst {} is kept, and its worker goes on", controller.id()),
+        )
+        .hint(format!(
+            "`plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
+            id = controller.id()
+        )));
     };
     context.printer.clear();
     match outcome {
@@ -127,7 +135,11 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
 
 /// Prints a report.
 pub(super) fn show(report: &Report, json: bool) -> Result<()> {
-    if json { print_json(report) } else { print(&report.to_text()) }
+    if json {
+        print_json(report)
+    } else {
+        print(&report.to_text())
+    }
 }
 
 #[cfg(test)]

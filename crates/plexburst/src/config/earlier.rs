@@ -72,16 +72,12 @@ impl Earlier {
         if config.home.data_dir.is_none()
             && let Some(path) = self.values.get("PLEX_CONFIG_PATH")
         {
-            config.home.data_dir =
-                Some(Path::new(path).join("Library/Application Support/Plex Media Server"));
+            config.home.data_dir = Some(Path::new(path).join("Library/Application Support/Plex Media Server"));
         }
         let media = &mut config.media;
         if media.remote.is_none()
             && media.directory.is_none()
-            && let (Some(remote), Some(bucket)) = (
-                self.values.get("RCLONE_REMOTE"),
-                self.values.get("S3_BUCKET"),
-            )
+            && let (Some(remote), Some(bucket)) = (self.values.get("RCLONE_REMOTE"), self.values.get("S3_BUCKET"))
         {
             media.remote = Some(format!("{}:{bucket}", remote.trim_end_matches(':')));
             if media.roots.is_empty() {
@@ -112,18 +108,12 @@ mod tests {
         let mut config = Config::default();
         earlier.fill(&mut config);
         assert_eq!(config.media.remote.as_deref(), Some("mega:music"));
-        assert_eq!(
-            config.media.roots.get("/Media").map(String::as_str),
-            Some("")
-        );
+        assert_eq!(config.media.roots.get("/Media").map(String::as_str), Some(""));
         assert_eq!(
             config.home.data_dir.unwrap(),
             Path::new("/srv/plex/Library/Application Support/Plex Media Server")
         );
-        assert_eq!(
-            config.media.rclone_config.unwrap(),
-            dir.path().join("rclone.conf")
-        );
+        assert_eq!(config.media.rclone_config.unwrap(), dir.path().join("rclone.conf"));
         assert_eq!(earlier.ignored, ["S3_ACCESS_KEY"]);
     }
 

@@ -138,14 +138,10 @@ impl Default for Limits {
 }
 
 /// Parses `text` (called `name` in errors) with `PLEXBURST_SECTION_KEY` laid over it.
-pub(super) fn parse(
-    text: &str,
-    name: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config> {
+pub(super) fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
     // Parsed as it stands first, so that an error's line and column are those of the user's file.
-    let config: Config = toml::from_str(text)
-        .map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
+    let config: Config =
+        toml::from_str(text).map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
     let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
     let mut overridden = false;
     for key in SIMPLE_KEYS {
@@ -176,9 +172,9 @@ pub(super) fn parse(
     if !overridden {
         return Ok(config);
     }
-    table.try_into().map_err(|e: toml::de::Error| {
-        Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT)
-    })
+    table
+        .try_into()
+        .map_err(|e: toml::de::Error| Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT))
 }
 
 const KEYS_HINT: &str = "the keys are listed in docs/configuration.md";

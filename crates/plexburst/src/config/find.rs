@@ -16,10 +16,8 @@ pub(super) fn config_file(
     if let Some(path) = explicit {
         let path = cwd.join(path);
         if !path.is_file() {
-            return Err(
-                Error::usage(format!("no configuration at {}", path.display()))
-                    .hint("name an existing file with --config, or leave the option out"),
-            );
+            return Err(Error::usage(format!("no configuration at {}", path.display()))
+                .hint("name an existing file with --config, or leave the option out"));
         }
         return Ok(Some(path));
     }

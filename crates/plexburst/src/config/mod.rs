@@ -31,17 +31,12 @@ impl Settings {
     ///
     /// # Errors
     /// Wrong use, naming file, line and key.
-    pub fn load(
-        explicit: Option<&Path>,
-        cwd: &Path,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self> {
+    pub fn load(explicit: Option<&Path>, cwd: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let source = find::config_file(explicit, cwd, env)?;
         let (mut config, base) = match &source {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| {
-                    Error::usage(format!("cannot read configuration {}", path.display())).because(e)
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| Error::usage(format!("cannot read configuration {}", path.display())).because(e))?;
                 let base = path.parent().unwrap_or(cwd).to_path_buf();
                 (file::parse(&text, &path.display().to_string(), env)?, base)
             }

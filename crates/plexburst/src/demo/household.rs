@@ -101,8 +101,11 @@ impl Household {
     async fn rate(&mut self, index: usize, rating: f64, when: &'static str) -> Result<()> {
         let (item, title, _) = self.track(index)?;
         self.home.client()?.rate(item, rating).await?;
-        self.done
-            .push((format!("rated {title:?} with {rating}"), when, Mark::Rated { item, rating }));
+        self.done.push((
+            format!("rated {title:?} with {rating}"),
+            when,
+            Mark::Rated { item, rating },
+        ));
         Ok(())
     }
 
@@ -123,9 +126,10 @@ impl Household {
         let mut deeds = Vec::new();
         for (what, when, mark) in self.done {
             let kept = match mark {
-                Mark::Seen { item, views } => {
-                    client.item(item).await?.is_some_and(|i| i.view_count.unwrap_or(0) >= views)
-                }
+                Mark::Seen { item, views } => client
+                    .item(item)
+                    .await?
+                    .is_some_and(|i| i.view_count.unwrap_or(0) >= views),
                 Mark::Rated { item, rating } => client
                     .item(item)
                     .await?
@@ -142,7 +146,9 @@ impl Household {
         let mut seen = std::collections::BTreeSet::new();
         let doubled = after.values().filter(|file| !seen.insert((*file).clone())).count();
         if doubled > 0 {
-            return Err(Error::unexpected(format!("{doubled} files are in home's library twice")));
+            return Err(Error::unexpected(format!(
+                "{doubled} files are in home's library twice"
+            )));
         }
         Ok((deeds, lost))
     }
@@ -151,6 +157,11 @@ impl Household {
 fn files(items: &[Item]) -> BTreeMap<i64, String> {
     items
         .iter()
-        .map(|item| (item.id, item.parts().map(|p| p.file.as_str()).collect::<Vec<_>>().join("|")))
+        .map(|item| {
+            (
+                item.id,
+                item.parts().map(|p| p.file.as_str()).collect::<Vec<_>>().join("|"),
+            )
+        })
         .collect()
 }

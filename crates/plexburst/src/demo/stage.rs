@@ -70,7 +70,10 @@ impl Stage {
     }
 
     fn synthesise(&self, what: &str, tracks: usize, seconds: u32, seed: u64, printer: &Printer) -> Result<()> {
-        printer.phase("demo", &format!("making {tracks} tracks of music that are {what} to home"));
+        printer.phase(
+            "demo",
+            &format!("making {tracks} tracks of music that are {what} to home"),
+        );
         let albums = tracks.div_ceil(ALBUM).max(1);
         let spec = sim::music::Spec {
             artists: 1,
@@ -110,8 +113,8 @@ impl Stage {
             .await?;
         let since = SystemClock.now();
         loop {
-            let is_idle = client.activities().await?.is_empty()
-                && client.sections().await?.iter().all(|s| !s.refreshing);
+            let is_idle =
+                client.activities().await?.is_empty() && client.sections().await?.iter().all(|s| !s.refreshing);
             let count = client.count(id, ItemKind::Track).await?;
             if is_idle && count >= size.known as u64 {
                 return Ok(());
@@ -168,7 +171,13 @@ impl Stage {
                 data_dir: Some(self.home_data()),
                 url: Some(format!("http://127.0.0.1:{}", self.port)),
                 token_file: None,
-                stop: Some(vec![exe.clone(), word("sim"), word("stop"), word("--support"), support.clone()]),
+                stop: Some(vec![
+                    exe.clone(),
+                    word("sim"),
+                    word("stop"),
+                    word("--support"),
+                    support.clone(),
+                ]),
                 start: Some(vec![
                     exe,
                     word("sim"),
@@ -223,7 +232,8 @@ impl Stage {
             if keep {
                 let _ = dir.keep();
             } else {
-                dir.close().context(|| format!("cannot remove {}", self.path.display()))?;
+                dir.close()
+                    .context(|| format!("cannot remove {}", self.path.display()))?;
             }
         }
         stopped

@@ -135,7 +135,10 @@ impl Depot {
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
-        let is_plain = !key.is_empty() && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        let is_plain = !key.is_empty()
+            && key
+                .split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..");
         if is_plain {
             Ok(self.root.join(key))
         } else {

@@ -83,7 +83,11 @@ impl Area {
         let (staged, previous) = (self.staged(), self.previous());
         if staged.dir().exists() {
             std::fs::rename(staged.dir(), previous.dir()).map_err(|e| {
-                Error::failed(format!("cannot keep home's previous library as {}", previous.dir().display())).because(e)
+                Error::failed(format!(
+                    "cannot keep home's previous library as {}",
+                    previous.dir().display()
+                ))
+                .because(e)
             })?;
         }
         Ok(())

@@ -21,8 +21,10 @@ impl Home {
     pub fn check_commands(&self) -> Result<()> {
         for (key, command) in [("home.stop", &self.stop), ("home.start", &self.start)] {
             if command.as_ref().is_none_or(Vec::is_empty) {
-                return Err(Error::usage(format!("`{key}` is not configured"))
-                    .hint(format!("set it to a command, e.g. {key} = [\"systemctl\", \"{}\", \"plexmediaserver\"]", &key[5..])));
+                return Err(Error::usage(format!("`{key}` is not configured")).hint(format!(
+                    "set it to a command, e.g. {key} = [\"systemctl\", \"{}\", \"plexmediaserver\"]",
+                    &key[5..]
+                )));
             }
         }
         Ok(())
@@ -36,12 +38,28 @@ impl Home {
         Ok(plex_library::users::of(&self.databases())?)
     }
 
+    /// Whether the server runs, by either sign: somebody holds the databases open (which another user's processes do
+    /// not show), or it answers.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub async fn is_running(&self) -> Result<bool> {
+        Ok(!self.users()?.is_empty() || self.answers().await)
+    }
+
+    async fn answers(&self) -> bool {
+        match self.client() {
+            Ok(client) => client.identity().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Stops the server and returns when nobody holds the databases open any more.
     ///
     /// # Errors
     /// The command failed, or the server is still there after the limit.
     pub async fn stop(&self) -> Result<()> {
-        if self.users()?.is_empty() {
+        if !self.is_running().await? {
             return Ok(());
         }
         run("home.stop", self.stop.as_deref().unwrap_or_default()).await?;
@@ -49,15 +67,19 @@ impl Home {
         let since = Instant::now();
         loop {
             let users = self.users()?;
-            if users.is_empty() {
+            if users.is_empty() && !self.answers().await {
                 return Ok(());
             }
             if since.elapsed() >= limit {
                 let names: Vec<String> = users.iter().map(ToString::to_string).collect();
-                return Err(Error::failed(format!(
-                    "home's library is still held open {} s after `home.stop`, by {}",
-                    limit.as_secs(),
+                let by = if names.is_empty() {
+                    "a server that still answers".to_owned()
+                } else {
                     names.join(", ")
+                };
+                return Err(Error::failed(format!(
+                    "home's library is still held open {} s after `home.stop`, by {by}",
+                    limit.as_secs(),
                 ))
                 .hint("stop the server by hand, then `plexburst resume`; `limits.stop` gives it more time"));
             }
@@ -70,7 +92,7 @@ impl Home {
     /// # Errors
     /// The command failed, or the server does not come up within the limit.
     pub async fn start(&self, progress: &mut (dyn FnMut(&ready::Waiting) + Send)) -> Result<Ready> {
-        if self.users()?.is_empty() {
+        if !self.is_running().await? {
             run("home.start", self.start.as_deref().unwrap_or_default()).await?;
         }
         self.wait_ready(progress).await

@@ -119,7 +119,8 @@ impl Report {
     /// # Errors
     /// The disk.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::unexpected("cannot write the report").because(e))?;
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::unexpected("cannot write the report").because(e))?;
         plex_library::publish::file(&dir.join(FILE), &text).map_err(Error::from)
     }
 

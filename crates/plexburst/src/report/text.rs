@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::{Outcome, Report};
 use crate::term::{Table, bytes, duration};
 
-const COUNTS: [&str; 8] = ["artists", "albums", "tracks", "movies", "shows", "seasons", "episodes", "photos"];
+const COUNTS: [&str; 8] = [
+    "artists", "albums", "tracks", "movies", "shows", "seasons", "episodes", "photos",
+];
 
 impl Report {
     /// As text.
@@ -37,8 +39,15 @@ impl Report {
             duration(Duration::from_millis(self.home_downtime_ms)),
             duration(Duration::from_secs_f64(total)),
         );
-        for (name, count) in carried(&self.merge) {
-            let _ = writeln!(out, "carried over: {count} {name}");
+        if let Some(list) = carried(&self.merge) {
+            let _ = writeln!(out, "carried over from home: {list}");
+        }
+        let same = self.merge["same_files"].as_array().map_or(0, Vec::len);
+        if same > 0 {
+            let _ = writeln!(
+                out,
+                "found by home as well meanwhile: {same} files, each is one item with home's id"
+            );
         }
         for track in &self.failed_tracks {
             let _ = writeln!(out, "not analysed: {track}");
@@ -70,24 +79,33 @@ impl Report {
             };
             let number = |v: Option<&Value>, key: &str| v.and_then(|v| v[key].as_u64()).unwrap_or(0);
             for kind in COUNTS {
-                row(kind, number(was.map(|w| &w["counts"]), kind), number(Some(&after["counts"]), kind));
+                row(
+                    kind,
+                    number(was.map(|w| &w["counts"]), kind),
+                    number(Some(&after["counts"]), kind),
+                );
             }
-            row("with Sonic", number(was, "sonic_analysed"), number(Some(&after), "sonic_analysed"));
+            row(
+                "with Sonic",
+                number(was, "sonic_analysed"),
+                number(Some(&after), "sonic_analysed"),
+            );
         }
         table.to_string()
     }
 }
 
-/// The numbers of the merge's report, by name.
-fn carried(merge: &Value) -> Vec<(String, u64)> {
-    let Some(carried) = merge["carried"].as_object() else {
-        return Vec::new();
-    };
-    carried
+/// Rows that the merge wrote, by table.
+fn carried(merge: &Value) -> Option<String> {
+    let tables = merge["carried"].as_object()?;
+    let lines: Vec<String> = tables
         .iter()
-        .filter_map(|(name, value)| Some((name.replace('_', " "), value.as_u64()?)))
-        .filter(|(_, count)| *count > 0)
-        .collect()
+        .filter_map(|(table, rows)| {
+            let count: u64 = rows.as_object()?.values().filter_map(Value::as_u64).sum();
+            (count > 0).then(|| format!("{table} {count}"))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 #[cfg(test)]
@@ -104,7 +122,10 @@ mod tests {
             bytes_up: 1024,
             bytes_down: 10,
             home_downtime_ms: 900,
-            merge: serde_json::json!({"carried": {"views": 2, "playlists": 0}}),
+            merge: serde_json::json!({"carried": {
+                "metadata_item_views": {"inserted": 2, "updated": 1, "deleted": 0},
+                "devices": {"inserted": 0, "updated": 0, "deleted": 0},
+            }}),
             warnings: vec![],
             failed_tracks: vec![],
             phases: vec![],
@@ -113,7 +134,9 @@ mod tests {
         let text = report.to_text();
         assert!(text.contains("Music    tracks           3      6      +3"), "{text}");
         assert!(text.contains("Music    with Sonic       0      6      +6"), "{text}");
-        assert!(text.contains("carried over: 2 views"), "{text}");
-        assert!(!text.contains("playlists"), "{text}");
+        assert!(
+            text.contains("carried over from home: metadata_item_views 3\n"),
+            "{text}"
+        );
     }
 }

@@ -78,6 +78,10 @@ impl Printer {
     /// The header of a phase.
     pub fn phase(&self, name: &str, text: &str) {
         self.line(&format!("{name:<11} {text}"), false);
+        if let How::Live(bar) = &self.inner.how {
+            bar.set_message(text.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
     }
 
     /// One line.

@@ -26,7 +26,11 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() ->
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Prints why a test could not run here; `./dev test` counts the line.
@@ -35,8 +39,7 @@ pub(crate) fn skip(test: &str, why: &str) {
 }
 
 pub(crate) fn has(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 /// One home and one configuration.
@@ -150,13 +153,20 @@ impl World {
             if is_idle && count >= wanted {
                 return;
             }
-            assert!(since.elapsed() < Duration::from_secs(120), "home found {count} of {wanted} files");
+            assert!(
+                since.elapsed() < Duration::from_secs(120),
+                "home found {count} of {wanted} files"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     pub(crate) async fn tracks(&self, section: i64) -> Vec<Item> {
-        self.client().items(section, ItemKind::Track, 0, 100_000).await.unwrap().items
+        self.client()
+            .items(section, ItemKind::Track, 0, 100_000)
+            .await
+            .unwrap()
+            .items
     }
 
     /// A fresh claim with a Plex Pass in `claim`.
@@ -220,7 +230,10 @@ impl World {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg("--config").arg(self.path("plexburst.toml")).args(args);
-        command.env_remove("PLEX_CLAIM").stdin(Stdio::null()).current_dir(self.dir.path());
+        command
+            .env_remove("PLEX_CLAIM")
+            .stdin(Stdio::null())
+            .current_dir(self.dir.path());
         command
     }
 
@@ -245,7 +258,9 @@ impl World {
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for pattern in ["state/bursts", "worker"] {
-            let Ok(entries) = std::fs::read_dir(self.path(pattern)) else { continue };
+            let Ok(entries) = std::fs::read_dir(self.path(pattern)) else {
+                continue;
+            };
             for entry in entries.flatten() {
                 for name in ["log.txt", "worker.log", "plex/plex.out"] {
                     if let Ok(log) = std::fs::read_to_string(entry.path().join(name)) {
@@ -338,9 +353,17 @@ pub(crate) fn files(items: &[Item]) -> BTreeMap<i64, String> {
 
 /// `inspect` or `verify` of a path, as JSON.
 pub(crate) fn look(command: &str, path: &Path) -> serde_json::Value {
-    let output = Command::new(PROGRAM).args([command, "--json"]).arg(path).output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args([command, "--json"])
+        .arg(path)
+        .output()
+        .unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
-        panic!("{command} {}: {}", path.display(), String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "{command} {}: {}",
+            path.display(),
+            String::from_utf8_lossy(&output.stderr)
+        )
     })
 }
 

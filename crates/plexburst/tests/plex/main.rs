@@ -2,6 +2,8 @@
 //!
 //! Where the machine lacks something, a test prints `SKIPPED name: reason` and passes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 #[cfg(test)]
 mod cell;
 #[cfg(all(test, feature = "demo"))]

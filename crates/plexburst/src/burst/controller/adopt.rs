@@ -55,41 +55,80 @@ pub(super) async fn stage(c: &Controller) -> Result<()> {
 
 fn apply(c: &Controller) -> Result<()> {
     discard(c.area.staged().dir())?;
-    engine(|| plex_library::delta::apply(c.area.base().dir(), &c.fetched().join(DELTA), c.area.staged().dir(), &()))
-        .map(drop)
+    engine(|| {
+        plex_library::delta::apply(
+            c.area.base().dir(),
+            &c.fetched().join(DELTA),
+            c.area.staged().dir(),
+            &(),
+        )
+    })
+    .map(drop)
 }
 
 /// What the household did since the snapshot goes into the staged copy.
 pub(super) async fn merge(c: &Controller) -> Result<()> {
     let home = c.home()?;
     c.side
-        .phase(Phase::Merge, "merging with what the household did meanwhile", async || {
-            if c.side.attempts(Phase::Merge) > 1 {
-                // An attempt that was killed may have left the copy half merged.
-                restage(c)?;
-            }
-            let mine = c.area.mine();
-            discard(mine.dir())?;
-            engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
-            let report = engine(|| {
-                plex_library::merge::merge(&c.area.base(), &mine, &c.area.staged(), &plex_library::merge::Options::default())
-            })?;
-            for (table, carried) in &report.carried {
-                c.printer().say(&format!(
-                    "            {table}: {} added, {} changed, {} removed",
-                    carried.inserted, carried.updated, carried.deleted
-                ));
-            }
-            for kept in &report.kept_aside {
-                c.side.note(
-                    Phase::Merge,
-                    format!("warning: {} of home's is not in the result ({}): {}", kept.what, kept.why, kept.remedy),
-                )?;
-            }
-            Ok(report)
-        })
+        .phase(
+            Phase::Merge,
+            "merging with what the household did meanwhile",
+            async || {
+                if c.side.attempts(Phase::Merge) > 1 {
+                    // An attempt that was killed may have left the copy half merged.
+                    restage(c)?;
+                }
+                let mine = c.area.mine();
+                discard(mine.dir())?;
+                engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
+                ids_are_apart(c, &mine)?;
+                let report = engine(|| {
+                    plex_library::merge::merge(
+                        &c.area.base(),
+                        &mine,
+                        &c.area.staged(),
+                        &plex_library::merge::Options::default(),
+                    )
+                })?;
+                for (table, carried) in &report.carried {
+                    c.printer().say(&format!(
+                        "            {table}: {} added, {} changed, {} removed",
+                        carried.inserted, carried.updated, carried.deleted
+                    ));
+                }
+                for kept in &report.kept_aside {
+                    c.side.note(
+                        Phase::Merge,
+                        format!(
+                            "warning: {} of home's is not in the result ({}): {}",
+                            kept.what, kept.why, kept.remedy
+                        ),
+                    )?;
+                }
+                Ok(report)
+            },
+        )
         .await?;
     Ok(())
+}
+
+/// Home must not have given so many ids meanwhile that it reached those of the worker.
+fn ids_are_apart(c: &Controller, mine: &plex_library::Databases) -> Result<()> {
+    let made: Option<Made> = c.side.journal().facts(Phase::Work)?;
+    // A result out of an archive has no worker of this burst; what meets is renumbered by the merge.
+    let Some(made) = made else { return Ok(()) };
+    let crowded = engine(|| plex_library::ids::check(&made.stride, mine))?;
+    match crowded.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(
+            exit::REFUSED,
+            format!(
+                "home has given id {} in table {} while the burst ran; the worker's begin after {}",
+                first.home, first.table, first.limit
+            ),
+        )
+        .hint("begin a new burst: `plexburst sync`")),
+    }
 }
 
 fn restage(c: &Controller) -> Result<()> {
@@ -113,7 +152,8 @@ pub(super) async fn verify(c: &Controller) -> Result<Verified> {
     let staged = c.area.staged();
     c.side
         .phase(Phase::Verify, "checking the result", async || {
-            let verification = engine(|| plex_library::verify::verify(staged.dir(), plex_library::verify::Level::Full))?;
+            let verification =
+                engine(|| plex_library::verify::verify(staged.dir(), plex_library::verify::Level::Full))?;
             if !verification.ok {
                 let named: Vec<String> = verification.problems.iter().take(5).map(ToString::to_string).collect();
                 return Err(Error::new(

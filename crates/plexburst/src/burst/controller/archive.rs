@@ -40,42 +40,52 @@ struct Packed {
 /// The staged result as an archive.
 pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
     c.side
-        .phase(Phase::Pack, &format!("packing the result into {}", result.display()), async || {
-            let staged = c.area.staged();
-            let reverse = c.dir.join(REVERSE);
-            discard(&reverse)?;
-            let index = c.dir.join("index");
-            discard(&index)?;
-            std::fs::create_dir_all(&index)
-                .map_err(|e| Error::failed(format!("cannot make {}", index.display())).because(e))?;
-            engine(|| plex_library::pages::index_pair(&staged, &index, &()))?;
-            engine(|| plex_library::delta::make(&index, &c.area.base(), &reverse, &()))?;
-            discard(&index)?;
-            let support = "Plug-in Support/Databases";
-            let mut files = vec![
-                (format!("{support}/{}", plex_library::LIBRARY_DB), staged.library()),
-                (format!("{support}/{}", plex_library::BLOBS_DB), staged.blobs()),
-            ];
-            for path in list(&reverse)? {
-                files.push((format!("{}/{REVERSE}/{}", plex_library::archive::NOTES, name_of(&path)), path));
-            }
-            let bundles = c.fetched().join(BUNDLES);
-            if bundles.is_dir() {
-                for path in list(&bundles)? {
-                    files.push((format!("{}/{BUNDLES}/{}", plex_library::archive::NOTES, name_of(&path)), path));
+        .phase(
+            Phase::Pack,
+            &format!("packing the result into {}", result.display()),
+            async || {
+                let staged = c.area.staged();
+                let reverse = c.dir.join(REVERSE);
+                discard(&reverse)?;
+                let index = c.dir.join("index");
+                discard(&index)?;
+                std::fs::create_dir_all(&index)
+                    .map_err(|e| Error::failed(format!("cannot make {}", index.display())).because(e))?;
+                engine(|| plex_library::pages::index_pair(&staged, &index, &()))?;
+                engine(|| plex_library::delta::make(&index, &c.area.base(), &reverse, &()))?;
+                discard(&index)?;
+                let support = "Plug-in Support/Databases";
+                let mut files = vec![
+                    (format!("{support}/{}", plex_library::LIBRARY_DB), staged.library()),
+                    (format!("{support}/{}", plex_library::BLOBS_DB), staged.blobs()),
+                ];
+                for path in list(&reverse)? {
+                    files.push((
+                        format!("{}/{REVERSE}/{}", plex_library::archive::NOTES, name_of(&path)),
+                        path,
+                    ));
                 }
-            }
-            let bytes = engine(|| plex_library::archive::pack(&files, result))?;
-            discard(&reverse)?;
-            c.printer().say(&format!(
-                "            `plexburst import {}` brings it home",
-                result.display()
-            ));
-            Ok(Packed {
-                result: result.to_path_buf(),
-                bytes,
-            })
-        })
+                let bundles = c.fetched().join(BUNDLES);
+                if bundles.is_dir() {
+                    for path in list(&bundles)? {
+                        files.push((
+                            format!("{}/{BUNDLES}/{}", plex_library::archive::NOTES, name_of(&path)),
+                            path,
+                        ));
+                    }
+                }
+                let bytes = engine(|| plex_library::archive::pack(&files, result))?;
+                discard(&reverse)?;
+                c.printer().say(&format!(
+                    "            `plexburst import {}` brings it home",
+                    result.display()
+                ));
+                Ok(Packed {
+                    result: result.to_path_buf(),
+                    bytes,
+                })
+            },
+        )
         .await?;
     Ok(())
 }
@@ -103,7 +113,10 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     if !reverse.is_dir() {
         return Err(Error::new(
             exit::REFUSED,
-            format!("{} has no base, so what the household did since cannot be told from what the worker did", path.display()),
+            format!(
+                "{} has no base, so what the household did since cannot be told from what the worker did",
+                path.display()
+            ),
         )
         .hint("make the result with `plexburst sync --archive`, which keeps the base in it"));
     }
@@ -115,11 +128,13 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     engine(|| plex_library::delta::apply(staged.dir(), &reverse, base.dir(), &()))?;
     let fetched = c.fetched();
     discard(&fetched)?;
-    std::fs::create_dir_all(&fetched).map_err(|e| Error::failed(format!("cannot make {}", fetched.display())).because(e))?;
+    std::fs::create_dir_all(&fetched)
+        .map_err(|e| Error::failed(format!("cannot make {}", fetched.display())).because(e))?;
     let bundles = unpacked.notes().join(BUNDLES);
     if bundles.is_dir() {
         let to = fetched.join(BUNDLES);
-        std::fs::rename(&bundles, &to).map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
+        std::fs::rename(&bundles, &to)
+            .map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
     } else if unpacked.data_dir().join("Metadata").is_dir() || unpacked.data_dir().join("Media").is_dir() {
         let none = plex_library::bundle::Index::default();
         engine(|| plex_library::bundle::pack(unpacked.data_dir(), &none, &fetched.join(BUNDLES), &()))?;
@@ -132,15 +147,21 @@ fn take_out(c: &Controller, path: &Path) -> Result<plex_library::archive::Unpack
     discard(&dir)?;
     let unpacked = engine(|| plex_library::archive::unpack(path, &dir))?;
     if !unpacked.left_out.is_empty() {
-        c.printer()
-            .say(&format!("            {} other files in it are not used", unpacked.left_out.len()));
+        c.printer().say(&format!(
+            "            {} other files in it are not used",
+            unpacked.left_out.len()
+        ));
     }
     Ok(unpacked)
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(dir)
-        .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|e| e.map(|e| e.path()))
+                .collect::<std::io::Result<Vec<_>>>()
+        })
         .map_err(|e| Error::failed(format!("cannot list {}", dir.display())).because(e))?;
     paths.sort();
     Ok(paths)

@@ -134,7 +134,9 @@ pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
 
 async fn rolled_back(c: &Controller) -> Result<()> {
     c.side
-        .phase(Phase::Rollback, "home has its old library back", async || ended_unchanged(c))
+        .phase(Phase::Rollback, "home has its old library back", async || {
+            ended_unchanged(c)
+        })
         .await?;
     Ok(())
 }

@@ -42,8 +42,10 @@ fn server_exists(c: &Controller) -> Result<String> {
     if server.is_file() {
         Ok(format!("the worker's server is {}", server.display()))
     } else {
-        Err(Error::refused(format!("there is no Plex server at {}", server.display()))
-            .hint("set `worker.server` to the server's binary"))
+        Err(
+            Error::refused(format!("there is no Plex server at {}", server.display()))
+                .hint("set `worker.server` to the server's binary"),
+        )
     }
 }
 
@@ -79,8 +81,9 @@ fn enough_room(c: &Controller) -> Result<String> {
 }
 
 fn free_bytes(dir: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(dir)
-        .map_err(|e| Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e)))?;
+    let stat = rustix::fs::statvfs(dir).map_err(|e| {
+        Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e))
+    })?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
@@ -134,7 +137,9 @@ async fn files_exist(c: &Controller, media: &Media, prepared: &Prepared) -> Resu
             missing.len()
         )));
     }
-    Ok(format!("{present} known files are in the media, {new} files there are not in the library yet"))
+    Ok(format!(
+        "{present} known files are in the media, {new} files there are not in the library yet"
+    ))
 }
 
 fn is_below(file: &str, root: &str) -> bool {

@@ -18,6 +18,8 @@ pub use end::{Ended, cancel};
 pub use prepare::Prepared;
 pub use swap::Swapped;
 
+use super::journal::{Event, last_transition};
+use super::phase::Phase;
 use super::request::{Request, Source};
 use super::side::Side;
 use crate::depot::Depot;
@@ -101,6 +103,14 @@ impl Controller {
         &self.dir
     }
 
+    /// Whether home may be down right now: then an interruption waits until it is up again.
+    pub fn is_swapping(&self) -> bool {
+        let journal = self.side.journal();
+        [Phase::Swap, Phase::Health, Phase::Rollback]
+            .iter()
+            .any(|phase| matches!(last_transition(journal.entries(), *phase), Some(Event::Started)))
+    }
+
     fn home(&self) -> Result<&Home> {
         self.home
             .as_ref()
@@ -126,7 +136,11 @@ pub async fn run(controller: &Controller) -> Result<Report> {
             Err(error) => Err(end::back_out(controller, error).await),
         }
     };
-    let report = Report::build(&controller.dir, &controller.request, controller.side.journal().entries())?;
+    let report = Report::build(
+        &controller.dir,
+        &controller.request,
+        controller.side.journal().entries(),
+    )?;
     report.save(&controller.dir)?;
     outcome.map(|()| report)
 }
@@ -186,10 +200,8 @@ impl Controller {
         let path = self.area.home_lock();
         match super::side::lock(&path)? {
             Some(lock) => Ok(Some(lock)),
-            None => Err(
-                Error::refused("another burst of this home is running right now")
-                    .hint("`plexburst runs` lists them; `plexburst cancel` ends one"),
-            ),
+            None => Err(Error::refused("another burst of this home is running right now")
+                .hint("`plexburst runs` lists them; `plexburst cancel` ends one")),
         }
     }
 }

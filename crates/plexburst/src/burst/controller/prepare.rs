@@ -27,23 +27,27 @@ pub struct Prepared {
 pub(super) async fn prepare_home(c: &Controller) -> Result<Prepared> {
     let home = c.home()?;
     c.side
-        .phase(Phase::Prepare, &format!("looking at home ({})", home.url()), async || {
-            home.check_commands()?;
-            let client = home.client()?;
-            let identity = client.identity().await.map_err(|e| {
-                let e = Error::from(e);
-                Error::new(exit::USAGE, format!("home does not answer at {}", home.url()))
-                    .hint("start home's server, correct `home.url`, or use `--archive FILE` instead of a live home")
-                    .because(e)
-            })?;
-            // The sections are asked for as well: an address that answers without accepting the token would only be
-            // noticed after hours.
-            client.sections().await?;
-            let mut prepared = of_library(c, &home.databases())?;
-            prepared.plex_version = Some(identity.version);
-            prepared.machine = Some(identity.machine_identifier);
-            Ok(prepared)
-        })
+        .phase(
+            Phase::Prepare,
+            &format!("looking at home ({})", home.url()),
+            async || {
+                home.check_commands()?;
+                let client = home.client()?;
+                let identity = client.identity().await.map_err(|e| {
+                    let e = Error::from(e);
+                    Error::new(exit::USAGE, format!("home does not answer at {}", home.url()))
+                        .hint("start home's server, correct `home.url`, or use `--archive FILE` instead of a live home")
+                        .because(e)
+                })?;
+                // The sections are asked for as well: an address that answers without accepting the token would only be
+                // noticed after hours.
+                client.sections().await?;
+                let mut prepared = of_library(c, &home.databases())?;
+                prepared.plex_version = Some(identity.version);
+                prepared.machine = Some(identity.machine_identifier);
+                Ok(prepared)
+            },
+        )
         .await
 }
 

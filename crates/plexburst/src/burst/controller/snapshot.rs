@@ -70,7 +70,8 @@ pub(super) async fn park(c: &Controller) -> Result<Parked> {
     let base = c.area.base();
     c.side
         .phase(Phase::Park, "parking the snapshot in the depot", async || {
-            let temp = tempfile::tempdir_in(&c.dir).context(|| format!("cannot make a folder in {}", c.dir.display()))?;
+            let temp =
+                tempfile::tempdir_in(&c.dir).context(|| format!("cannot make a folder in {}", c.dir.display()))?;
             let parked = tokio::task::block_in_place(|| -> Result<Parked> {
                 Ok(Parked {
                     library: put_compressed(c, "base/library.db.zst", &base.library(), temp.path())?,
@@ -78,7 +79,10 @@ pub(super) async fn park(c: &Controller) -> Result<Parked> {
                     manifest: c.depot.put_file("base/manifest.json", &base.dir().join(MANIFEST))?,
                 })
             })?;
-            c.printer().say(&format!("            {} in the depot", crate::term::bytes(parked.bytes())));
+            c.printer().say(&format!(
+                "            {} in the depot",
+                crate::term::bytes(parked.bytes())
+            ));
             Ok(parked)
         })
         .await

@@ -93,7 +93,8 @@ fn plan(c: &Controller) -> Result<Option<plex_library::swap::Plan>> {
 }
 
 async fn start(c: &Controller, home: &Home) -> Result<()> {
-    home.start(&mut |w: &Waiting| c.printer().progress(&format!("home: {w}"))).await?;
+    home.start(&mut |w: &Waiting| c.printer().progress(&format!("home: {w}")))
+        .await?;
     Ok(())
 }
 
@@ -117,7 +118,7 @@ fn downtime(c: &Controller) -> u64 {
 /// The server at home's address is the one that the burst began with, in the same version: another schema would make
 /// Plex rebuild the library, or refuse it.
 async fn same_server(home: &Home, prepared: &Prepared) -> Result<()> {
-    if home.users()?.is_empty() {
+    if !home.is_running().await? {
         // Stopped by an attempt before this one (or by its owner): nothing to ask. Health is checked after the start.
         return Ok(());
     }
@@ -126,8 +127,11 @@ async fn same_server(home: &Home, prepared: &Prepared) -> Result<()> {
         return Ok(());
     };
     if identity.machine_identifier != *machine {
-        return Err(Error::refused(format!("another server answers at {} than when the burst began", home.url()))
-            .hint("correct `home.url`"));
+        return Err(Error::refused(format!(
+            "another server answers at {} than when the burst began",
+            home.url()
+        ))
+        .hint("correct `home.url`"));
     }
     if identity.version != *version {
         return Err(Error::refused(format!(
@@ -145,16 +149,24 @@ fn add_bundles(c: &Controller, home: &Home) -> Result<u64> {
         return Ok(0);
     }
     let said = |_: &str, done: u64, total: u64| {
-        c.printer()
-            .progress(&format!("adding bundles: {} of {}", crate::term::bytes(done), crate::term::bytes(total)));
+        c.printer().progress(&format!(
+            "adding bundles: {} of {}",
+            crate::term::bytes(done),
+            crate::term::bytes(total)
+        ));
     };
     let added = engine(|| plex_library::bundle::add(&packs, home.data_dir(), &said))?;
+    // An item that both sides found has home's guid, and its bundle that guid's name.
+    let merged: Option<plex_library::merge::Report> = c.side.journal().facts(Phase::Merge)?;
+    for moved in merged.iter().flat_map(|report| &report.bundles) {
+        engine(|| plex_library::bundle::rename(home.data_dir(), &moved.from, &moved.to))?;
+    }
     Ok(added.added)
 }
 
 /// Waits until nobody streams.
 async fn quiet_moment(c: &Controller, home: &Home) -> Result<()> {
-    if c.request.options.swap_now || home.users()?.is_empty() {
+    if c.request.options.swap_now || !home.is_running().await? {
         return Ok(());
     }
     let clock = SystemClock;

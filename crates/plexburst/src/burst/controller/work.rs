@@ -59,8 +59,10 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
         .phase(Phase::Destroy, "removing the worker", async || {
             for object in made.delta.iter().chain(&made.bundles) {
                 if !c.depot.is_there(object)? {
-                    return Err(Error::failed(format!("{} is not in the depot as the worker put it", object.key))
-                        .hint("the worker is kept; `plexburst resume` looks again"));
+                    return Err(
+                        Error::failed(format!("{} is not in the depot as the worker put it", object.key))
+                            .hint("the worker is kept; `plexburst resume` looks again"),
+                    );
                 }
             }
             remove(c).await
@@ -133,8 +135,10 @@ async fn start(c: &Controller, work_dir: &std::path::Path) -> Result<()> {
             && !is_alive(work_dir)?
             && parked_or_failed(&worker_entries(c)?).is_none()
         {
-            return Err(Error::failed(format!("the worker ended at once ({status}): {}", last_line(work_dir)))
-                .hint(format!("{} has all it said", work_dir.join("worker.log").display())));
+            return Err(
+                Error::failed(format!("the worker ended at once ({status}): {}", last_line(work_dir)))
+                    .hint(format!("{} has all it said", work_dir.join("worker.log").display())),
+            );
         }
         if ended.is_some() {
             return Ok(());
@@ -227,8 +231,10 @@ async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
                     start(c, work_dir).await?;
                 }
                 _ => {
-                    return Err(Error::failed(format!("the worker keeps dying: {}", last_line(work_dir)))
-                        .hint(format!("{} has all it said", work_dir.join("worker.log").display())));
+                    return Err(
+                        Error::failed(format!("the worker keeps dying: {}", last_line(work_dir)))
+                            .hint(format!("{} has all it said", work_dir.join("worker.log").display())),
+                    );
                 }
             }
         }
@@ -266,8 +272,11 @@ pub(super) async fn remove(c: &Controller) -> Result<()> {
         while let Some(pid) = side::holder(&work_dir.join("lock"))? {
             let waited = clock.now() - since;
             if waited > limit * 2 {
-                return Err(Error::failed(format!("the worker in {} (process {pid}) does not end", work_dir.display()))
-                    .hint("end that process, then `plexburst resume`"));
+                return Err(Error::failed(format!(
+                    "the worker in {} (process {pid}) does not end",
+                    work_dir.display()
+                ))
+                .hint("end that process, then `plexburst resume`"));
             }
             if waited > limit
                 && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)

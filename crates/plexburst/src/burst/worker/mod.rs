@@ -104,10 +104,7 @@ impl Worker {
 
     /// The sections to be indexed, one after the other.
     fn selected(&self) -> impl Iterator<Item = &Section> {
-        self.spec
-            .sections
-            .iter()
-            .filter(|s| self.spec.selected.contains(&s.id))
+        self.spec.sections.iter().filter(|s| self.spec.selected.contains(&s.id))
     }
 
     /// Comes back when the worker is to end early: the controller says so in the depot, or a signal does.

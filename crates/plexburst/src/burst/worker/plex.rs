@@ -69,7 +69,11 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
         if moment != Moment::During {
             w.side.note(
                 phase,
-                format!("{} files read, the slowest in {} ms", proof.files.len(), proof.slowest().as_millis()),
+                format!(
+                    "{} files read, the slowest in {} ms",
+                    proof.files.len(),
+                    proof.slowest().as_millis()
+                ),
             )?;
         }
         return Ok(());
@@ -77,7 +81,12 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
     let failed: Vec<String> = proof.failed().take(3).map(|p| p.file.display().to_string()).collect();
     Err(Error::new(
         exit::REFUSED,
-        format!("{} of {} sampled files cannot be read: {}", proof.failed().count(), proof.files.len(), failed.join(", ")),
+        format!(
+            "{} of {} sampled files cannot be read: {}",
+            proof.failed().count(),
+            proof.files.len(),
+            failed.join(", ")
+        ),
     )
     .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`"))
 }
@@ -110,7 +119,9 @@ pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
     if let Err(error) = driven {
         // What went wrong first is what counts; the server must be gone in any case.
         if let Err(stop) = server.stop(limit).await {
-            w.side.printer.warn(&format!("the worker's Plex could not be stopped: {stop}"));
+            w.side
+                .printer
+                .warn(&format!("the worker's Plex could not be stopped: {stop}"));
         }
         return Err(error);
     }
@@ -172,7 +183,14 @@ fn prepare_preferences(w: &Worker) -> Result<()> {
     // The identity is derived from the burst: a worker started again before the file was written is the same server.
     let digest = blake3::hash(format!("{}/{}", w.spec.burst, w.spec.number).as_bytes());
     let hex = digest.to_hex();
-    let machine = format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]);
+    let machine = format!(
+        "{}-{}-4{}-8{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[13..16],
+        &hex[17..20],
+        &hex[20..32]
+    );
     Preferences::of_worker(&machine, &format!("plexburst worker {}", w.spec.number))
         .write(&w.data_dir())
         .map_err(Error::from)
@@ -274,8 +292,10 @@ async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool>
         .map_err(Error::from)?
         == Pass::Active;
     if !has_pass {
-        w.side
-            .note(Phase::Quiet, "warning: the account has no Plex Pass, so Sonic analysis is left out")?;
+        w.side.note(
+            Phase::Quiet,
+            "warning: the account has no Plex Pass, so Sonic analysis is left out",
+        )?;
     }
     Ok(has_pass)
 }

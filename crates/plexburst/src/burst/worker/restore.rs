@@ -11,10 +11,11 @@ use crate::depot::Object;
 use crate::error::{Context, Error, Result};
 use crate::home::discard;
 
+/// What `restore` knows.
 #[derive(Debug, Serialize, Deserialize)]
-struct Restored {
+pub(super) struct Restored {
     /// How far the sequences were moved up.
-    stride: plex_library::ids::Stride,
+    pub(super) stride: plex_library::ids::Stride,
 }
 
 pub(super) async fn restore(w: &Worker) -> Result<()> {
@@ -45,7 +46,10 @@ fn act(w: &Worker) -> Result<Restored> {
     for which in plex_library::Which::BOTH {
         let index = plex_library::pages::Index::open(&plex_library::pages::index_path(base.dir(), which))?;
         if *index.whole() != manifest.database(which)?.whole {
-            return Err(Error::failed(format!("the {} database out of the depot is not what home took", which.word())));
+            return Err(Error::failed(format!(
+                "the {} database out of the depot is not what home took",
+                which.word()
+            )));
         }
     }
     for (from, to) in [(base.library(), live.library()), (base.blobs(), live.blobs())] {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::restore::Restored;
 use super::{Indexed, Worker};
 use crate::burst::losses;
 use crate::burst::phase::Phase;
@@ -31,7 +32,10 @@ pub(super) async fn check(w: &Worker) -> Result<()> {
                     let named: Vec<String> = verification.problems.iter().take(5).map(ToString::to_string).collect();
                     return Err(Error::new(
                         exit::REFUSED,
-                        format!("the library that Plex left on the worker is damaged: {}", named.join("; ")),
+                        format!(
+                            "the library that Plex left on the worker is damaged: {}",
+                            named.join("; ")
+                        ),
                     )
                     .hint("home is what it was; begin a new burst"));
                 }
@@ -62,7 +66,8 @@ pub(super) async fn delta(w: &Worker) -> Result<()> {
                 plex_library::delta::make(w.base().dir(), &w.databases(), &dir, &())?;
                 discard(&pack)?;
                 // Bundles do not travel up, so whatever is there was made here.
-                let packed = plex_library::bundle::pack(&w.data_dir(), &plex_library::bundle::Index::default(), &pack, &())?;
+                let packed =
+                    plex_library::bundle::pack(&w.data_dir(), &plex_library::bundle::Index::default(), &pack, &())?;
                 Ok(Packed {
                     bundle_files: packed.files,
                 })
@@ -92,9 +97,11 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
                 }
                 let checked: Checked = w.side.facts(Phase::Check)?;
                 warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));
+                let restored: Restored = w.side.facts(Phase::Restore)?;
                 Ok(Made {
                     delta,
                     bundles,
+                    stride: restored.stride,
                     warnings,
                     failed_tracks,
                 })
