@@ -199,21 +199,29 @@ pub fn stop(support: &Path) -> Result<(), ServiceError> {
     }
 }
 
-/// The process that holds the pid file, if one does.
+/// The process that holds the pid file, if one does. One that has only just taken it is waited for until it says who it is.
 fn running(path: &Path) -> Result<Option<i32>, ServiceError> {
     let in_file = |source| ServiceError::Io {
         path: path.to_owned(),
         source,
     };
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(in_file)?,
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(pid_of(path)),
-        Err(TryLockError::Error(source)) => Err(in_file(source)),
+    let since = Instant::now();
+    while since.elapsed() < STOP_LIMIT {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(in_file)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(in_file(source)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if let Some(pid) = pid_of(path) {
+            return Ok(Some(pid));
+        }
+        std::thread::sleep(LOOK);
     }
+    Err(in_file(io::Error::other("it is locked and names no process")))
 }
 
 /// What the pid file says.

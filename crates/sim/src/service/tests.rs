@@ -57,11 +57,18 @@ fn a_held_pid_is_ended_and_waited_for() {
     let data = DataDir::below(dir.path());
     fs::create_dir_all(data.root()).unwrap();
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
-    fs::write(data.pid_file(), other.id().to_string()).unwrap();
+    fs::write(data.pid_file(), "").unwrap();
     let held = File::open(data.pid_file()).unwrap();
     held.lock().unwrap();
+    // As a server that has taken the file and is about to write into it.
+    let (path, pid) = (data.pid_file(), other.id().to_string());
+    let writing = std::thread::spawn(move || {
+        std::thread::sleep(LOOK * 3);
+        fs::write(path, pid).unwrap();
+    });
     // Not waited for yet, so its entry in the process table is still there: that counts as gone.
     stop(dir.path()).unwrap();
+    writing.join().unwrap();
     assert!(!other.wait().unwrap().success());
 }
 
