@@ -2,6 +2,7 @@
 //! program driven from outside. Everything lies in one temporary folder; every process is stopped when it is dropped.
 
 #![allow(dead_code, reason = "each test binary uses another part of it")]
+#![allow(clippy::print_stdout, reason = "a skip has to be seen")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
