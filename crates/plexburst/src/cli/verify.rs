@@ -26,7 +26,21 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     } else {
         plex_library::verify::Level::Full
     };
-    let verification = plex_library::verify::verify(&args.path, level)?;
+    let verification = match plex_library::verify::verify(&args.path, level) {
+        Ok(verification) => verification,
+        Err(error) => {
+            if args.json {
+                // A script reads `ok` and `problems` whatever the path turned out to be.
+                let problem = serde_json::json!({
+                    "object": args.path,
+                    "kind": "unreadable",
+                    "message": error.to_string(),
+                });
+                print_json(&serde_json::json!({ "ok": false, "problems": [problem] }))?;
+            }
+            return Err(error.into());
+        }
+    };
     if args.json {
         print_json(&verification)?;
     } else if verification.ok {
