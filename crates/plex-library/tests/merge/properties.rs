@@ -229,6 +229,41 @@ fn judge(trio: &Trio, worker_before: &BTreeMap<&str, BTreeSet<i64>>, files_befor
     playlists(trio);
 }
 
+/// Labels and collections: what home gave is given, what home took away is away unless the worker gave it too.
+fn labels(trio: &Trio, worker_gave: &BTreeSet<String>) {
+    let given = |fixture: &Fixture| labels_of(fixture);
+    let (base, home, result) = (given(&trio.base), given(&trio.mine), given(&trio.theirs));
+    let items = ids_of(&trio.theirs, "metadata_items");
+    let of = |label: &String| {
+        label
+            .split('|')
+            .next()
+            .and_then(|id| id.parse::<i64>().ok())
+            .expect("item")
+    };
+    for label in home.difference(&base) {
+        // An item that the worker absorbed has its labels with it no more.
+        assert!(
+            result.contains(label) || !items.contains(&of(label)),
+            "label {label} is lost"
+        );
+    }
+    for label in base.difference(&home).filter(|label| !worker_gave.contains(*label)) {
+        assert!(!result.contains(label), "label {label} was taken away at home");
+    }
+}
+
+/// Item and text of every label and collection.
+fn labels_of(fixture: &Fixture) -> BTreeSet<String> {
+    rows(
+        &open(&fixture.databases_dir),
+        "SELECT g.metadata_item_id, t.tag_type, t.tag FROM taggings g JOIN tags t ON t.id = g.tag_id WHERE t.tag_type IN (2, 11)",
+        (),
+    )
+    .into_iter()
+    .collect()
+}
+
 /// Playlists have as many entries as at home, each of which leads somewhere if it did.
 fn playlists(trio: &Trio) {
     let sql = "SELECT id, coalesce(playlist_id, '') || ' ' || \"order\" FROM play_queue_generators";
@@ -265,7 +300,10 @@ fn one_case(home: &[Act], worker: &[Act], later: &[Act], apart: bool) {
     };
     let files = "SELECT file, count(*) FROM media_parts WHERE file IS NOT NULL GROUP BY file";
     let (had, had_files) = (worker_had(&trio), map(&trio.theirs, files));
-    let had_at_base = had.clone();
+    let worker_gave: BTreeSet<String> = labels_of(&trio.theirs)
+        .difference(&labels_of(&trio.base))
+        .cloned()
+        .collect();
     let report = trio.merge();
     assert!(report.kept_aside.is_empty(), "{:?}", report.kept_aside);
     judge(&trio, &if apart { had } else { BTreeMap::new() }, &had_files);
@@ -277,7 +315,7 @@ fn one_case(home: &[Act], worker: &[Act], later: &[Act], apart: bool) {
             "{table} changed when the same was merged again: {again:?}"
         );
     }
-    drop(had_at_base);
+    labels(&trio, &worker_gave);
     // The household goes on, and the merge catches up.
     let first = trio.mine.copy(&trio.dir.path().join("mine1")).expect("copy");
     live(&trio, later, &[], 500);

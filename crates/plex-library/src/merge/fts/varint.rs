@@ -3,7 +3,6 @@
 /// Appends a number.
 pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     loop {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
         let byte = (value & 0x7f) as u8;
         value >>= 7;
         if value == 0 {
