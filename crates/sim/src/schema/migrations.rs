@@ -28,9 +28,8 @@ struct Migration {
 
 /// Fills the table.
 pub(super) fn fill(connection: &Connection, version: Version) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare(
-        "INSERT INTO schema_migrations (version, rollback_sql, optimize_on_rollback) VALUES (?1, ?2, ?3)",
-    )?;
+    let mut insert = connection
+        .prepare("INSERT INTO schema_migrations (version, rollback_sql, optimize_on_rollback) VALUES (?1, ?2, ?3)")?;
     for migration in all(version) {
         let optimize = migration.rollback.map(|_| 0);
         insert.execute(rusqlite::params![
@@ -66,12 +65,7 @@ fn all(version: Version) -> Vec<Migration> {
 
 fn long(month: u32) -> Migration {
     let (year, in_year) = (2009 + (8 + month) / 12, (8 + month) % 12 + 1);
-    let (day, hour, minute, second) = (
-        1 + month * 7 % 28,
-        month * 5 % 24,
-        month * 13 % 60,
-        month * 29 % 60,
-    );
+    let (day, hour, minute, second) = (1 + month * 7 % 28, month * 5 % 24, month * 13 % 60, month * 29 % 60);
     let version = format!("{year}{in_year:02}{day:02}{hour:02}{minute:02}{second:02}");
     Migration {
         version,
@@ -124,10 +118,7 @@ mod tests {
 
     #[test]
     fn as_many_as_on_a_real_server_and_each_once() {
-        let versions: Vec<String> = all(Version::Plex2026)
-            .into_iter()
-            .map(|row| row.version)
-            .collect();
+        let versions: Vec<String> = all(Version::Plex2026).into_iter().map(|row| row.version).collect();
         let distinct: std::collections::BTreeSet<&String> = versions.iter().collect();
         assert_eq!((versions.len(), distinct.len()), (441, 441));
         assert_eq!(distinct.last().unwrap().as_str(), "500000000001.231");

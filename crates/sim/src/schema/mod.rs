@@ -69,11 +69,7 @@ pub fn create(databases_dir: &Path, version: Version) -> Result<(), SchemaError>
 ///
 /// # Errors
 /// See [`SchemaError`].
-pub fn create_sized(
-    databases_dir: &Path,
-    version: Version,
-    page_size: u32,
-) -> Result<(), SchemaError> {
+pub fn create_sized(databases_dir: &Path, version: Version, page_size: u32) -> Result<(), SchemaError> {
     std::fs::create_dir_all(databases_dir).map_err(|source| SchemaError::Folder {
         path: databases_dir.to_owned(),
         source,
@@ -89,12 +85,7 @@ pub fn create_sized(
     Ok(())
 }
 
-fn create_one(
-    path: &Path,
-    version: Version,
-    page_size: u32,
-    library: bool,
-) -> rusqlite::Result<()> {
+fn create_one(path: &Path, version: Version, page_size: u32, library: bool) -> rusqlite::Result<()> {
     let mut connection = Connection::open(path)?;
     connection.pragma_update(None, "page_size", page_size)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -41,20 +41,8 @@ const PROVIDERS: [(&str, &str, &str, i64, &str); 6] = [
         2,
         "8,9,10",
     ),
-    (
-        "tv.plex.agents.none",
-        "Plex Personal Media",
-        "",
-        0,
-        ANY_METADATA,
-    ),
-    (
-        "tv.plex.agents.localmedia",
-        "Plex Local Media",
-        "",
-        1,
-        ANY_METADATA,
-    ),
+    ("tv.plex.agents.none", "Plex Personal Media", "", 0, ANY_METADATA),
+    ("tv.plex.agents.localmedia", "Plex Local Media", "", 1, ANY_METADATA),
 ];
 /// title, primary_identifier, id of the provider that is its only member
 const GROUPS: [(&str, &str, i64); 4] = [
@@ -137,9 +125,7 @@ impl Version {
 
 /// The names of media_streams.stream_type_id, in a table that newer servers have dropped.
 fn stream_types(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(
-        "INSERT INTO stream_types (id, name) VALUES (1, 'video'), (2, 'audio'), (3, 'subtitle')",
-    )
+    db.execute_batch("INSERT INTO stream_types (id, name) VALUES (1, 'video'), (2, 'audio'), (3, 'subtitle')")
 }
 
 fn account(db: &Connection, id: i64, name: &str, created: &Value) -> rusqlite::Result<()> {
@@ -160,14 +146,9 @@ fn preference(db: &Connection, value: &str) -> rusqlite::Result<()> {
 }
 
 fn targets(db: &Connection) -> rusqlite::Result<()> {
-    let percent = |text: &str| {
-        text.replace('=', "%3D")
-            .replace('&', "%26")
-            .replace(' ', "%20")
-    };
+    let percent = |text: &str| text.replace('=', "%3D").replace('&', "%26").replace(' ', "%20");
     for (tag, profile, video) in TARGETS {
-        let settings =
-            format!("advancedSubtitles=burn&directPlay=1&directStream=1&subtitles=auto{video}");
+        let settings = format!("advancedSubtitles=burn&directPlay=1&directStream=1&subtitles=auto{video}");
         let extra_data = format!(
             r#"{{"sr:deviceProfile":"{profile}","sr:mediaSettings":"{settings}","url":"sr%3AdeviceProfile={}&sr%3AmediaSettings={}"}}"#,
             percent(profile),

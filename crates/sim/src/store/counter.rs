@@ -31,7 +31,12 @@ mod tests {
         crate::schema::create(dir.path(), crate::schema::Version::Plex2026).unwrap();
         let library = crate::store::open(dir.path()).unwrap().library;
         let first = next(&library).unwrap();
-        library.execute("INSERT INTO metadata_items (title, title_sort, resources_changed_at) VALUES ('a', 'a', ?1)", [first + 6]).unwrap();
+        library
+            .execute(
+                "INSERT INTO metadata_items (title, title_sort, resources_changed_at) VALUES ('a', 'a', ?1)",
+                [first + 6],
+            )
+            .unwrap();
         assert_eq!(next(&library).unwrap(), first + 7);
         library
             .execute(

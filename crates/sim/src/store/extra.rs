@@ -125,10 +125,7 @@ mod tests {
     fn written_as_a_real_server_writes_it() {
         let mut extra = Extra::default();
         extra.set("pv:version", "5");
-        assert_eq!(
-            extra.to_json(),
-            r#"{"pv:version":"5","url":"pv%3Aversion=5"}"#
-        );
+        assert_eq!(extra.to_json(), r#"{"pv:version":"5","url":"pv%3Aversion=5"}"#);
         extra
             .set("ma:frameRate", "1.000")
             .set("pv:chapters", r#"{"Chapters":{}}"#);
