@@ -87,7 +87,7 @@ impl Error {
         let mut next = self.source();
         while let Some(cause) = next {
             let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
+            if !text.contains(&cause_text) {
                 text.push_str(": ");
                 text.push_str(&cause_text);
             }
@@ -133,6 +133,6 @@ mod tests {
         assert_eq!(e.exit(), exit::HOME_UNCHANGED);
         assert_eq!(e.hint_text(), Some("free some space"));
         let outer = Error::failed("phase snapshot failed: cannot write /x: disk on fire").because(e);
-        assert_eq!(outer.chain().matches("disk on fire").count(), 2 - usize::from(true));
+        assert_eq!(outer.chain(), "phase snapshot failed: cannot write /x: disk on fire");
     }
 }

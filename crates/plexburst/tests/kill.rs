@@ -4,7 +4,12 @@
 //! The kill is injected from outside by strace at the n-th fsync of the side's main thread; n goes on until a run ends
 //! by itself. All of them take long, so the usual run takes every few; `PLEXBURST_SOAK=1` takes all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics"
+)]
 
 mod common;
 

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{World, files, has, look, skip, wait_until};
+use plexburst::plex::client::Item;
 
 /// A home that knows the first 4 tracks; 4 more are in the media.
 async fn small_world(cell: &'static str) -> (World, i64) {
@@ -24,6 +25,75 @@ async fn small_world(cell: &'static str) -> (World, i64) {
     (world, section)
 }
 
+/// The journal of the only burst so far.
+fn journal(world: &World) -> String {
+    std::fs::read_dir(world.path("state/bursts"))
+        .ok()
+        .and_then(|mut dirs| dirs.next())
+        .and_then(|e| std::fs::read_to_string(e.unwrap().path().join("journal.jsonl")).ok())
+        .unwrap_or_default()
+}
+
+/// Runs `sync` and, once the copy is taken, plays one track, rates one and leaves one in the middle; home must answer
+/// from the beginning until it is swapped. `scans`: home looks for new files by itself as well.
+async fn sync_while_the_household_lives(
+    world: &World,
+    section: i64,
+    before: &[Item],
+    scans: bool,
+) -> serde_json::Value {
+    let mut burst = world
+        .command(&["sync", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the snapshot", Duration::from_secs(120), || {
+        journal(world).contains(r#""phase":"park","event":"done""#) || burst.try_wait().unwrap().is_some()
+    });
+    let client = world.client();
+    client.scrobble(before[1].id).await.unwrap();
+    client.rate(before[2].id, 9.0).await.unwrap();
+    client.timeline(before[3].id, "playing", 1_000, 120_000).await.unwrap();
+    client.timeline(before[3].id, "stopped", 61_000, 120_000).await.unwrap();
+    if scans {
+        client.refresh(section, false, None).await.unwrap();
+    }
+    let mut answers = 0;
+    while burst.try_wait().unwrap().is_none() {
+        let answer = client.item(before[0].id).await;
+        if journal(world).contains(r#""phase":"swap","event":"started""#) {
+            break;
+        }
+        assert!(answer.unwrap().is_some(), "home is usable until the swap");
+        answers += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(answers > 0, "home was asked while the burst ran");
+    let output = burst.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        world.logs()
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What the household did during the burst is there; `views` is how often the played track was seen in all.
+async fn assert_household(world: &World, before: &[Item], views: i64) {
+    let client = world.client();
+    assert_eq!(
+        client.item(before[1].id).await.unwrap().unwrap().view_count,
+        Some(views)
+    );
+    assert_eq!(client.item(before[2].id).await.unwrap().unwrap().user_rating, Some(9.0));
+    assert_eq!(
+        client.item(before[3].id).await.unwrap().unwrap().view_offset,
+        Some(61_000)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_goes_round_while_the_household_goes_on() {
     let (world, section) = small_world("auto").await;
@@ -33,37 +103,7 @@ async fn a_burst_goes_round_while_the_household_goes_on() {
     client.rate(before[0].id, 6.0).await.unwrap();
     client.scrobble(before[1].id).await.unwrap();
 
-    let mut burst = world
-        .command(&["sync", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The household goes on once the copy is taken.
-    let journal = || {
-        std::fs::read_dir(world.path("state/bursts"))
-            .ok()
-            .and_then(|mut d| d.next())
-            .and_then(|e| std::fs::read_to_string(e.unwrap().path().join("journal.jsonl")).ok())
-            .unwrap_or_default()
-    };
-    wait_until("the snapshot", Duration::from_secs(60), || {
-        journal().contains(r#""phase":"park","event":"done""#) || burst.try_wait().unwrap().is_some()
-    });
-    client.scrobble(before[1].id).await.unwrap();
-    client.rate(before[2].id, 9.0).await.unwrap();
-    client.timeline(before[3].id, "playing", 1_000, 120_000).await.unwrap();
-    client.timeline(before[3].id, "stopped", 61_000, 120_000).await.unwrap();
-    // Home finds the new files by itself as well.
-    client.refresh(section, false, None).await.unwrap();
-    let output = burst.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        world.logs()
-    );
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = sync_while_the_household_lives(&world, section, &before, true).await;
     assert_eq!(report["outcome"], "committed");
     assert_eq!(report["before"]["sections"][0]["counts"]["tracks"], 4);
     assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
@@ -81,11 +121,8 @@ async fn a_burst_goes_round_while_the_household_goes_on() {
     }
     let paths: std::collections::BTreeSet<_> = now.values().collect();
     assert_eq!(paths.len(), 8, "nothing is doubled");
-    let item = |i: usize| client.item(before[i].id);
-    assert_eq!(item(0).await.unwrap().unwrap().user_rating, Some(6.0));
-    assert_eq!(item(1).await.unwrap().unwrap().view_count, Some(2));
-    assert_eq!(item(2).await.unwrap().unwrap().user_rating, Some(9.0));
-    assert_eq!(item(3).await.unwrap().unwrap().view_offset, Some(61_000));
+    assert_eq!(client.item(before[0].id).await.unwrap().unwrap().user_rating, Some(6.0));
+    assert_household(&world, &before, 2).await;
     let setting = client.preference("autoEmptyTrash").await.unwrap().unwrap();
     assert!(setting.is("true"), "home's own preferences are back: {setting:?}");
 
@@ -225,7 +262,7 @@ async fn real_music_from_a_bucket() {
     world.configure(&[(&root, "wesnoth")]);
     world.client().scrobble(before[0].id).await.unwrap();
 
-    let report = world.json(&["sync", "--json"]);
+    let report = sync_while_the_household_lives(&world, section, &before, false).await;
     assert_eq!(report["outcome"], "committed", "{report:#}");
     assert_eq!(report["after"]["sections"][0]["files"], songs.len());
     // Two files with the same tags are one track.
@@ -241,6 +278,7 @@ async fn real_music_from_a_bucket() {
     }
     let item = world.client().item(before[0].id).await.unwrap().unwrap();
     assert_eq!(item.view_count, Some(1));
+    assert_household(&world, &before, 1).await;
     let log = world.logs();
     assert!(!log.contains(key.1), "no secret in a log");
     world.stop_home();

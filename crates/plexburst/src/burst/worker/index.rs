@@ -86,11 +86,10 @@ async fn one(
         .phase(phase, &text, async || {
             // The files of this section that were there before; new ones are proved by Plex's own reading of them.
             let files = plex::sampled(w, Some(section.id))?;
-            let guard = async |moment: Moment| match moment {
-                Moment::During if files.is_empty() => Ok(()),
-                Moment::Before | Moment::During | Moment::After => plex::prove(w, media, phase, &files, moment)
+            let guard = async |moment: Moment| {
+                plex::prove(w, media, phase, &files, moment)
                     .await
-                    .map_err(|e| e.chain().into()),
+                    .map_err(|e| e.chain().into())
             };
             let report = indexer
                 .section(section.id, wish, guard, &mut |progress| teller.tell(&progress.to_string()))

@@ -91,15 +91,20 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
     .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`"))
 }
 
-/// Some files of every section (or of one), by home's paths. Those that the media did not have when the burst began
-/// were accepted as losses and prove nothing.
+/// Some files of every section (or of one), by home's paths; the roots of a section that has none yet. Those that the
+/// media did not have when the burst began were accepted as losses and prove nothing.
 pub(super) fn sampled(w: &Worker, section: Option<i64>) -> Result<Vec<String>> {
     let known = plex_library::files::known(&w.base())?;
-    Ok(known
+    let sections = w
+        .spec
+        .sections
         .iter()
-        .filter(|(id, _)| section.is_none_or(|wanted| wanted == **id))
-        .map(|(_, files)| files)
-        .flat_map(|files| sample::of(files, SAMPLE, sample::seed()))
+        .filter(|s| section.is_none_or(|wanted| wanted == s.id));
+    Ok(sections
+        .flat_map(|s| match known.get(&s.id) {
+            Some(files) if !files.is_empty() => sample::of(files, SAMPLE, sample::seed()),
+            _ => s.roots.clone(),
+        })
         .collect())
 }
 
