@@ -75,10 +75,7 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<Unpacked> {
     for entry in tar.entries().map_err(|e| damaged(archive, &e))? {
         let mut entry = entry.map_err(|e| damaged(archive, &e))?;
         let path = entry.path().map_err(|e| damaged(archive, &e))?.into_owned();
-        if !matches!(
-            entry.header().entry_type(),
-            EntryType::Regular | EntryType::Continuous
-        ) {
+        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
             continue;
         }
         let Some(wanted) = wanted(&path, &root) else {
@@ -139,8 +136,7 @@ pub fn pack(files: &[(String, PathBuf)], archive: &Path) -> Result<u64> {
         header.set_size(file.metadata().at("look at", path)?.len());
         header.set_mode(0o600);
         header.set_entry_type(EntryType::Regular);
-        tar.append_data(&mut header, name, &mut file)
-            .at("write", archive)?;
+        tar.append_data(&mut header, name, &mut file).at("write", archive)?;
     }
     let encoder = tar.into_inner().at("write", archive)?;
     let out = encoder.finish().at("write", archive)?;
@@ -222,10 +218,7 @@ mod tests {
 
     fn tar_gz(dir: &Path, names: &[&str]) -> PathBuf {
         let path = dir.join("a.tar.gz");
-        let encoder = flate2::write::GzEncoder::new(
-            File::create(&path).unwrap(),
-            flate2::Compression::fast(),
-        );
+        let encoder = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
         let mut tar = tar::Builder::new(encoder);
         for name in names {
             let mut header = tar::Header::new_gnu();
@@ -275,19 +268,13 @@ mod tests {
         for cut in [bytes.len() / 4, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..cut]).unwrap();
             let e = unpack(&path, &dir.path().join("out")).unwrap_err();
-            assert!(
-                matches!(e, Error::Damaged { .. } | Error::NotALibrary { .. }),
-                "{e}"
-            );
+            assert!(matches!(e, Error::Damaged { .. } | Error::NotALibrary { .. }), "{e}");
         }
     }
 
     #[test]
     fn names_cannot_lead_out() {
-        assert_eq!(
-            wanted(Path::new("Metadata/../../etc/passwd"), Path::new("")),
-            None
-        );
+        assert_eq!(wanted(Path::new("Metadata/../../etc/passwd"), Path::new("")), None);
         assert_eq!(wanted(Path::new("/Metadata/x/y"), Path::new("")), None);
         assert_eq!(
             wanted(Path::new("plexburst/manifest.json"), Path::new("")),
@@ -300,17 +287,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let from = dir.path().join("from");
         std::fs::write(&from, b"content").unwrap();
-        let files: Vec<(String, PathBuf)> = PAIR
-            .iter()
-            .map(|n| ((*n).to_owned(), from.clone()))
-            .collect();
+        let files: Vec<(String, PathBuf)> = PAIR.iter().map(|n| ((*n).to_owned(), from.clone())).collect();
         let archive = dir.path().join("x.tar.zst");
         pack(&files, &archive).unwrap();
         assert!(is_archive(&archive));
         let unpacked = unpack(&archive, &dir.path().join("out")).unwrap();
-        assert_eq!(
-            std::fs::read(unpacked.databases().blobs()).unwrap(),
-            b"content"
-        );
+        assert_eq!(std::fs::read(unpacked.databases().blobs()).unwrap(), b"content");
     }
 }

@@ -56,15 +56,8 @@ pub(crate) fn foreign(db: &Connection, path: &Path) -> Result<BTreeSet<ForeignIn
 }
 
 /// Registers the collations of `indices` on a connection that only reads: ICU's order where it is meant, a stand-in else.
-pub(crate) fn register_for_reading(
-    db: &Connection,
-    path: &Path,
-    indices: &BTreeSet<ForeignIndex>,
-) -> Result<()> {
-    let names: BTreeSet<&str> = indices
-        .iter()
-        .map(|index| index.collation.as_str())
-        .collect();
+pub(crate) fn register_for_reading(db: &Connection, path: &Path, indices: &BTreeSet<ForeignIndex>) -> Result<()> {
+    let names: BTreeSet<&str> = indices.iter().map(|index| index.collation.as_str()).collect();
     for name in names {
         match root().filter(|_| name == ICU_ROOT) {
             Some(collator) => db.create_collation(name, move |a, b| collator.compare(a, b)),
@@ -76,15 +69,8 @@ pub(crate) fn register_for_reading(
 }
 
 /// Whether two neighbours of an index are in the order that it should have, equal ones by row id.
-pub(crate) fn is_ordered(
-    collator: &CollatorBorrowed<'_>,
-    before: (&str, i64),
-    after: (&str, i64),
-) -> bool {
-    collator
-        .compare(before.0, after.0)
-        .then(before.1.cmp(&after.1))
-        == Ordering::Less
+pub(crate) fn is_ordered(collator: &CollatorBorrowed<'_>, before: (&str, i64), after: (&str, i64)) -> bool {
+    collator.compare(before.0, after.0).then(before.1.cmp(&after.1)) == Ordering::Less
 }
 
 #[cfg(test)]
@@ -94,20 +80,9 @@ mod tests {
     #[test]
     fn numbers_count_as_numbers_and_case_comes_last() {
         let collator = root().unwrap();
-        let order = [
-            "",
-            "9 Songs",
-            "10 Things",
-            "alien",
-            "Alien",
-            "älter",
-            "zebra",
-        ];
+        let order = ["", "9 Songs", "10 Things", "alien", "Alien", "älter", "zebra"];
         for pair in order.windows(2) {
-            assert!(
-                is_ordered(&collator, (pair[0], 9), (pair[1], 1)),
-                "{pair:?}"
-            );
+            assert!(is_ordered(&collator, (pair[0], 9), (pair[1], 1)), "{pair:?}");
         }
         assert!(is_ordered(&collator, ("a", 1), ("a", 2)));
         assert!(!is_ordered(&collator, ("a", 2), ("a", 1)));
@@ -116,18 +91,14 @@ mod tests {
     #[test]
     fn foreign_collations_are_found_by_index() {
         let db = Connection::open_in_memory().unwrap();
-        db.create_collation(ICU_ROOT, |a: &str, b: &str| a.cmp(b))
-            .unwrap();
+        db.create_collation(ICU_ROOT, |a: &str, b: &str| a.cmp(b)).unwrap();
         db.execute_batch(
             "CREATE TABLE t(a TEXT COLLATE NOCASE, b); CREATE INDEX plain ON t(a); CREATE INDEX odd ON t(b COLLATE icu_root)",
         )
         .unwrap();
         let found = foreign(&db, Path::new("x")).unwrap();
         assert_eq!(
-            found
-                .iter()
-                .map(|index| index.index.as_str())
-                .collect::<Vec<_>>(),
+            found.iter().map(|index| index.index.as_str()).collect::<Vec<_>>(),
             ["odd"]
         );
     }

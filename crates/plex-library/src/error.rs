@@ -183,11 +183,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotALibrary { .. } => {
-                "give the folder \"Plex Media Server\", its \"Plug-in Support/Databases\", or \
+            Self::NotALibrary { .. } => "give the folder \"Plex Media Server\", its \"Plug-in Support/Databases\", or \
                 the com.plexapp.plugins.library.db in it"
-                    .into()
-            }
+                .into(),
             Self::Damaged { path, .. } => format!(
                 "`plexburst verify {}` lists what is broken; Plex keeps dated backups beside its databases",
                 path.display()
@@ -211,9 +209,7 @@ impl Error {
             ),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Unsupported { hint, .. } => (*hint).into(),
-            Self::Mismatch { .. } => {
-                "fetch the object again, or begin the burst anew from a fresh snapshot".into()
-            }
+            Self::Mismatch { .. } => "fetch the object again, or begin the burst anew from a fresh snapshot".into(),
             Self::Cancelled | Self::Io { .. } | Self::Sqlite { .. } => return None,
         })
     }
@@ -229,13 +225,9 @@ impl Error {
     pub fn io(path: &Path, op: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { path, op, source }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path, op, source },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path, op, source },
-            io::ErrorKind::PermissionDenied if op != READ && op != OPEN => {
-                Self::ReadOnly { path, op, source }
-            }
+            io::ErrorKind::PermissionDenied if op != READ && op != OPEN => Self::ReadOnly { path, op, source },
             _ => Self::Io { path, op, source },
         }
     }
@@ -251,10 +243,7 @@ impl Error {
                 what: source.to_string(),
                 path,
             },
-            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::InUse {
-                path,
-                by: Vec::new(),
-            },
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::InUse { path, by: Vec::new() },
             Some(Code::DiskFull) => Self::NoSpace {
                 path,
                 op,
@@ -321,10 +310,7 @@ fn names(by: &[Process]) -> String {
     if by.is_empty() {
         return "another process".into();
     }
-    by.iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Lists are cut where a terminal could not show them any more; the whole list is in the error's fields.

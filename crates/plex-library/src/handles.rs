@@ -63,11 +63,7 @@ impl Handle {
 
     /// Keeps handles on this inode from being closed until the pin is dropped.
     pub(crate) fn pin(&self) -> Pin {
-        held()
-            .get_or_insert_default()
-            .entry(self.inode)
-            .or_default()
-            .pins += 1;
+        held().get_or_insert_default().entry(self.inode).or_default().pins += 1;
         Pin { inode: self.inode }
     }
 }
@@ -77,9 +73,7 @@ impl Deref for Handle {
 
     fn deref(&self) -> &File {
         #[expect(clippy::expect_used, reason = "the file is taken out by drop alone")]
-        self.file
-            .as_ref()
-            .expect("a handle has its file until it is dropped")
+        self.file.as_ref().expect("a handle has its file until it is dropped")
     }
 }
 

@@ -74,19 +74,12 @@ pub fn keep_apart(databases: &Databases, worker: u32) -> Result<Stride> {
         connection
             .pragma_query(None, "wal_checkpoint", |_| Ok(()))
             .at("write", &path)?;
-        connection
-            .close()
-            .map_err(|(_, error)| error)
-            .at("close", &path)?;
+        connection.close().map_err(|(_, error)| error).at("close", &path)?;
     }
     Ok(Stride { worker, tables })
 }
 
-fn move_up(
-    connection: &mut Connection,
-    path: &Path,
-    worker: u32,
-) -> Result<BTreeMap<String, Moved>> {
+fn move_up(connection: &mut Connection, path: &Path, worker: u32) -> Result<BTreeMap<String, Moved>> {
     let change = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .at("write", path)?;
@@ -97,17 +90,11 @@ fn move_up(
             None => full.push(format!("{table} (last id {base})")),
             Some(from) => {
                 let updated = change
-                    .execute(
-                        "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1",
-                        (&table, from),
-                    )
+                    .execute("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1", (&table, from))
                     .at("write", path)?;
                 if updated == 0 {
                     change
-                        .execute(
-                            "INSERT INTO sqlite_sequence(name, seq) VALUES(?1, ?2)",
-                            (&table, from),
-                        )
+                        .execute("INSERT INTO sqlite_sequence(name, seq) VALUES(?1, ?2)", (&table, from))
                         .at("write", path)?;
                 }
                 moved.insert(table, Moved { base, from });
@@ -118,7 +105,8 @@ fn move_up(
         return Err(Error::Refused {
             what: format!("no ids are left for rows of a worker in {}", path.display()),
             items: full,
-            hint: "index this library at home; its tables have come to the end of what Plex's clients can number".into(),
+            hint: "index this library at home; its tables have come to the end of what Plex's clients can number"
+                .into(),
         });
     }
     change.commit().at("write", path)?;
@@ -139,8 +127,7 @@ fn room(base: i64, worker: u32) -> Option<i64> {
 /// # Errors
 /// If the database cannot be read.
 pub fn sequences(connection: &Connection, path: &Path) -> Result<BTreeMap<String, i64>> {
-    let sql =
-        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'
+    let sql = "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'
                AND name NOT LIKE 'sqlite_%'";
     let mut statement = connection.prepare(sql).at(READ, path)?;
     let tables: Vec<String> = statement
@@ -160,16 +147,11 @@ pub fn sequences(connection: &Connection, path: &Path) -> Result<BTreeMap<String
             .flatten();
         let quoted = table.replace('"', "\"\"");
         let greatest: Option<i64> = connection
-            .query_row(
-                &format!("SELECT max(rowid) FROM main.\"{quoted}\""),
-                [],
-                |row| row.get(0),
-            )
+            .query_row(&format!("SELECT max(rowid) FROM main.\"{quoted}\""), [], |row| {
+                row.get(0)
+            })
             .at(READ, path)?;
-        found.insert(
-            table,
-            sequence.unwrap_or(0).max(greatest.unwrap_or(0)).max(0),
-        );
+        found.insert(table, sequence.unwrap_or(0).max(greatest.unwrap_or(0)).max(0));
     }
     Ok(found)
 }

@@ -63,10 +63,7 @@ const PARTS: &str = "
 /// If one of the libraries cannot be read.
 pub fn of(base: &Databases, result: &Databases) -> Result<Vec<Lost>> {
     let (before_path, after_path) = (base.library(), result.library());
-    let (before_db, after_db) = (
-        open::read_only(&before_path)?,
-        open::read_only(&after_path)?,
-    );
+    let (before_db, after_db) = (open::read_only(&before_path)?, open::read_only(&after_path)?);
     let mut before_rows = before_db.prepare(PARTS).at(READ, &before_path)?;
     let mut after_rows = after_db.prepare(PARTS).at(READ, &after_path)?;
     let mut before = Files::new(before_rows.query([]).at(READ, &before_path)?, &before_path);
@@ -163,9 +160,7 @@ impl<'a> Files<'a> {
         };
         let read = || -> rusqlite::Result<File> {
             let path = match row.get_ref(0)? {
-                rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => {
-                    bytes.to_vec()
-                }
+                rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => bytes.to_vec(),
                 _ => text(0)?.into_bytes(),
             };
             Ok(File {

@@ -167,15 +167,11 @@ pub fn read_write(path: &Path) -> Result<Connection> {
             by,
         });
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri(path, "mode=rw"), flags).at(OPEN, path)?;
     settle(&connection, path)?;
     // FULL: what is staged here is swapped in, and a power cut must not take back half of it.
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .at(OPEN, path)?;
+    connection.pragma_update(None, "synchronous", "FULL").at(OPEN, path)?;
     Ok(connection)
 }
 
@@ -224,10 +220,7 @@ fn writers(path: &Path) -> Result<Vec<users::Process>> {
 
 fn open_as(path: &Path, mode: Mode) -> Result<Reader> {
     let stamps = [path.to_owned(), wal_of(path), journal_of(path)];
-    let stamps = stamps
-        .iter()
-        .map(|file| Stamp::of(file))
-        .collect::<Result<_>>()?;
+    let stamps = stamps.iter().map(|file| Stamp::of(file)).collect::<Result<_>>()?;
     let (opened, private, pins) = match mode {
         Mode::Immutable => (path.to_owned(), None, Vec::new()),
         Mode::PrivateCopy => {
@@ -245,9 +238,7 @@ fn open_as(path: &Path, mode: Mode) -> Result<Reader> {
     let flags = access | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri(&opened, parameters), flags).at(OPEN, path)?;
     settle(&connection, path)?;
-    connection
-        .pragma_update(None, "query_only", true)
-        .at(OPEN, path)?;
+    connection.pragma_update(None, "query_only", true).at(OPEN, path)?;
     // SQLite looks at the file only now: a file that is no database shows here and not in somebody's query.
     connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
@@ -265,13 +256,9 @@ fn open_as(path: &Path, mode: Mode) -> Result<Reader> {
 
 fn settle(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT).at(OPEN, path)?;
-    connection
-        .pragma_update(None, "foreign_keys", false)
-        .at(OPEN, path)?;
+    connection.pragma_update(None, "foreign_keys", false).at(OPEN, path)?;
     // Sorting 15 GB libraries must not fill the memory of a weak box.
-    connection
-        .pragma_update(None, "temp_store", "FILE")
-        .at(OPEN, path)
+    connection.pragma_update(None, "temp_store", "FILE").at(OPEN, path)
 }
 
 fn pins(path: &Path) -> Result<Vec<Pin>> {
@@ -288,13 +275,8 @@ fn pins(path: &Path) -> Result<Vec<Pin>> {
 fn private_copy(path: &Path) -> Result<(TempDir, PathBuf)> {
     let temporary = std::env::temp_dir();
     let dir = TempDir::with_prefix("plexburst-look-").at("create", &temporary)?;
-    let copy = dir
-        .path()
-        .join(path.file_name().unwrap_or(OsStr::new("database")));
-    for (from, to) in [
-        (path.to_owned(), copy.clone()),
-        (wal_of(path), wal_of(&copy)),
-    ] {
+    let copy = dir.path().join(path.file_name().unwrap_or(OsStr::new("database")));
+    for (from, to) in [(path.to_owned(), copy.clone()), (wal_of(path), wal_of(&copy))] {
         let mut source = &*Handle::open(&from)?;
         let mut target = fs::File::create(&to).at("create", &to)?;
         std::io::copy(&mut source, &mut target).at("copy", &to)?;

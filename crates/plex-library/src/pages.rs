@@ -168,14 +168,9 @@ impl Index {
         file.read_exact(&mut header)
             .map_err(|_| Error::damaged(path, "it is too short for an index of pages"))?;
         if &header[..8] != MAGIC {
-            return Err(Error::damaged(
-                path,
-                "it does not begin as an index of pages does",
-            ));
+            return Err(Error::damaged(path, "it does not begin as an index of pages does"));
         }
-        let word = |at: usize| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if word(8) != VERSION {
             return Err(Error::mismatch(
                 path,
@@ -184,10 +179,7 @@ impl Index {
         }
         let (page_size, pages) = (word(12), word(16));
         if bytes != HEADER as u64 + u64::from(pages) * 16 + 32 {
-            return Err(Error::damaged(
-                path,
-                "its length does not fit the number of its pages",
-            ));
+            return Err(Error::damaged(path, "its length does not fit the number of its pages"));
         }
         let mut seal = blake3::Hasher::new();
         seal.update(&header);

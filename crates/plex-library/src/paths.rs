@@ -151,12 +151,8 @@ pub fn locate(path: &Path) -> Result<Located> {
     };
     let Ok(meta) = fs::metadata(path) else {
         return match fs::symlink_metadata(path) {
-            Ok(_) => Err(not(
-                "the symbolic link leads nowhere, or may not be followed",
-            )),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(not("there is nothing of that name"))
-            }
+            Ok(_) => Err(not("the symbolic link leads nowhere, or may not be followed")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(not("there is nothing of that name")),
             Err(error) => Err(error).at(OPEN, path),
         };
     };
@@ -233,18 +229,11 @@ fn search(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     let mut below: Vec<PathBuf> = entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter(|entry| {
-            !matches!(
-                entry.file_name().to_str(),
-                Some("Metadata" | "Media" | "Cache")
-            )
-        })
+        .filter(|entry| !matches!(entry.file_name().to_str(), Some("Metadata" | "Media" | "Cache")))
         .map(|entry| entry.path())
         .collect();
     below.sort();
-    below
-        .iter()
-        .try_for_each(|dir| search(dir, depth - 1, found))
+    below.iter().try_for_each(|dir| search(dir, depth - 1, found))
 }
 
 #[cfg(test)]
@@ -274,18 +263,8 @@ mod tests {
             &dir.join(LIBRARY_DB),
         ] {
             let located = locate(path).unwrap();
-            assert_eq!(
-                located.databases.library(),
-                dir.join(LIBRARY_DB),
-                "{}",
-                path.display()
-            );
-            assert_eq!(
-                located.data_dir.as_deref(),
-                Some(data.as_path()),
-                "{}",
-                path.display()
-            );
+            assert_eq!(located.databases.library(), dir.join(LIBRARY_DB), "{}", path.display());
+            assert_eq!(located.data_dir.as_deref(), Some(data.as_path()), "{}", path.display());
         }
     }
 
@@ -314,11 +293,6 @@ mod tests {
         }
         library(&tmp.path().join("a"));
         library(&tmp.path().join("b"));
-        assert!(
-            locate(tmp.path())
-                .unwrap_err()
-                .to_string()
-                .contains("2 libraries")
-        );
+        assert!(locate(tmp.path()).unwrap_err().to_string().contains("2 libraries"));
     }
 }

@@ -50,8 +50,7 @@ impl FileWriter {
             .open(&temporary)
             .at("create", &temporary)?;
         // Held until the file is published: tells `sweep` that somebody still works on it.
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .at("lock", &temporary)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).at("lock", &temporary)?;
         let out = Some(BufWriter::with_capacity(BUFFER, file));
         Ok(Self {
             target: target.to_owned(),
@@ -89,11 +88,7 @@ impl FileWriter {
 
     /// Puts `head` in the place that was kept for it at the beginning, appends what `tail` makes of the whole, and
     /// publishes.
-    pub(crate) fn publish_with(
-        mut self,
-        head: &[u8],
-        tail: impl FnOnce(&mut File) -> Result<Vec<u8>>,
-    ) -> Result<()> {
+    pub(crate) fn publish_with(mut self, head: &[u8], tail: impl FnOnce(&mut File) -> Result<Vec<u8>>) -> Result<()> {
         let mut file = self.settle()?;
         file.seek(SeekFrom::Start(0)).at("write", &self.target)?;
         file.write_all(head).at("write", &self.target)?;
@@ -123,10 +118,7 @@ impl FileWriter {
 
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let out = self
-            .out
-            .as_mut()
-            .ok_or_else(|| io::Error::other("already finished"))?;
+        let out = self.out.as_mut().ok_or_else(|| io::Error::other("already finished"))?;
         let count = out.write(bytes)?;
         self.written += count as u64;
         Ok(count)
@@ -160,10 +152,7 @@ pub fn file(target: &Path, bytes: &[u8]) -> Result<()> {
         if back == bytes {
             Ok(())
         } else {
-            Err(Error::damaged(
-                target,
-                "reads back other bytes than were written",
-            ))
+            Err(Error::damaged(target, "reads back other bytes than were written"))
         }
     })
 }
@@ -193,8 +182,7 @@ impl FolderWriter {
             .create(&temporary)
             .at("create", &temporary)?;
         let lock = File::open(&temporary).at(OPEN, &temporary)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .at("lock", &temporary)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).at("lock", &temporary)?;
         Ok(Self {
             target: target.to_owned(),
             temporary,
@@ -269,9 +257,7 @@ fn sweep_of(dir: &Path, target: Option<&OsStr>) -> Result<Vec<PathBuf>> {
 }
 
 fn is_abandoned(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| {
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-    })
+    File::open(path).is_ok_and(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
 /// Makes the names in a folder durable.
@@ -295,11 +281,7 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
 
 fn temporary_name(target: &Path) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let name = target
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     parent_of(target).join(format!(".{name}{MARK}{}-{number}", std::process::id()))
 }
@@ -371,10 +353,7 @@ mod tests {
         file(&first.path().join("one"), b"1").unwrap();
         first.publish().unwrap();
         assert_eq!(second.publish().unwrap_err().kind(), Kind::Refused);
-        assert_eq!(
-            FolderWriter::create(&target).unwrap_err().kind(),
-            Kind::Refused
-        );
+        assert_eq!(FolderWriter::create(&target).unwrap_err().kind(), Kind::Refused);
         assert_eq!(names(tmp.path()), ["pair"]);
         assert_eq!(names(&target), ["one"]);
     }
@@ -395,9 +374,6 @@ mod tests {
     #[test]
     fn a_folder_that_may_not_be_written_is_said_to_be_so() {
         let error = FileWriter::create(Path::new("/proc/x")).unwrap_err();
-        assert!(
-            matches!(error.kind(), Kind::ReadOnly | Kind::Io),
-            "{error:?}"
-        );
+        assert!(matches!(error.kind(), Kind::ReadOnly | Kind::Io), "{error:?}");
     }
 }

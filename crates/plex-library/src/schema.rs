@@ -42,8 +42,7 @@ pub fn migrations(connection: &Connection, path: &Path) -> Result<Migrations> {
 /// # Errors
 /// [`Error::SchemaDiffers`] with the versions that one side lacks.
 pub fn same(left: (&Path, &Migrations), right: (&Path, &Migrations)) -> Result<()> {
-    let lacks =
-        |of: &Migrations, other: &Migrations| other.difference(of).cloned().collect::<Vec<_>>();
+    let lacks = |of: &Migrations, other: &Migrations| other.difference(of).cloned().collect::<Vec<_>>();
     let (left_lacks, right_lacks) = (lacks(left.1, right.1), lacks(right.1, left.1));
     if left_lacks.is_empty() && right_lacks.is_empty() {
         return Ok(());
@@ -76,10 +75,7 @@ mod tests {
                 .map(|&version| version.to_owned())
                 .collect::<Migrations>()
         };
-        let (a, b) = (
-            set(&["1", "500000000001.231"]),
-            set(&["1", "2", "500000000001.231"]),
-        );
+        let (a, b) = (set(&["1", "500000000001.231"]), set(&["1", "2", "500000000001.231"]));
         let path = Path::new("x");
         same((path, &a), (path, &a)).unwrap();
         let error = same((path, &a), (path, &b)).unwrap_err().to_string();

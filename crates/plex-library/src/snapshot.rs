@@ -74,21 +74,14 @@ impl Manifest {
     /// # Errors
     /// [`Error::Mismatch`] if the manifest does not speak of it.
     pub fn database(&self, which: Which) -> Result<&Copied> {
-        self.databases.get(&which).ok_or_else(|| {
-            Error::mismatch(
-                Path::new(MANIFEST),
-                format!("it lacks the {} database", which.word()),
-            )
-        })
+        self.databases
+            .get(&which)
+            .ok_or_else(|| Error::mismatch(Path::new(MANIFEST), format!("it lacks the {} database", which.word())))
     }
 }
 
 /// Reads a JSON document that has a `format`, judging that first: a newer document may have another shape.
-pub(crate) fn read_versioned<T: for<'de> Deserialize<'de>>(
-    bytes: &[u8],
-    path: &Path,
-    newest: u32,
-) -> Result<T> {
+pub(crate) fn read_versioned<T: for<'de> Deserialize<'de>>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
@@ -106,8 +99,8 @@ pub(crate) fn read_versioned<T: for<'de> Deserialize<'de>>(
 
 /// Writes a document of ours as JSON.
 pub(crate) fn write_document<T: Serialize>(path: &Path, document: &T) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(document)
-        .map_err(|error| Error::io(path, "write", std::io::Error::other(error)))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(document).map_err(|error| Error::io(path, "write", std::io::Error::other(error)))?;
     bytes.push(b'\n');
     publish::file(path, &bytes)
 }
@@ -160,8 +153,7 @@ pub fn take(databases: &Databases, dest: &Path, progress: &dyn Progress) -> Resu
 fn copy(source: &Source, which: Which, dir: &Path, progress: &dyn Progress) -> Result<Copied> {
     let path = Databases::at(dir).path(which);
     let mut out = FileWriter::create(&path)?;
-    let mut index =
-        IndexWriter::create(&index_path(dir, which), source.page_size(), source.pages())?;
+    let mut index = IndexWriter::create(&index_path(dir, which), source.page_size(), source.pages())?;
     let bytes = u64::from(source.pages()) * u64::from(source.page_size());
     let mut meter = Meter::new(progress, which.word(), bytes);
     source.stream(|_, page| {
@@ -182,9 +174,7 @@ fn copy(source: &Source, which: Which, dir: &Path, progress: &dyn Progress) -> R
         header = Some(crate::format::header::Header::read(file, source.path())?);
         Ok(())
     })?;
-    let (user_version, application_id) = header.map_or((0, 0), |header| {
-        (header.user_version, header.application_id)
-    });
+    let (user_version, application_id) = header.map_or((0, 0), |header| (header.user_version, header.application_id));
     Ok(Copied {
         whole,
         log_frames: source.log_frames(),
@@ -210,9 +200,7 @@ fn counts(reader: &Connection, path: &Path) -> Result<BTreeMap<String, u64>> {
     for table in COUNTED {
         // NOT INDEXED: SQLite might count along the index of a collation that it does not have (facts §1.4).
         let sql = format!("SELECT count(*) FROM {table} NOT INDEXED");
-        let count: i64 = reader
-            .query_row(&sql, [], |row| row.get(0))
-            .at(READ, path)?;
+        let count: i64 = reader.query_row(&sql, [], |row| row.get(0)).at(READ, path)?;
         let name = table.rsplit('.').next().unwrap_or(table);
         counts.insert(name.to_owned(), count.unsigned_abs());
     }

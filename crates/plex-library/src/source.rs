@@ -109,10 +109,7 @@ impl Source {
     fn beside(path: &Path) -> Result<Option<Self>> {
         let file = Handle::open(path)?;
         let log_path = wal_of(path);
-        let (Some(log), Some(shm)) = (
-            Handle::open_if_there(&log_path)?,
-            Handle::open_if_there(&shm_of(path))?,
-        ) else {
+        let (Some(log), Some(shm)) = (Handle::open_if_there(&log_path)?, Handle::open_if_there(&shm_of(path))?) else {
             return Ok(None);
         };
         let reader = open::beside(path)?;
@@ -133,13 +130,9 @@ impl Source {
             let (log, pages) = if is_all_in_file {
                 // The index of an empty log need not know the size; the file does.
                 let known = (before.mark > 0).then_some(before.pages);
-                (
-                    None,
-                    known.map_or_else(|| pages_of(&file, path, length), Ok)?,
-                )
+                (None, known.map_or_else(|| pages_of(&file, path, length), Ok)?)
             } else {
-                let overlay =
-                    wal::scan(&log, &log_path, before.page_size, Some(before.mark))?.overlay;
+                let overlay = wal::scan(&log, &log_path, before.page_size, Some(before.mark))?.overlay;
                 if overlay.mark() != before.mark || overlay.checksum() != before.checksum {
                     return Err(Error::damaged(
                         &log_path,
@@ -183,11 +176,7 @@ impl Source {
     /// A file that is shorter than its database was cut off.
     fn with_enough_bytes(self, length: u64) -> Result<Self> {
         let in_file = length / u64::from(self.page_size);
-        let in_log = |page| {
-            self.log
-                .as_ref()
-                .is_some_and(|(_, overlay)| overlay.holds(page))
-        };
+        let in_log = |page| self.log.as_ref().is_some_and(|(_, overlay)| overlay.holds(page));
         // A database that grows over one gibibyte in its log has the page of the locks nowhere.
         let unused = lock_page(self.page_size);
         let first_missing = (in_file.saturating_add(1)..=u64::from(self.pages))
@@ -237,9 +226,7 @@ impl Source {
             return Ok(());
         }
         let start = u64::from(page - 1) * u64::from(self.page_size);
-        self.file
-            .read_exact_at(into, start)
-            .at(READ, &self.file_path)
+        self.file.read_exact_at(into, start).at(READ, &self.file_path)
     }
 
     /// Hands every page to `each`, in order, with its number from 1.
@@ -268,10 +255,7 @@ impl Source {
         let start = u64::from(first - 1) * u64::from(self.page_size);
         let mut filled = 0;
         while filled < chunk.len() {
-            match self
-                .file
-                .read_at(&mut chunk[filled..], start + filled as u64)
-            {
+            match self.file.read_at(&mut chunk[filled..], start + filled as u64) {
                 Ok(0) => {
                     chunk[filled..].fill(0);
                     break;

@@ -60,11 +60,7 @@ pub fn of_files(files: &[PathBuf]) -> Result<Vec<Process>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(proc).at(OPEN, proc)? {
         let entry = entry.at(OPEN, proc)?;
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
         // A process may end while it is looked at, and other users' cannot be looked into: neither is an error.
@@ -109,8 +105,7 @@ fn holds(process: &Path, wanted: &HashSet<(u64, u64)>) -> Option<bool> {
             continue;
         };
         if wanted.contains(&(meta.dev(), meta.ino())) {
-            let info =
-                fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
+            let info = fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
             writes = Some(writes.unwrap_or(false) || opened_for_writing(&info));
         }
     }
@@ -132,10 +127,7 @@ const SHM_DEAD_MAN_SWITCH: u64 = (22 + 8) * 4 + 8;
 /// Who the kernel says holds SQLite's locks. POSIX locks of this very process are never shown.
 fn lock_holders(files: &[PathBuf]) -> Result<Vec<Process>> {
     let mut found = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| file.to_string_lossy().ends_with("-shm"))
-    {
+    for file in files.iter().filter(|file| file.to_string_lossy().ends_with("-shm")) {
         let Some(shm) = Handle::open_if_there(file)? else {
             continue;
         };
@@ -170,9 +162,7 @@ mod tests {
 
     #[test]
     fn the_access_mode_is_read_from_fdinfo() {
-        assert!(!opened_for_writing(
-            "pos:\t0\nflags:\t0100000\nmnt_id:\t29\n"
-        ));
+        assert!(!opened_for_writing("pos:\t0\nflags:\t0100000\nmnt_id:\t29\n"));
         assert!(opened_for_writing("pos:\t0\nflags:\t0100002\n"));
         assert!(opened_for_writing("pos:\t0\nflags:\t02100001\n"));
         assert!(!opened_for_writing(""));

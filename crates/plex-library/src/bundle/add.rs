@@ -13,9 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, lcho
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{
-    CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat,
-};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +52,9 @@ pub fn add(packs: &Path, data_dir: &Path, progress: &dyn Progress) -> Result<Add
     for pack in &manifest.packs {
         let path = packs.join(&pack.file);
         let mut hash = blake3::Hasher::new();
-        hash.update_reader(File::open(&path).at(OPEN, &path)?)
-            .at(READ, &path)?;
+        hash.update_reader(File::open(&path).at(OPEN, &path)?).at(READ, &path)?;
         if hash.finalize().to_hex().as_str() != pack.blake3 {
-            return Err(Error::damaged(
-                &path,
-                "its hash is not the one in the manifest",
-            ));
+            return Err(Error::damaged(&path, "its hash is not the one in the manifest"));
         }
     }
     let mut added = Added::default();
@@ -187,9 +181,7 @@ fn unpack(
         entry
             .read_content(input, &mut out)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Error::io(&staged, "write", error)
-                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::io(&staged, "write", error),
                 _ => unreadable(pack, &error),
             })?;
         // Never executable, never set-id, always readable by Plex.
@@ -255,8 +247,7 @@ fn name_all(tree: &Tree, added: &mut Added) -> Result<()> {
 /// Opens a folder below the top, making what is missing, through no symbolic link.
 fn folder_at(tree: &Tree, below: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut folder =
-        openat(CWD, &tree.top, flags & !OFlags::NOFOLLOW, Mode::empty()).at(OPEN, &tree.top)?;
+    let mut folder = openat(CWD, &tree.top, flags & !OFlags::NOFOLLOW, Mode::empty()).at(OPEN, &tree.top)?;
     let mut path = tree.top.clone();
     for part in below {
         path.push(part);

@@ -62,8 +62,7 @@ impl Entry {
         if length > LONGEST_PATH {
             return Err(broken("a path longer than any can be"));
         }
-        let mut path =
-            vec![0; usize::try_from(length).map_err(|_| broken("a path longer than memory"))?];
+        let mut path = vec![0; usize::try_from(length).map_err(|_| broken("a path longer than memory"))?];
         input.read_exact(&mut path)?;
         let mode = u32::try_from(number(input)?).map_err(|_| broken("a mode that is none"))?;
         let modified = (number(input)?.cast_signed(), number(input)?.cast_signed());
@@ -81,11 +80,7 @@ impl Entry {
     }
 
     /// Copies the content and checks its hash.
-    pub(super) fn read_content(
-        &self,
-        input: &mut impl Read,
-        out: &mut impl Write,
-    ) -> io::Result<blake3::Hash> {
+    pub(super) fn read_content(&self, input: &mut impl Read, out: &mut impl Write) -> io::Result<blake3::Hash> {
         let mut both = Tee {
             out,
             hash: blake3::Hasher::new(),
@@ -114,9 +109,7 @@ pub(super) fn inside(path: &Path) -> Option<(&'static str, PathBuf)> {
     };
     let tree = TREES.into_iter().find(|&tree| first == tree)?;
     let rest: PathBuf = parts.as_path().to_owned();
-    let is_plain = rest
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let is_plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
     let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
     (is_plain && !has_nul && rest.components().next().is_some()).then_some((tree, rest))
 }
@@ -195,10 +188,7 @@ mod tests {
     fn links_may_not_lead_out() {
         let at = Path::new("Metadata/Movies/0/x.bundle/Contents/_combined/posters/p");
         assert!(link_stays_inside(at, Path::new("../../agent/posters/p")));
-        assert!(link_stays_inside(
-            at,
-            Path::new("../../../../../../Movies/q")
-        ));
+        assert!(link_stays_inside(at, Path::new("../../../../../../Movies/q")));
         assert!(!link_stays_inside(at, Path::new("../../../../../../../q")));
         assert!(!link_stays_inside(at, Path::new("/etc/passwd")));
         assert!(!link_stays_inside(Path::new("Media/p"), Path::new("..")));

@@ -129,10 +129,7 @@ impl Manifest {
             .iter()
             .find(|pack| pack.file.contains('/') || pack.file.starts_with('.'))
         {
-            Some(pack) => Err(crate::Error::damaged(
-                &path,
-                format!("it names a pack {:?}", pack.file),
-            )),
+            Some(pack) => Err(crate::Error::damaged(&path, format!("it names a pack {:?}", pack.file))),
             None => Ok(manifest),
         }
     }
@@ -146,10 +143,7 @@ impl Manifest {
 
 /// Visits every file and symbolic link of both trees in the order of their names, with its path relative to the data
 /// directory. The trees themselves may be links to another disk; nothing below them is followed.
-fn walk(
-    data_dir: &Path,
-    mut visit: impl FnMut(&[u8], &Path, &fs::Metadata) -> Result<()>,
-) -> Result<()> {
+fn walk(data_dir: &Path, mut visit: impl FnMut(&[u8], &Path, &fs::Metadata) -> Result<()>) -> Result<()> {
     for tree in TREES {
         let top = data_dir.join(tree);
         let Some(real) = real_tree(&top)? else {
@@ -175,11 +169,7 @@ fn walk(
                 open.append(&mut below);
             } else if meta.is_file() || meta.is_symlink() {
                 let below = path.strip_prefix(&real).unwrap_or(&path);
-                visit(
-                    Path::new(tree).join(below).as_os_str().as_bytes(),
-                    &path,
-                    &meta,
-                )?;
+                visit(Path::new(tree).join(below).as_os_str().as_bytes(), &path, &meta)?;
             }
         }
     }

@@ -24,12 +24,7 @@ const LEVEL: i32 = 3;
 ///
 /// # Errors
 /// If a file cannot be read or `out` cannot be written; [`Error::Cancelled`].
-pub fn pack(
-    data_dir: &Path,
-    since: &Index,
-    out: &Path,
-    progress: &dyn Progress,
-) -> Result<Manifest> {
+pub fn pack(data_dir: &Path, since: &Index, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
     let folder = FolderWriter::create(out)?;
     let mut packs = Packs {
         dir: folder.path(),
@@ -50,11 +45,7 @@ pub fn pack(
             return Ok(());
         }
         packs.add(relative, path, meta)?;
-        progress.advance(
-            "bundles",
-            packs.manifest.raw_bytes,
-            packs.manifest.raw_bytes,
-        );
+        progress.advance("bundles", packs.manifest.raw_bytes, packs.manifest.raw_bytes);
         Ok(())
     })?;
     packs.close()?;
@@ -84,11 +75,7 @@ impl Packs<'_> {
             path: relative.to_vec(),
             mode: meta.permissions().mode() & 0o777,
             modified: (meta.mtime(), meta.mtime_nsec()),
-            bytes: if is_link {
-                target.len() as u64
-            } else {
-                meta.len()
-            },
+            bytes: if is_link { target.len() as u64 } else { meta.len() },
         };
         if is_link {
             return self.write(&entry, path, &mut target.as_bytes());
@@ -140,10 +127,7 @@ impl Packs<'_> {
             if read.finalize() == hash {
                 Ok(())
             } else {
-                Err(Error::damaged(
-                    &target,
-                    "reads back other bytes than were written",
-                ))
+                Err(Error::damaged(&target, "reads back other bytes than were written"))
             }
         })?;
         self.manifest.packs.push(Pack {

@@ -31,13 +31,9 @@ pub fn apply(base: &Path, delta: &Path, dest: &Path, progress: &dyn Progress) ->
         })?;
         verify_object(&delta.join(&change.object.file), change)?;
         let target = Databases::at(folder.path()).path(which);
-        apply_one(
-            &Databases::at(base).path(which),
-            delta,
-            change,
-            &target,
-            &mut |bytes| Meter::new(progress, which.word(), bytes),
-        )?;
+        apply_one(&Databases::at(base).path(which), delta, change, &target, &mut |bytes| {
+            Meter::new(progress, which.word(), bytes)
+        })?;
     }
     folder.publish()?;
     Ok(manifest)
@@ -50,10 +46,7 @@ fn verify_object(path: &Path, change: &Change) -> Result<()> {
     if hash.finalize().to_hex().as_str() == change.object.blake3 {
         Ok(())
     } else {
-        Err(Error::damaged(
-            path,
-            "its hash is not the one in the manifest",
-        ))
+        Err(Error::damaged(path, "its hash is not the one in the manifest"))
     }
 }
 
@@ -121,10 +114,7 @@ fn apply_one<'a>(
         out.append(&page)?;
     }
     if changed.peek().is_some() {
-        return Err(Error::damaged(
-            &object,
-            "it holds pages behind the end of the result",
-        ));
+        return Err(Error::damaged(&object, "it holds pages behind the end of the result"));
     }
     let Output { writer, hash } = out;
     if hash.finalize().to_hex().as_str() != result.blake3 {

@@ -25,12 +25,7 @@ const LEVEL: i32 = 3;
 ///
 /// # Errors
 /// [`Error::Damaged`] for a broken index or database, [`Error::NoSpace`], [`Error::Cancelled`].
-pub fn make(
-    base_index: &Path,
-    result: &Databases,
-    out: &Path,
-    progress: &dyn Progress,
-) -> Result<Manifest> {
+pub fn make(base_index: &Path, result: &Databases, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
     let folder = FolderWriter::create(out)?;
     let [blobs, library] = Which::BLOBS_FIRST;
     let sources = [
@@ -40,10 +35,7 @@ pub fn make(
     let mut databases = BTreeMap::new();
     for (which, source) in &sources {
         let index = Index::open(&index_path(base_index, *which))?;
-        databases.insert(
-            *which,
-            change(index, source, *which, folder.path(), progress)?,
-        );
+        databases.insert(*which, change(index, source, *which, folder.path(), progress)?);
     }
     for (_, source) in &sources {
         source.confirm()?;
@@ -58,13 +50,7 @@ pub fn make(
     Ok(manifest)
 }
 
-fn change(
-    mut base: Index,
-    source: &Source,
-    which: Which,
-    dir: &Path,
-    progress: &dyn Progress,
-) -> Result<Change> {
+fn change(mut base: Index, source: &Source, which: Which, dir: &Path, progress: &dyn Progress) -> Result<Change> {
     let file = object_name(which);
     let path = dir.join(&file);
     let page_size = source.page_size();
@@ -87,30 +73,20 @@ fn change(
         let before = if is_comparable { base.next()? } else { None };
         if before != Some(hash_page(page)) {
             changed_pages += 1;
-            runs.add(number, page)
-                .map_err(|error| unwrap_io(error, &path))?;
+            runs.add(number, page).map_err(|error| unwrap_io(error, &path))?;
         }
         meter.add(page.len())
     })?;
-    let sealed = runs
-        .finish()
-        .and_then(zstd::Encoder::finish)
-        .at("write", &path)?;
+    let sealed = runs.finish().and_then(zstd::Encoder::finish).at("write", &path)?;
 
-    let (bytes_out, blake3) = (
-        sealed.out.written(),
-        sealed.hash.finalize().to_hex().to_string(),
-    );
+    let (bytes_out, blake3) = (sealed.out.written(), sealed.hash.finalize().to_hex().to_string());
     sealed.out.publish(|file| {
         let mut read = blake3::Hasher::new();
         read.update_reader(file).at("read", &path)?;
         if read.finalize().to_hex().as_str() == blake3 {
             Ok(())
         } else {
-            Err(Error::damaged(
-                &path,
-                "reads back other bytes than were written",
-            ))
+            Err(Error::damaged(&path, "reads back other bytes than were written"))
         }
     })?;
     let result = Whole {

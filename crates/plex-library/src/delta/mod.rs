@@ -86,10 +86,7 @@ impl Manifest {
     /// Bytes of all objects.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.databases
-            .values()
-            .map(|change| change.object.bytes)
-            .sum()
+        self.databases.values().map(|change| change.object.bytes).sum()
     }
 }
 

@@ -95,11 +95,7 @@ impl<R: Read> Reader<R> {
         self.input.read_exact(page)?;
         self.number = self.number.checked_add(1).ok_or_else(too_many)?;
         self.left -= 1;
-        if self.left == 0 {
-            self.next_run()
-        } else {
-            Ok(())
-        }
+        if self.left == 0 { self.next_run() } else { Ok(()) }
     }
 
     fn next_run(&mut self) -> io::Result<()> {
@@ -112,10 +108,7 @@ impl<R: Read> Reader<R> {
 }
 
 fn too_many() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "more pages than a database can have",
-    )
+    io::Error::new(io::ErrorKind::InvalidData, "more pages than a database can have")
 }
 
 fn write_number(out: &mut impl Write, mut number: u32) -> io::Result<()> {

@@ -50,18 +50,10 @@ pub(crate) struct Pointers {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn parse(
-    number: u32,
-    page: &[u8],
-    usable: usize,
-) -> Result<(PageKind, Pointers), String> {
-    let head = if number == 1 {
-        super::header::LENGTH
-    } else {
-        0
-    };
-    let kind = PageKind::parse(page[head])
-        .ok_or_else(|| format!("its first byte is {}, no kind of page", page[head]))?;
+pub(crate) fn parse(number: u32, page: &[u8], usable: usize) -> Result<(PageKind, Pointers), String> {
+    let head = if number == 1 { super::header::LENGTH } else { 0 };
+    let kind =
+        PageKind::parse(page[head]).ok_or_else(|| format!("its first byte is {}, no kind of page", page[head]))?;
     let cells = usize::from(be16(page, head + 3));
     let array = head + if kind.is_interior() { 12 } else { 8 };
     let content = match usize::from(be16(page, head + 5)) {
@@ -70,17 +62,13 @@ pub(crate) fn parse(
     };
     let array_end = array + 2 * cells;
     if array_end > usable || content < array_end || content > usable {
-        return Err(format!(
-            "{cells} cells from byte {content} on do not fit into it"
-        ));
+        return Err(format!("{cells} cells from byte {content} on do not fit into it"));
     }
     let mut pointers = Pointers::default();
     for cell in 0..cells {
         let start = usize::from(be16(page, array + 2 * cell));
         if start < content || start >= usable {
-            return Err(format!(
-                "cell {cell} begins at byte {start}, outside of the cells"
-            ));
+            return Err(format!("cell {cell} begins at byte {start}, outside of the cells"));
         }
         parse_cell(kind, &page[..usable], start, &mut pointers)
             .ok_or_else(|| format!("cell {cell} does not fit into it"))?;

@@ -97,10 +97,7 @@ impl Header {
         match file.read_exact_at(&mut bytes, 0) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 let length = file.metadata().at(READ, path)?.len();
-                Err(Error::damaged(
-                    path,
-                    format!("it is only {length} bytes long"),
-                ))
+                Err(Error::damaged(path, format!("it is only {length} bytes long")))
             }
             Err(error) => Err(error).at(READ, path),
             Ok(()) => Self::parse(&bytes).map_err(|what| Error::damaged(path, what)),
@@ -140,10 +137,7 @@ mod tests {
     #[test]
     fn what_sqlite_writes_is_read() {
         let header = Header::parse(&header()).unwrap();
-        assert_eq!(
-            (header.page_size, header.pages, header.user_version),
-            (2048, 2, -7)
-        );
+        assert_eq!((header.page_size, header.pages, header.user_version), (2048, 2, -7));
         assert_eq!(header.pages_in(0), 2);
     }
 

@@ -34,8 +34,7 @@ pub(crate) fn moment(shm: &File) -> Option<Moment> {
     shm.read_exact_at(&mut both, 0).ok()?;
     let (first, second) = both.split_at(LENGTH);
     let is_initialised = first[12] != 0;
-    let word =
-        |at: usize| u32::from_ne_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]);
+    let word = |at: usize| u32::from_ne_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]);
     if first != second || !is_initialised || native_checksum(&first[..40]) != [word(40), word(44)] {
         return None;
     }
@@ -79,16 +78,10 @@ mod tests {
         )
         .unwrap();
         // Closing these would drop the locks of `db`, which nobody else wants here.
-        let (shm, log) = (
-            File::open(shm_of(&path)).unwrap(),
-            File::open(wal_of(&path)).unwrap(),
-        );
+        let (shm, log) = (File::open(shm_of(&path)).unwrap(), File::open(wal_of(&path)).unwrap());
         let moment = moment(&shm).unwrap();
         let scan = wal::scan(&log, &path, 4096, None).unwrap().overlay;
-        assert_eq!(
-            (moment.mark, Some(moment.pages)),
-            (scan.mark(), scan.pages())
-        );
+        assert_eq!((moment.mark, Some(moment.pages)), (scan.mark(), scan.pages()));
         assert_eq!((moment.page_size, moment.checksum), (4096, scan.checksum()));
         assert_eq!(written_back(&shm), Some(0));
         db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();

@@ -57,13 +57,7 @@ impl Overlay {
     }
 
     /// Reads a page from the log; `false` if the database's own file holds it.
-    pub(crate) fn read_page(
-        &self,
-        wal: &File,
-        path: &Path,
-        page: u32,
-        into: &mut [u8],
-    ) -> Result<bool> {
+    pub(crate) fn read_page(&self, wal: &File, path: &Path, page: u32, into: &mut [u8]) -> Result<bool> {
         let Some(&frame) = self.frames.get(&page) else {
             return Ok(false);
         };
@@ -144,9 +138,7 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
         return Ok(empty(Some("it has another version than the one there is")));
     }
     if be32(&header, 8) != page_size {
-        return Ok(empty(Some(
-            "its pages have another size than those of its database",
-        )));
+        return Ok(empty(Some("its pages have another size than those of its database")));
     }
     let mut checksum = add([0, 0], &header[..24], big_endian);
     if checksum != [be32(&header, 24), be32(&header, 28)] {
@@ -168,11 +160,7 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
             if frame[8..16] != header[16..24] {
                 let behind = done + 1..frames_in_file;
                 let is_ours = has_commit(wal, path, behind, frame_bytes, &header[16..24])?;
-                scan.ended = Some(if is_ours {
-                    Ended::BrokenFrame
-                } else {
-                    Ended::Restarted
-                });
+                scan.ended = Some(if is_ours { Ended::BrokenFrame } else { Ended::Restarted });
                 break 'chunks;
             }
             checksum = add(checksum, &frame[..8], big_endian);
@@ -180,16 +168,12 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
             if checksum != [be32(frame, 16), be32(frame, 20)] {
                 let behind = done + 1..frames_in_file;
                 let is_committed = has_commit(wal, path, behind, frame_bytes, &header[16..24])?;
-                scan.ended = Some(if is_committed {
-                    Ended::BrokenFrame
-                } else {
-                    Ended::Torn
-                });
+                scan.ended = Some(if is_committed { Ended::BrokenFrame } else { Ended::Torn });
                 break 'chunks;
             }
             done += 1;
-            let number = u32::try_from(done)
-                .map_err(|_| Error::damaged(path, "it has more frames than SQLite can number"))?;
+            let number =
+                u32::try_from(done).map_err(|_| Error::damaged(path, "it has more frames than SQLite can number"))?;
             uncommitted.push((be32(frame, 0), number));
             let pages = be32(frame, 4);
             if pages != 0 {
@@ -199,8 +183,7 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
             }
         }
     }
-    if scan.ended.is_none() && done == frames_in_file && !uncommitted.is_empty() && until.is_none()
-    {
+    if scan.ended.is_none() && done == frames_in_file && !uncommitted.is_empty() && until.is_none() {
         scan.ended = Some(Ended::Uncommitted);
     }
     // A database that shrank has no pages behind its new end.
@@ -210,13 +193,7 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
 }
 
 /// Whether one of these frames claims to end a transaction of the log with this salt.
-fn has_commit(
-    wal: &File,
-    path: &Path,
-    frames: std::ops::Range<u64>,
-    frame_bytes: usize,
-    salt: &[u8],
-) -> Result<bool> {
+fn has_commit(wal: &File, path: &Path, frames: std::ops::Range<u64>, frame_bytes: usize, salt: &[u8]) -> Result<bool> {
     for frame in frames {
         let mut header = [0; FRAME_HEADER];
         wal.read_exact_at(&mut header, HEADER + frame * frame_bytes as u64)
@@ -288,11 +265,7 @@ mod tests {
         let mut ours = Vec::new();
         for page in 1..=pages {
             let mut bytes = vec![0; 1024];
-            assert!(
-                scan.overlay
-                    .read_page(&wal, &path, page, &mut bytes)
-                    .unwrap()
-            );
+            assert!(scan.overlay.read_page(&wal, &path, page, &mut bytes).unwrap());
             ours.extend(bytes);
         }
         db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -336,8 +309,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let (db, path) = with_log(tmp.path());
         let before = scan_of(&path).overlay;
-        db.execute_batch("INSERT INTO t VALUES(randomblob(3000))")
-            .unwrap();
+        db.execute_batch("INSERT INTO t VALUES(randomblob(3000))").unwrap();
         let wal = wal_of(&path);
         let again = scan(&File::open(&wal).unwrap(), &wal, 1024, Some(before.mark()))
             .unwrap()

@@ -28,12 +28,7 @@ pub(super) fn check(reader: &Reader, found: &mut Findings) -> Result<()> {
             continue;
         }
         if let Err(error) = std::io::copy(&mut MultiGzDecoder::new(blob), &mut std::io::sink()) {
-            found.problem(
-                Which::Blobs,
-                FindingKind::Blob,
-                format!("blob {id}"),
-                error.to_string(),
-            );
+            found.problem(Which::Blobs, FindingKind::Blob, format!("blob {id}"), error.to_string());
         }
     }
     Ok(())

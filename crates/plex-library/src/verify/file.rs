@@ -17,10 +17,7 @@ pub(super) fn explain(error: Error, which: Which, found: &mut Findings) -> Resul
     let kind = match error.kind() {
         Kind::NotALibrary => FindingKind::Schema,
         _ if message.contains("cut off") => FindingKind::Truncated,
-        _ if message.contains("header")
-            || message.contains("begin")
-            || message.contains("bytes long") =>
-        {
+        _ if message.contains("header") || message.contains("begin") || message.contains("bytes long") => {
             FindingKind::Header
         }
         _ if message.contains("frames") => FindingKind::Log,
@@ -51,11 +48,6 @@ pub(super) fn check_log(source: &Source, which: Which, found: &mut Findings) -> 
         scan.overlay.mark(),
         scan.frames_in_file
     );
-    found.problem(
-        which,
-        FindingKind::Log,
-        format!("{}-wal", which.file_name()),
-        message,
-    );
+    found.problem(which, FindingKind::Log, format!("{}-wal", which.file_name()), message);
     Ok(())
 }

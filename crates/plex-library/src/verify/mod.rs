@@ -70,7 +70,13 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} database, {}: {}", self.database.word(), self.object, self.message)
+        write!(
+            f,
+            "{} database, {}: {}",
+            self.database.word(),
+            self.object,
+            self.message
+        )
     }
 }
 
@@ -116,13 +122,7 @@ struct Findings {
 }
 
 impl Findings {
-    fn problem(
-        &mut self,
-        database: Which,
-        kind: FindingKind,
-        object: impl Into<String>,
-        message: impl Into<String>,
-    ) {
+    fn problem(&mut self, database: Which, kind: FindingKind, object: impl Into<String>, message: impl Into<String>) {
         push(
             &mut self.problems,
             Finding {
@@ -134,13 +134,7 @@ impl Findings {
         );
     }
 
-    fn drift(
-        &mut self,
-        database: Which,
-        kind: FindingKind,
-        object: impl Into<String>,
-        message: impl Into<String>,
-    ) {
+    fn drift(&mut self, database: Which, kind: FindingKind, object: impl Into<String>, message: impl Into<String>) {
         push(
             &mut self.drift,
             Finding {
@@ -152,13 +146,7 @@ impl Findings {
         );
     }
 
-    fn unchecked(
-        &mut self,
-        database: Which,
-        kind: FindingKind,
-        object: impl Into<String>,
-        message: impl Into<String>,
-    ) {
+    fn unchecked(&mut self, database: Which, kind: FindingKind, object: impl Into<String>, message: impl Into<String>) {
         push(
             &mut self.unchecked,
             Finding {
@@ -171,9 +159,7 @@ impl Findings {
     }
 
     fn has_problem_in(&self, which: Which) -> bool {
-        self.problems
-            .iter()
-            .any(|finding| finding.database == which)
+        self.problems.iter().any(|finding| finding.database == which)
     }
 }
 
@@ -224,8 +210,7 @@ fn once(databases: &Databases, level: Level) -> Result<Findings> {
         if databases.path(which).exists() {
             one(databases, which, level, &mut found)?;
         } else {
-            let message =
-                "it is missing; a library is a pair, and blobs are keyed by rows of the library";
+            let message = "it is missing; a library is a pair, and blobs are keyed by rows of the library";
             found.problem(which, FindingKind::Missing, which.file_name(), message);
         }
     }
@@ -254,20 +239,12 @@ fn one(databases: &Databases, which: Which, level: Level, found: &mut Findings) 
     reader.confirm()?;
     match outcome {
         // SQLite stumbled over the damage itself.
-        Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotALibrary) => {
-            file::explain(error, which, found)
-        }
+        Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotALibrary) => file::explain(error, which, found),
         outcome => outcome,
     }
 }
 
-fn contents(
-    source: &Source,
-    reader: &open::Reader,
-    which: Which,
-    level: Level,
-    found: &mut Findings,
-) -> Result<()> {
+fn contents(source: &Source, reader: &open::Reader, which: Which, level: Level, found: &mut Findings) -> Result<()> {
     tree::check(source, reader, which, found)?;
     tables::check_schema(reader, which, found)?;
     if level == Level::Quick || found.has_problem_in(which) {

@@ -14,11 +14,7 @@ use crate::schema;
 
 pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings) -> Result<()> {
     let library = databases.library();
-    let number = |sql: &str| -> Result<i64> {
-        reader
-            .query_row(sql, [], |row| row.get(0))
-            .at(READ, &library)
-    };
+    let number = |sql: &str| -> Result<i64> { reader.query_row(sql, [], |row| row.get(0)).at(READ, &library) };
 
     let items_in_blobs = if has_table(reader, "blobs", "metadata_items")? {
         number("SELECT count(*) FROM blobs.metadata_items NOT INDEXED")?
@@ -26,25 +22,13 @@ pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings
         0
     };
     if items_in_blobs > 0 && number("SELECT count(*) FROM main.metadata_items NOT INDEXED")? == 0 {
-        let message = format!(
-            "the items of the library ({items_in_blobs}) are in it: the two files were swapped"
-        );
-        found.problem(
-            Which::Blobs,
-            FindingKind::Pair,
-            Which::Blobs.file_name(),
-            message,
-        );
+        let message = format!("the items of the library ({items_in_blobs}) are in it: the two files were swapped");
+        found.problem(Which::Blobs, FindingKind::Pair, Which::Blobs.file_name(), message);
         return Ok(());
     }
     same_migrations(databases, found)?;
     if !has_table(reader, "blobs", "blobs")? {
-        found.problem(
-            Which::Blobs,
-            FindingKind::Schema,
-            "blobs",
-            "the table is missing",
-        );
+        found.problem(Which::Blobs, FindingKind::Schema, "blobs", "the table is missing");
         return Ok(());
     }
     // Compared with the highest id ever given out, not with what is there: owners go, and their blobs stay for a while.
@@ -72,9 +56,7 @@ pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings
              AND NOT EXISTS (SELECT 1 FROM main.{table} t NOT INDEXED WHERE t.id = b.linked_id)"
         ))?;
         if orphans > 0 {
-            let message = format!(
-                "{orphans} blobs belong to {table} that are gone; Plex collects them in time"
-            );
+            let message = format!("{orphans} blobs belong to {table} that are gone; Plex collects them in time");
             found.drift(Which::Blobs, FindingKind::Pair, "blobs", message);
         }
     }
@@ -82,8 +64,7 @@ pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings
 }
 
 fn has_table(reader: &Connection, schema: &str, table: &str) -> Result<bool> {
-    let sql =
-        format!("SELECT count(*) FROM {schema}.sqlite_schema WHERE type = 'table' AND name = ?1");
+    let sql = format!("SELECT count(*) FROM {schema}.sqlite_schema WHERE type = 'table' AND name = ?1");
     reader
         .query_row(&sql, [table], |row| row.get(0))
         .at(READ, table.as_ref())
@@ -93,12 +74,7 @@ fn same_migrations(databases: &Databases, found: &mut Findings) -> Result<()> {
     let (library, blobs) = (databases.library(), databases.blobs());
     let of = |path: &std::path::Path| schema::migrations(&*open::read_only(path)?, path);
     if let Err(error) = schema::same((&library, &of(&library)?), (&blobs, &of(&blobs)?)) {
-        found.problem(
-            Which::Blobs,
-            FindingKind::Pair,
-            "schema_migrations",
-            error.to_string(),
-        );
+        found.problem(Which::Blobs, FindingKind::Pair, "schema_migrations", error.to_string());
     }
     Ok(())
 }

@@ -78,11 +78,9 @@ pub(super) fn check(reader: &Reader, found: &mut Findings) -> Result<()> {
             continue;
         }
         let all: i64 = reader
-            .query_row(
-                &format!("SELECT count(*) FROM {from} NOT INDEXED"),
-                [],
-                |row| row.get(0),
-            )
+            .query_row(&format!("SELECT count(*) FROM {from} NOT INDEXED"), [], |row| {
+                row.get(0)
+            })
             .at(READ, reader.path())?;
         let message = format!(
             "{loose} of {all} rows are {what} ({column} in {to}), the first of them {}",

@@ -19,11 +19,8 @@ pub(super) fn check(reader: &Reader, which: Which, found: &mut Findings) -> Resu
         if both < 2 {
             continue;
         }
-        let count = |sql: String| -> Result<i64> {
-            reader
-                .query_row(&sql, [], |row| row.get(0))
-                .at(READ, reader.path())
-        };
+        let count =
+            |sql: String| -> Result<i64> { reader.query_row(&sql, [], |row| row.get(0)).at(READ, reader.path()) };
         let lacking = count(format!(
             "SELECT count(*) FROM {content} c NOT INDEXED
              WHERE NOT EXISTS (SELECT 1 FROM {documents} d WHERE d.docid = c.id)"
@@ -33,9 +30,7 @@ pub(super) fn check(reader: &Reader, which: Which, found: &mut Findings) -> Resu
              WHERE NOT EXISTS (SELECT 1 FROM {content} c NOT INDEXED WHERE c.id = d.docid)"
         ))?;
         if lacking > 0 || left_over > 0 {
-            let message = format!(
-                "{lacking} rows of {content} cannot be searched, {left_over} entries have no row"
-            );
+            let message = format!("{lacking} rows of {content} cannot be searched, {left_over} entries have no row");
             found.drift(which, FindingKind::Search, search, message);
         }
     }

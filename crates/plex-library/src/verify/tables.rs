@@ -28,10 +28,7 @@ pub(super) fn check_schema(reader: &Reader, which: Which, found: &mut Findings) 
     }
     if which == Which::Library {
         let names = names(reader)?;
-        for table in NEEDED
-            .iter()
-            .filter(|&&table| !names.iter().any(|name| name == table))
-        {
+        for table in NEEDED.iter().filter(|&&table| !names.iter().any(|name| name == table)) {
             found.problem(which, FindingKind::Schema, *table, "the table is missing");
         }
     }

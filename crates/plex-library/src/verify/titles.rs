@@ -24,12 +24,7 @@ pub(super) fn check(reader: &Reader, which: Which, found: &mut Findings) -> Resu
         .try_for_each(|index| check_one(reader, which, index, found))
 }
 
-fn check_one(
-    reader: &Reader,
-    which: Which,
-    index: &ForeignIndex,
-    found: &mut Findings,
-) -> Result<()> {
+fn check_one(reader: &Reader, which: Which, index: &ForeignIndex, found: &mut Findings) -> Result<()> {
     let ForeignIndex {
         index: name,
         table,
@@ -52,9 +47,7 @@ fn check_one(
     let mut entries = reader.prepare(&sql).at(READ, reader.path())?;
     let mut rows = entries.query([]).at(READ, reader.path())?;
     let mut in_table = reader
-        .prepare(&format!(
-            "SELECT {column} FROM {table} NOT INDEXED WHERE rowid = ?1"
-        ))
+        .prepare(&format!("SELECT {column} FROM {table} NOT INDEXED WHERE rowid = ?1"))
         .at(READ, reader.path())?;
 
     let collator = collation::root().filter(|_| order == ICU_ROOT);
@@ -62,10 +55,7 @@ fn check_one(
     let mut before: Option<(String, i64)> = None;
     let mut seen = 0_i64;
     while let Some(row) = rows.next().at(READ, reader.path())? {
-        let (id, entry): (i64, Value) = (
-            row.get(0).at(READ, reader.path())?,
-            row.get(1).at(READ, reader.path())?,
-        );
+        let (id, entry): (i64, Value) = (row.get(0).at(READ, reader.path())?, row.get(1).at(READ, reader.path())?);
         seen += 1;
         let mut there = in_table.query([id]).at(READ, reader.path())?;
         match there.next().at(READ, reader.path())? {
@@ -93,20 +83,16 @@ fn check_one(
             if let Some((last, last_id)) = &before {
                 pairs += 1;
                 if !collation::is_ordered(collator, (last, *last_id), (&title, id)) {
-                    faults.push(format!(
-                        "{title:?} (row {id}) comes after {last:?} (row {last_id})"
-                    ));
+                    faults.push(format!("{title:?} (row {id}) comes after {last:?} (row {last_id})"));
                 }
             }
             before = Some((title, id));
         }
     }
     let rows: i64 = reader
-        .query_row(
-            &format!("SELECT count(*) FROM {table} NOT INDEXED"),
-            [],
-            |row| row.get(0),
-        )
+        .query_row(&format!("SELECT count(*) FROM {table} NOT INDEXED"), [], |row| {
+            row.get(0)
+        })
         .at(READ, reader.path())?;
     if rows != seen {
         found.problem(
@@ -117,9 +103,7 @@ fn check_one(
         );
     }
     if collator.is_none() && seen > 0 {
-        let message = format!(
-            "the order of {order} is not known here; that it has the right rows was checked"
-        );
+        let message = format!("the order of {order} is not known here; that it has the right rows was checked");
         found.unchecked(which, FindingKind::Order, name.as_str(), message);
     } else if faults.len() * PAIRS_PER_FAULT > pairs {
         let message = format!(

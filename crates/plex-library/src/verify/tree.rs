@@ -16,12 +16,7 @@ use crate::source::Source;
 /// No tree of SQLite is deeper (`BTCURSOR_MAX_DEPTH`).
 const DEEPEST: u32 = 20;
 
-pub(super) fn check(
-    source: &Source,
-    reader: &Reader,
-    which: Which,
-    found: &mut Findings,
-) -> Result<()> {
+pub(super) fn check(source: &Source, reader: &Reader, which: Which, found: &mut Findings) -> Result<()> {
     let mut page = vec![0; source.page_size() as usize];
     source.read_page(1, &mut page)?;
     let mut bytes = [0; LENGTH];
@@ -106,12 +101,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn problem(&mut self, page: u32, message: String) {
-        self.found.problem(
-            self.which,
-            FindingKind::Structure,
-            format!("page {page}"),
-            message,
-        );
+        self.found
+            .problem(self.which, FindingKind::Structure, format!("page {page}"), message);
     }
 
     /// Whether `page` may be used by `owner`; if not, that is a finding.
@@ -127,10 +118,7 @@ impl Walk<'_> {
             None => {
                 self.problem(
                     page,
-                    format!(
-                        "{owner} points to it, but there are only {} pages",
-                        self.owners.pages
-                    ),
+                    format!("{owner} points to it, but there are only {} pages", self.owners.pages),
                 );
                 false
             }
@@ -177,12 +165,7 @@ impl Walk<'_> {
             for overflow in pointers.overflows {
                 self.chain(name, number, overflow)?;
             }
-            open.extend(
-                pointers
-                    .children
-                    .into_iter()
-                    .map(|child| (child, depth + 1)),
-            );
+            open.extend(pointers.children.into_iter().map(|child| (child, depth + 1)));
         }
         Ok(())
     }
@@ -204,9 +187,7 @@ impl Walk<'_> {
                 (_, 0) => {
                     self.problem(
                         next,
-                        format!(
-                            "of {name}: the overflow of page {from} ends {left} pages too early"
-                        ),
+                        format!("of {name}: the overflow of page {from} ends {left} pages too early"),
                     );
                     return Ok(());
                 }
@@ -224,15 +205,10 @@ impl Walk<'_> {
             self.read(trunk)?;
             let (next, leaves) = (be32(&self.page, 0), be32(&self.page, 4) as usize);
             if leaves > self.usable / 4 - 2 {
-                self.problem(
-                    trunk,
-                    format!("of the freelist: it claims {leaves} free pages"),
-                );
+                self.problem(trunk, format!("of the freelist: it claims {leaves} free pages"));
                 return Ok(());
             }
-            let leaves: Vec<u32> = (0..leaves)
-                .map(|leaf| be32(&self.page, 8 + 4 * leaf))
-                .collect();
+            let leaves: Vec<u32> = (0..leaves).map(|leaf| be32(&self.page, 8 + 4 * leaf)).collect();
             for leaf in leaves {
                 self.claim(leaf, "the freelist");
                 counted += 1;
