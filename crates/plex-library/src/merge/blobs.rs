@@ -8,10 +8,12 @@ use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::content::followed;
 use super::context::{self, Context};
+use super::diff;
 use super::fail::Step;
 use super::rows::{self, Row, int, text, value};
 use super::schema::{Schema, Table, quote};
 use super::session::{BLOBS, LIBRARY, Three};
+use super::touched::Touched;
 
 const NAME: &str = "blobs";
 
@@ -55,7 +57,7 @@ fn one_database(context: &mut Context<'_>, three: Three, table: &Table) -> Step<
         let base = rows::get(context.conn, three.base, table, id)?;
         put(context, three, table, base.as_ref(), &mine)?;
     }
-    for id in super::diff::missing(context.conn, NAME, three.base, three.mine)? {
+    for id in diff::removed(context.conn, NAME, three, touched(context, three))? {
         let Some(base) = rows::get(context.conn, three.base, table, id)? else {
             continue;
         };
@@ -73,17 +75,28 @@ fn one_database(context: &mut Context<'_>, three: Three, table: &Table) -> Step<
     subtitles(context, three, table)
 }
 
+/// Rows that home may have touched, if that is known.
+fn touched<'t>(context: &'t Context<'_>, three: Three) -> Option<&'t Touched> {
+    if three.theirs == LIBRARY.theirs {
+        context.touched()
+    } else {
+        context.touched_blobs.as_ref()
+    }
+}
+
 /// Home's blobs that are new or changed since the base. Contents of one length are compared only for subtitles, which a
 /// person may exchange for others; they are few, and reading all vectors and fingerprints would take minutes.
 fn differing(context: &Context<'_>, three: Three, table: &Table) -> Step<Vec<i64>> {
-    let light = table.differ("m", "b", &["blob"]);
+    let Some(from) = diff::source(context.conn, NAME, three.mine, touched(context, three))? else {
+        return Ok(Vec::new());
+    };
     let mut statement = context.conn.prepare(&format!(
-        "SELECT m.id FROM {mine}.{NAME} m NOT INDEXED LEFT JOIN {base}.{NAME} b NOT INDEXED ON b.id = m.id
-         WHERE b.id IS NULL OR {light} OR length(m.blob) IS NOT length(b.blob)
-            OR ({subtitle} AND m.blob IS NOT b.blob)",
-        subtitle = is_subtitle(table, "m"),
-        mine = three.mine,
-        base = three.base
+        "SELECT n.id FROM {from} LEFT JOIN {base}.{NAME} b NOT INDEXED ON b.id = n.id
+         WHERE b.id IS NULL OR {light} OR length(n.blob) IS NOT length(b.blob)
+            OR ({subtitle} AND n.blob IS NOT b.blob)",
+        base = three.base,
+        light = table.differ("n", "b", &["blob"]),
+        subtitle = is_subtitle(table, "n"),
     ))?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

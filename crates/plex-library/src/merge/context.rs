@@ -9,6 +9,8 @@ use super::report::Report;
 use super::schema::{Schema, Table, quote};
 use super::session::{LIBRARY, Three};
 use super::tables::COUNTERS;
+use super::touched::Touched;
+use super::values::Value;
 use super::{Options, rows};
 
 /// The state of a running merge.
@@ -21,11 +23,19 @@ pub(super) struct Context<'c> {
     pub(super) report: Report,
     /// Value for the change counters of every row that this merge writes.
     pub(super) tick: i64,
+    /// Rows of blobs.db that home may have touched since the base, if that is known.
+    pub(super) touched_blobs: Option<Touched>,
+    touched: Option<Touched>,
     fresh: HashMap<(&'static str, String), i64>,
 }
 
 impl<'c> Context<'c> {
-    pub(super) fn new(conn: &'c Connection, schema: Schema, options: &'c Options) -> Step<Self> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        schema: Schema,
+        options: &'c Options,
+        [touched, touched_blobs]: [Option<Touched>; 2],
+    ) -> Step<Self> {
         // guids: what home's user state is keyed by → what the same item is called in the result.
         // follow: ids that home's rows refer to → ids that the result has instead.
         // aside: rows of home's that could not be written.
@@ -42,8 +52,15 @@ impl<'c> Context<'c> {
             options,
             report: Report::default(),
             tick,
+            touched_blobs,
+            touched,
             fresh: HashMap::new(),
         })
+    }
+
+    /// Rows of library.db that home may have touched since the base, if that is known.
+    pub(super) fn touched(&self) -> Option<&Touched> {
+        self.touched.as_ref()
     }
 
     /// A table of library.db; versions of Plex differ in what they have.
@@ -122,15 +139,16 @@ fn next_tick(conn: &Connection, schema: &Schema) -> Step<i64> {
     for table in schema.tables.values() {
         for counter in COUNTERS.iter().filter(|counter| table.has(counter)) {
             for side in [LIBRARY.theirs, LIBRARY.mine] {
-                let found: Option<i64> = conn.query_row(
-                    &format!(
-                        "SELECT max(CAST({} AS INTEGER)) FROM {side}.{} NOT INDEXED",
-                        quote(counter),
-                        quote(&table.name)
-                    ),
+                // All of them are indexed by Plex, and such a maximum is the index's last entry.
+                let found: Value = conn.query_row(
+                    &format!("SELECT max({}) FROM {side}.{}", quote(counter), quote(&table.name)),
                     [],
                     |row| row.get(0),
                 )?;
+                let found = match found {
+                    Value::Integer(n) => Some(n),
+                    _ => None,
+                };
                 highest = highest.max(found.unwrap_or(0));
             }
         }

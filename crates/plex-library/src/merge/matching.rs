@@ -266,9 +266,11 @@ impl Matcher<'_, '_> {
         };
         let mut wanted = self.added("media_parts");
         // What the worker threw away and made anew is home's by the id that the base gave it.
-        for id in diff::missing(self.context.conn, "media_parts", MINE, MAIN)? {
-            if rows::exists(self.context.conn, BASE, "media_parts", id)? {
-                wanted.push(id);
+        if !self.context.options.catch_up {
+            for id in diff::missing(self.context.conn, "media_parts", MINE, MAIN)? {
+                if rows::exists(self.context.conn, BASE, "media_parts", id)? {
+                    wanted.push(id);
+                }
             }
         }
         let mut votes: BTreeMap<(i64, i64), usize> = BTreeMap::new();

@@ -43,6 +43,7 @@ mod taggings;
 #[cfg(test)]
 mod testing;
 mod text;
+mod touched;
 mod values;
 mod views;
 mod writer;
@@ -57,6 +58,7 @@ use fail::Step;
 use schema::Schema;
 use session::{BLOBS, LIBRARY, Session};
 use tables::Rule;
+use touched::Touched;
 use writer::Writer;
 
 /// What a caller may choose.
@@ -64,11 +66,17 @@ use writer::Writer;
 pub struct Options {
     /// How many different titles the index must hold before a collation may count as proved by it.
     pub least_titles: usize,
+    /// `base` is what was merged as `mine` before, and what the worker threw away has been dealt with then: only what
+    /// happened at home since is looked at.
+    pub catch_up: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { least_titles: 16 }
+        Self {
+            least_titles: 16,
+            catch_up: false,
+        }
     }
 }
 
@@ -82,12 +90,19 @@ impl Default for Options {
 /// that changed at home and are not known, [`crate::Error::InUse`] if somebody holds `theirs`. In every case `theirs` is
 /// what it was.
 pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
-    Session::begin(base, mine, theirs)?.run(|conn| {
+    Session::begin(base, mine, theirs)?.run(|conn, readers| {
         let paths = |which| [theirs.path(which), base.path(which), mine.path(which)];
         let library = Schema::common(conn, LIBRARY, paths(Which::Library))?;
         let blobs = Schema::common(conn, BLOBS, paths(Which::Blobs))?;
-        refuse::unknown(conn, &library, &blobs)?;
-        let mut context = Context::new(conn, library, options)?;
+        let touched = match readers {
+            [base, mine, base_blobs, mine_blobs] => [
+                Touched::find(conn, LIBRARY, base, mine)?,
+                Touched::find(conn, BLOBS, base_blobs, mine_blobs)?,
+            ],
+            _ => [None, None],
+        };
+        refuse::unknown(conn, &library, &blobs, [touched[0].as_ref(), touched[1].as_ref()])?;
+        let mut context = Context::new(conn, library, options, touched)?;
         into_library(&mut context, &blobs)?;
         into_blobs(&mut context, &blobs)?;
         Ok(context.report.tidy())
@@ -133,7 +148,7 @@ fn content_changes(context: &Context<'_>) -> Step<matching::AllChanges> {
     let mut all = matching::AllChanges::new();
     for (name, table) in &context.schema.tables {
         if tables::rule(name) == Some(Rule::Content) && table.keyed {
-            let changes = Changes::between(context.conn, table, LIBRARY.base, LIBRARY.mine, tables::COUNTERS)?;
+            let changes = Changes::since_base(context.conn, table, LIBRARY, tables::COUNTERS, context.touched())?;
             if !changes.is_empty() {
                 all.insert(name.clone(), changes);
             }

@@ -7,13 +7,18 @@ use super::fail::Step;
 use super::schema::Schema;
 use super::session::{BLOBS, LIBRARY, Three};
 use super::tables::{Rule, rule};
+use super::touched::Touched;
 use crate::error::Error;
 
 /// Refuses by name every table that changed at home and is not known. Looks only; nothing is written before.
-pub(super) fn unknown(conn: &Connection, library: &Schema, blobs: &Schema) -> Step<()> {
+pub(super) fn unknown(conn: &Connection, library: &Schema, blobs: &Schema, touched: [Option<&Touched>; 2]) -> Step<()> {
     let mut items = Vec::new();
-    for (schema, three, place) in [(library, LIBRARY, ""), (blobs, BLOBS, "blobs.db: ")] {
+    let sides = [(library, LIBRARY, ""), (blobs, BLOBS, "blobs.db: ")];
+    for ((schema, three, place), touched) in sides.into_iter().zip(touched) {
         for table in schema.tables.values() {
+            if touched.is_some_and(|touched| touched.rows(&table.name).is_none()) {
+                continue;
+            }
             if !is_known(&table.name, three) && !diff::same(conn, table, three.base, three.mine)? {
                 items.push(format!("{place}{}", table.name));
             }

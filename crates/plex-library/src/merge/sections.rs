@@ -24,7 +24,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<(Vec<i64>, Moved)> {
     let mut gone = Vec::new();
     for name in TABLES {
         let Some(table) = context.table(name) else { continue };
-        let changes = Changes::between(context.conn, &table, BASE, MINE, COUNTERS)?;
+        let changes = Changes::since_base(context.conn, &table, LIBRARY, COUNTERS, context.touched())?;
         for &id in &changes.added {
             let Some(mine) = rows::get(context.conn, MINE, &table, id)? else {
                 continue;

@@ -51,6 +51,7 @@ pub(super) const BLOBS: Three = Three {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) conn: Connection,
+    /// Base and mine of the library, base and mine of the blobs.
     readers: Vec<Reader>,
     library: PathBuf,
 }
@@ -132,8 +133,8 @@ impl Session {
     }
 
     /// Runs `steps` and commits, or leaves everything as it was.
-    pub(super) fn run<T>(self, steps: impl FnOnce(&Connection) -> Step<T>) -> Result<T> {
-        match steps(&self.conn) {
+    pub(super) fn run<T>(self, steps: impl FnOnce(&Connection, &[Reader]) -> Step<T>) -> Result<T> {
+        match steps(&self.conn, &self.readers) {
             Ok(value) => {
                 self.commit()?;
                 Ok(value)

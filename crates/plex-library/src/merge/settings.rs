@@ -31,7 +31,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
     let Some(table) = context.table(NAME) else {
         return Ok(());
     };
-    for id in diff::missing(context.conn, NAME, BASE, MINE)? {
+    for id in diff::removed(context.conn, NAME, LIBRARY, context.touched())? {
         if rows::delete(context.conn, MAIN, NAME, id)? {
             context.report.carried(NAME).deleted += 1;
         }

@@ -17,7 +17,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
     let Some(table) = context.table(NAME) else {
         return Ok(());
     };
-    for id in diff::missing(context.conn, NAME, BASE, MINE)? {
+    for id in diff::removed(context.conn, NAME, LIBRARY, context.touched())? {
         let conn = context.conn;
         let (was, is) = (rows::get(conn, BASE, &table, id)?, rows::get(conn, MAIN, &table, id)?);
         // Only if it is that entry, and not one of the worker's that happens to have the number.

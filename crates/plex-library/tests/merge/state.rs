@@ -98,7 +98,12 @@ fn only_home_takes_a_play_back() {
 #[test]
 fn a_setting_that_both_sides_began_is_one_row_with_homes_id() {
     let trio = Trio::new();
-    let photo = guid(&trio.base, trio.base.sections[3].leaves[2]);
+    let photo = one(
+        &trio.base,
+        "SELECT guid FROM metadata_items NOT INDEXED WHERE metadata_type IN (1, 10, 13) AND library_section_id > 0
+         AND guid NOT IN (SELECT guid FROM metadata_item_settings) LIMIT 1",
+        [],
+    );
     trio.home(|home| edit::rate(home, 1, &photo, Some(4.0), NOW).expect("rate"));
     trio.worker(|worker| edit::scrobble(worker, 1, &photo, NOW + 5).expect("scrobble"));
     let at_home = one(
