@@ -105,6 +105,12 @@ pub(super) async fn leave_in_depot(c: &Controller) -> Result<()> {
 /// is kept, so that `resume` need not begin anew; only a burst that was swapped in and undone ends here.
 pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
     c.printer().warn(&error.chain());
+    if c.side.is_done(Phase::Health) {
+        // Home is well with its new library; only the tidying is unfinished, and nobody wants that undone.
+        return error
+            .with_exit(exit::RESUMABLE)
+            .hint(format!("home has its new library; `plexburst resume {}` tidies up", c.id()));
+    }
     if c.home.is_some() {
         let was_swapped = match swap::is_exchanged(c) {
             Ok(was) => was,
