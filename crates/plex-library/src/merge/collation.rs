@@ -1,24 +1,19 @@
-//! `icu_root`, the collation of `index_title_sort_icu`, and its proof.
+//! The proof that our `icu_root` is Plex's.
 //!
-//! Plex's collation lives in its server. Ours is another implementation of the same standard (ICU's root order, numbers
-//! compared as numbers, tertiary strength, punctuation not ignored: the settings under which the index of a real
-//! library of 2026 is in order). It is used for writing only after it has shown itself right on the indices at hand:
-//! every neighbour in the result's index and in home's own, which holds the very titles that are to be written, has to
-//! stand in the order that it says, equal ones by row id. One pair in the wrong order, and it is not used: a row written
-//! in another order than Plex's is one that Plex does not find again ("database disk image is malformed", facts §1.4).
+//! Plex's collation lives in its server; ours ([`crate::collation`]) is another implementation of the same standard. It is
+//! used for writing only after it has shown itself right on the indices at hand: every neighbour in the result's index and
+//! in home's own, which holds the very titles that are to be written, has to stand in the order that it says, equal ones by
+//! row id. One pair in the wrong order, and it is not used: a row written in another order than Plex's is one that Plex does
+//! not find again ("database disk image is malformed", facts §1.4).
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use icu_collator::options::{AlternateHandling, CollatorOptions, Strength};
-use icu_collator::preferences::CollationNumericOrdering;
-use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences};
+use icu_collator::CollatorBorrowed;
 use rusqlite::Connection;
 
 use super::fail::Step;
+use crate::collation::{ICU_ROOT as NAME, is_ordered, root};
 
-/// The name under which Plex registers it.
-const NAME: &str = "icu_root";
 /// The index that has it.
 const INDEX: &str = "index_title_sort_icu";
 
@@ -37,9 +32,9 @@ pub(super) fn prove(conn: &Connection, sides: &[&str], least_titles: usize) -> S
     if needed.is_empty() {
         return Ok(Proof::Given);
     }
-    if let Some((index, sql)) = needed.iter().find(|(index, sql)| index != INDEX || !sql.contains(NAME)) {
+    if let Some((index, collation)) = needed.iter().find(|(index, sql)| index != INDEX || !sql.contains(NAME)) {
         return Ok(Proof::Lacking(format!(
-            "the index {index} has a collation that is not known: {sql}"
+            "the index {index} has a collation that is not known: {collation}"
         )));
     }
     let (Some(collator), Some(registered)) = (root(), root()) else {
@@ -66,26 +61,19 @@ pub(super) fn prove(conn: &Connection, sides: &[&str], least_titles: usize) -> S
     Ok(Proof::Given)
 }
 
-/// Indices of `metadata_items` whose collation SQLite does not bring along.
+/// Indices of `metadata_items` whose collation SQLite does not bring along, and that collation.
 fn foreign_collations(conn: &Connection, sides: &[&str]) -> Step<Vec<(String, String)>> {
     let mut found = Vec::new();
     for side in sides {
         let mut statement = conn.prepare(&format!(
-            "SELECT name, sql FROM {side}.sqlite_schema
-             WHERE type = 'index' AND tbl_name = 'metadata_items' AND sql LIKE '%collate%'"
+            "SELECT s.name, x.coll FROM {side}.sqlite_schema s, pragma_index_xinfo(s.name, '{side}') x
+             WHERE s.type = 'index' AND s.tbl_name = 'metadata_items' AND x.coll IS NOT NULL
+               AND upper(x.coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM')"
         ))?;
         let rows: Vec<(String, String)> = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        found.extend(rows.into_iter().filter(|(_, sql)| {
-            let lower = sql.to_lowercase();
-            lower.split("collate").skip(1).any(|rest| {
-                let word = rest.trim_start().trim_start_matches(['"', '\'', '`', '[']);
-                !["nocase", "binary", "rtrim"]
-                    .iter()
-                    .any(|known| word.starts_with(known))
-            })
-        }));
+        found.extend(rows);
     }
     Ok(found)
 }
@@ -107,13 +95,12 @@ fn walk(
         let (Some(title), id) = (row.get::<_, Option<String>>(0)?, row.get::<_, i64>(1)?) else {
             continue;
         };
-        if let Some((last, last_id)) = &before {
-            let order = collator.compare(last, &title).then(last_id.cmp(&id));
-            if order != Ordering::Less {
-                return Ok(Some(format!(
-                    "the collation of this program would put \"{title}\" before \"{last}\", and Plex did not"
-                )));
-            }
+        if let Some((last, last_id)) = &before
+            && !is_ordered(collator, (last, *last_id), (&title, id))
+        {
+            return Ok(Some(format!(
+                "the collation of this program would put \"{title}\" before \"{last}\", and Plex did not"
+            )));
         }
         if titles.len() < enough && !titles.contains(&title) {
             titles.insert(title.clone());
@@ -123,18 +110,10 @@ fn walk(
     Ok(None)
 }
 
-/// The root order as Plex asks for it.
-pub(super) fn root() -> Option<CollatorBorrowed<'static>> {
-    let mut preferences = CollatorPreferences::default();
-    preferences.numeric_ordering = Some(CollationNumericOrdering::True);
-    let mut options = CollatorOptions::default();
-    options.strength = Some(Strength::Tertiary);
-    options.alternate_handling = Some(AlternateHandling::NonIgnorable);
-    Collator::try_new(preferences, options).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
     use super::*;
 
     fn library(compare: fn(&str, &str) -> Ordering, titles: &[&str]) -> Connection {

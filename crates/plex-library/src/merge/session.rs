@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::fail::{Fail, Step};
-use crate::error::{At, OPEN, Result};
+use crate::error::{At, Error, OPEN, Result};
 use crate::open::{self, Mode, Reader};
 use crate::paths::Databases;
 
@@ -88,7 +88,13 @@ impl Session {
             let mode: String = conn
                 .query_row(&format!("PRAGMA {name}.journal_mode=DELETE"), [], |row| row.get(0))
                 .at(OPEN, &library)?;
-            debug_assert_eq!(mode, "delete");
+            if mode != "delete" {
+                // Somebody reads it: the two files could not be committed as one.
+                return Err(Error::InUse {
+                    path: library,
+                    by: Vec::new(),
+                });
+            }
             conn.pragma_update(Some(name), "synchronous", "FULL")
                 .at(OPEN, &library)?;
         }

@@ -2,9 +2,14 @@
 //! together, and nothing that the household did is lost.
 
 #![allow(missing_docs)]
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test says by panicking what is wrong, and what it skipped")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test says by panicking what is wrong, and what it skipped"
+)]
 
 mod content;
+mod faults;
 mod history;
 mod household;
 mod odd;
