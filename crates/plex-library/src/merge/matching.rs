@@ -39,6 +39,9 @@ fn rank(kind: Option<i64>) -> u8 {
     }
 }
 
+/// Ids of a part, of its media, and of the item that has the media.
+type Found = (i64, Option<i64>, Option<i64>);
+
 struct Matcher<'m, 'c> {
     context: &'m mut Context<'c>,
     changes: &'m AllChanges,
@@ -275,9 +278,6 @@ impl Matcher<'_, '_> {
         }
         let mut votes: BTreeMap<(i64, i64), usize> = BTreeMap::new();
         for id in wanted {
-            if !self.is_wanted("media_parts", id)? {
-                continue;
-            }
             let Some(mine) = rows::get(self.context.conn, MINE, &parts, id)? else {
                 continue;
             };
@@ -288,11 +288,18 @@ impl Matcher<'_, '_> {
                 continue;
             };
             let my_item = self.get(MINE, &items, int(&media, &my_media, "metadata_item_id"))?;
-            let Some(other) = self.same_file(&parts, &media, &items, &mine, &my_media, my_item.as_ref())? else {
+            let other = if self.is_wanted("media_parts", id)? {
+                self.same_file(&parts, &media, &items, &mine, &my_media, my_item.as_ref())?
+            } else {
+                // Of an earlier merge that could give home's id to the part and not to its item.
+                self.as_it_is(&parts, &media, id)?
+            };
+            let Some((part, their_media, their_item)) = other else {
                 continue;
             };
-            let (part, their_media, their_item) = other;
-            self.pair("media_parts", part, id);
+            if part != id {
+                self.pair("media_parts", part, id);
+            }
             let pairs = [
                 ("media_items", int(&media, &my_media, "id"), their_media),
                 ("metadata_items", int(&media, &my_media, "metadata_item_id"), their_item),
@@ -317,8 +324,15 @@ impl Matcher<'_, '_> {
         self.above(&items, votes)
     }
 
+    /// A part of the result, with the ids of its media and item.
+    fn as_it_is(&self, parts: &Table, media: &Table, id: i64) -> Step<Option<Found>> {
+        let part = self.get(MAIN, parts, Some(id))?;
+        let above = part.and_then(|part| int(parts, &part, "media_item_id"));
+        let row = self.get(MAIN, media, above)?;
+        Ok(row.map(|row| (id, above, int(media, &row, "metadata_item_id"))))
+    }
+
     /// The worker's part for the same file: its id, and those of its media and item.
-    #[expect(clippy::type_complexity, reason = "three ids, named in the line above")]
     fn same_file(
         &self,
         parts: &Table,
@@ -327,7 +341,7 @@ impl Matcher<'_, '_> {
         mine: &Row,
         my_media: &Row,
         my_item: Option<&Row>,
-    ) -> Step<Option<(i64, Option<i64>, Option<i64>)>> {
+    ) -> Step<Option<Found>> {
         let mut best: Option<(usize, i64, Option<i64>, Option<i64>)> = None;
         for other in rows::ids_where(
             self.context.conn,

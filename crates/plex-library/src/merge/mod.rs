@@ -74,7 +74,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            least_titles: 16,
+            least_titles: 8,
             catch_up: false,
         }
     }

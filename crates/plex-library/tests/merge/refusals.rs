@@ -130,3 +130,66 @@ fn a_result_that_somebody_holds_is_not_touched() {
     let error = trio.try_merge().expect_err("refused");
     assert_eq!(error.kind(), Kind::InUse, "{error}");
 }
+
+#[test]
+fn where_ids_cannot_be_changed_what_home_says_follows_to_the_workers() {
+    let trio = Trio::new();
+    let section = trio.base.sections[0].id;
+    let file = "/music/New Artist/New Album (2020)/01 - Song.flac";
+    let playlist: i64 = crate::support::one(
+        &trio.base,
+        "SELECT min(id) FROM metadata_items NOT INDEXED WHERE metadata_type = 15",
+        [],
+    )
+    .parse()
+    .expect("a playlist");
+    let home = trio.home(|home| {
+        let ids = edit::add_track(home, section, file, NOW).expect("add");
+        edit::rate(home, 1, &format!("local://{}", ids.track), Some(8.0), NOW).expect("rate");
+        edit::add_to_playlist(home, playlist, &[ids.track], NOW).expect("extend");
+        ids
+    });
+    let worker = trio.worker(|worker| edit::add_track(worker, section, file, NOW).expect("add"));
+    let path = trio.theirs.databases_dir.join(plex_library::LIBRARY_DB);
+    let conn = rusqlite::Connection::open(&path).expect("open");
+    conn.create_collation("icu_root", |a: &str, b: &str| b.cmp(a))
+        .expect("collation");
+    conn.execute_batch("REINDEX index_title_sort_icu").expect("reindex");
+    drop(conn);
+    for _ in 0..2 {
+        let report = trio.try_merge().expect("merged");
+        assert!(report.kept_aside.is_empty(), "{report:?}");
+        let conn = rusqlite::Connection::open(&path).expect("open");
+        let number = |sql: &str, id: i64| conn.query_row(sql, [id], |row| row.get::<_, i64>(0)).expect(sql);
+        assert_eq!(
+            number(
+                "SELECT count(*) FROM metadata_items NOT INDEXED WHERE id = ?1",
+                home.track
+            ),
+            0
+        );
+        assert_eq!(
+            number(
+                "SELECT count(*) FROM metadata_items NOT INDEXED WHERE id = ?1",
+                worker.track
+            ),
+            1
+        );
+        let entries = "SELECT count(*) FROM play_queue_generators WHERE metadata_item_id = ?1";
+        assert_eq!((number(entries, home.track), number(entries, worker.track)), (0, 1));
+        let rated: String = conn
+            .query_row(
+                "SELECT guid FROM metadata_item_settings WHERE rating = 8.0 AND guid LIKE 'local://%'",
+                [],
+                |row| row.get(0),
+            )
+            .expect("rating");
+        assert_eq!(rated, format!("local://{}", worker.track));
+        let parts: i64 = conn
+            .query_row("SELECT count(*) FROM media_parts WHERE file = ?1", [file], |row| {
+                row.get(0)
+            })
+            .expect("parts");
+        assert_eq!(parts, 1);
+    }
+}
