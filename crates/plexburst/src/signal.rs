@@ -2,11 +2,26 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Comes back at SIGINT or SIGTERM; never, if this process cannot listen for them.
+/// Comes back at SIGINT, SIGTERM, or when the terminal goes away (SIGHUP); never, if this process cannot listen for them.
 pub async fn interrupted() {
     tokio::select! {
         () = one(SignalKind::interrupt()) => {}
         () = one(SignalKind::terminate()) => {}
+        () = one(SignalKind::hangup()) => {}
+    }
+}
+
+/// As [`interrupted`], for what needs no terminal: SIGHUP is noticed and changes nothing.
+pub async fn told_to_end() {
+    let hangups = async {
+        loop {
+            one(SignalKind::hangup()).await;
+        }
+    };
+    tokio::select! {
+        () = one(SignalKind::interrupt()) => {}
+        () = one(SignalKind::terminate()) => {}
+        () = hangups => {}
     }
 }
 

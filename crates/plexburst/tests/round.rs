@@ -258,6 +258,11 @@ async fn real_music_from_a_bucket() {
     let root = at_home.display().to_string();
     let section = world.create_music(&root, half as u64).await;
     let before = world.tracks(section).await;
+    // Home's own mount of the bucket has the rest by now; home has not looked yet.
+    for song in &songs[half..] {
+        let name = song.file_name().unwrap();
+        std::fs::hard_link(bucket.join(name), at_home.join(name)).unwrap();
+    }
     world.issue_claim();
     world.configure(&[(&root, "wesnoth")]);
     world.client().scrobble(before[0].id).await.unwrap();

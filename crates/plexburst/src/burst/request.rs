@@ -81,6 +81,17 @@ impl Request {
         }
     }
 
+    /// What a user corrects after a failure counts at once: limits, and how the same home is reached, stopped and started.
+    pub fn take_corrections(&mut self, now: &Config) {
+        self.config.limits = now.limits.clone();
+        if self.config.home.data_dir == now.home.data_dir {
+            self.config.home = now.home.clone();
+        }
+        if now.worker.claim_file.is_some() {
+            self.config.worker.claim_file.clone_from(&now.worker.claim_file);
+        }
+    }
+
     /// Writes `burst.json` into the burst's folder.
     ///
     /// # Errors

@@ -38,6 +38,9 @@ pub(super) struct ResumeArgs {
     /// Swap even while somebody streams from home.
     #[arg(long)]
     swap_now: bool,
+    /// Let a result through that lost at most this many files.
+    #[arg(long, value_name = "N")]
+    accept_losses: Option<u64>,
 }
 
 /// `runs`.
@@ -135,21 +138,19 @@ pub(super) fn report(args: &RunArgs, context: &Context) -> Result<u8> {
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let mut burst = store::find(&settings.state_dir, args.run.run.as_deref())?;
-    if !matches!(burst.standing, Standing::Resumable { .. }) {
-        context.printer.say(&format!(
-            "burst {} has ended: {}",
-            burst.request.id,
-            burst.standing.word()
-        ));
-        sync::show(&Report::load(&burst.dir)?, args.run.json)?;
-        return Ok(exit::DONE);
-    }
-    if args.import || args.swap_now {
+    if matches!(burst.standing, Standing::Resumable { .. }) {
         burst.request.options.no_import &= !args.import;
         burst.request.options.swap_now |= args.swap_now;
+        if let Some(accepted) = args.accept_losses {
+            burst.request.options.accept_losses = accepted;
+        }
+        burst.request.take_corrections(&settings.config);
         burst.request.save(&burst.dir)?;
+        context.printer.say(&format!("burst {} goes on", burst.request.id));
+    } else {
+        let (id, word) = (&burst.request.id, burst.standing.word());
+        context.printer.say(&format!("burst {id} has ended: {word}"));
     }
-    context.printer.say(&format!("burst {} goes on", burst.request.id));
     let controller = Controller::resume(&burst.dir, context.printer.clone())?;
     sync::follow(&controller, context, args.run.json).await
 }
@@ -157,7 +158,7 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
 /// `cancel`.
 pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
-    let burst = store::find(&settings.state_dir, args.run.as_deref())?;
+    let mut burst = store::find(&settings.state_dir, args.run.as_deref())?;
     if !matches!(burst.standing, Standing::Resumable { .. }) {
         return Err(Error::usage(format!(
             "burst {} has ended: {}",
@@ -166,8 +167,20 @@ pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
         ))
         .hint("`plexburst runs` lists those that have not"));
     }
+    burst.request.take_corrections(&settings.config);
+    burst.request.save(&burst.dir)?;
     let controller = Controller::resume(&burst.dir, context.printer.clone())?;
-    controller::cancel(&controller).await?;
+    let mut cancelling = std::pin::pin!(controller::cancel(&controller));
+    loop {
+        tokio::select! {
+            cancelled = &mut cancelling => break cancelled?,
+            () = crate::signal::interrupted() => {}
+        }
+        if !controller.is_swapping() {
+            return Err(Error::new(exit::RESUMABLE, "interrupted while taking everything back")
+                .hint(format!("`plexburst cancel {}` goes on with it", burst.request.id)));
+        }
+    }
     context.printer.clear();
     let after = store::find(&settings.state_dir, Some(&burst.request.id))?;
     if args.json {

@@ -64,6 +64,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
                     .map_err(|e| Error::usage(format!("cannot resolve {}", output.display())).because(e))?,
                 None => result_beside(&path),
             };
+            if result.exists() {
+                return Err(Error::usage(format!("{} is there already", result.display()))
+                    .hint("name another file with --output, or move that one away"));
+            }
             Source::Archive { path, result }
         }
     };

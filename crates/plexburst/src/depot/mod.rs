@@ -110,6 +110,19 @@ impl Depot {
         }
     }
 
+    /// Removes one object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        match std::fs::remove_file(self.path(key)?) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::failed(format!("cannot remove {key} from the depot")).because(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes everything of this burst.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Stopping and starting home's server, with proof: stopped means that it does not answer and that no process holds
 //! the databases open; started means that it answers and its sections can be read.
 
+use std::io::{Read, Seek};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::process::Command;
@@ -62,8 +64,8 @@ impl Home {
         if !self.is_running().await? {
             return Ok(());
         }
-        run("home.stop", self.stop.as_deref().unwrap_or_default()).await?;
         let limit = Duration::from_secs(self.limits.stop);
+        run("home.stop", self.stop.as_deref().unwrap_or_default(), limit).await?;
         let since = Instant::now();
         loop {
             let users = self.users()?;
@@ -93,7 +95,8 @@ impl Home {
     /// The command failed, or the server does not come up within the limit.
     pub async fn start(&self, progress: &mut (dyn FnMut(&ready::Waiting) + Send)) -> Result<Ready> {
         if !self.is_running().await? {
-            run("home.start", self.start.as_deref().unwrap_or_default()).await?;
+            let limit = Duration::from_secs(self.limits.ready);
+            run("home.start", self.start.as_deref().unwrap_or_default(), limit).await?;
         }
         self.wait_ready(progress).await
     }
@@ -109,28 +112,45 @@ impl Home {
     }
 }
 
-async fn run(key: &str, command: &[String]) -> Result<()> {
+async fn run(key: &str, command: &[String], limit: Duration) -> Result<()> {
     let Some((program, args)) = command.split_first() else {
         return Err(Error::usage(format!("`{key}` is not configured")).hint("set it to the command as a list of words"));
     };
-    let output = Command::new(program)
+    let failed = |e: std::io::Error| {
+        Error::failed(format!("cannot run `{key}` ({program})"))
+            .hint(format!("correct `{key}` in plexburst.toml, then `plexburst resume`"))
+            .because(e)
+    };
+    // A file and not a pipe: a start script may leave Plex behind with it, and a pipe would then never end.
+    let mut said = tempfile::tempfile().map_err(failed)?;
+    let mut child = Command::new(program)
         .args(args)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await
-        .map_err(|e| {
-            Error::failed(format!("cannot run `{key}` ({program})"))
-                .hint(format!("correct `{key}` in plexburst.toml"))
-                .because(e)
-        })?;
-    if output.status.success() {
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(said.try_clone().map_err(failed)?)
+        // Ctrl-C at the terminal is for this program; what it started, Plex perhaps, goes on.
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let Ok(status) = tokio::time::timeout(limit, child.wait()).await else {
+        return Err(
+            Error::failed(format!("`{key}` ({program}) has not ended after {} s", limit.as_secs())).hint(format!(
+                "`{key}` has to return; run it by hand, then `plexburst resume`"
+            )),
+        );
+    };
+    let status = status.map_err(failed)?;
+    if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let mut text = String::new();
+    said.rewind()
+        .and_then(|()| said.read_to_string(&mut text))
+        .map_err(failed)?;
     Err(Error::failed(format!(
         "`{key}` ({program}) ended with {}: {}",
-        output.status,
-        said.trim().lines().last().unwrap_or("it said nothing")
+        status,
+        text.trim().lines().last().unwrap_or("it said nothing")
     ))
     .hint("run the command by hand; `plexburst resume` goes on"))
 }

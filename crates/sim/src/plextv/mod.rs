@@ -1,9 +1,11 @@
 //! A stand-in for plex.tv: a directory of JSON files that servers on this machine share.
 //!
-//!     accounts/<name>.json   who there is: plex.tv id, name, mail, token, Plex Pass or not
-//!     claims/<token>.json    claim tokens that nobody has used yet
-//!     claims/used/           those that were: a claim is renamed there first, so two servers cannot both win it
-//!     servers/<machine>.json which server was claimed by whom, and with which token
+//! ```text
+//! accounts/<name>.json   who there is: plex.tv id, name, mail, token, Plex Pass or not
+//! claims/<token>.json    claim tokens that nobody has used yet
+//! claims/used/           those that were: a claim is renamed there first, so two servers cannot both win it
+//! servers/<machine>.json which server was claimed by whom, and with which token
+//! ```
 //!
 //! A claim is good for four minutes and once (facts/plex.md §7.3). Nothing here speaks to the Internet.
 

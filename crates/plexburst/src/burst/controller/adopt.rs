@@ -96,19 +96,24 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
                         carried.inserted, carried.updated, carried.deleted
                     ));
                 }
-                for kept in &report.kept_aside {
-                    c.side.note(
-                        Phase::Merge,
-                        format!(
-                            "warning: {} of home's is not in the result ({}): {}",
-                            kept.what, kept.why, kept.remedy
-                        ),
-                    )?;
-                }
+                note_kept_aside(c, Phase::Merge, &report)?;
                 Ok(report)
             },
         )
         .await?;
+    Ok(())
+}
+
+/// What of home's could not be written stands in the journal, and so in the report, by name.
+pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
+    for kept in &report.kept_aside {
+        let text = format!(
+            "{} of home's is not in the result ({}): {}",
+            kept.what, kept.why, kept.remedy
+        );
+        c.printer().warn(&text);
+        c.side.note(phase, format!("warning: {text}"))?;
+    }
     Ok(())
 }
 

@@ -4,9 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine, swap, work};
 use crate::burst::phase::Phase;
-use crate::error::{Error, Result};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Context, Error, Result};
 use crate::exit;
 use crate::home::Dangerous;
+use crate::media::{proof, sample};
+use crate::report::Report;
+
+/// New files that home must be able to read before its preferences are put back.
+const SAMPLE: usize = 12;
+/// Between two looks at them.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How the burst ended, for the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,7 +47,8 @@ pub(super) async fn quiet_home(c: &Controller) -> Result<()> {
         home.quiet().await?;
         Ok::<Dangerous, Error>(before)
     };
-    if again && is_after_swap(c) {
+    if again && is_after_swap(c) && !home.is_running().await? {
+        // Killed while home was down: it is started by the swap, and its preferences are still off.
         return Ok(());
     }
     c.side
@@ -61,22 +70,33 @@ async fn put_preferences_back(c: &Controller) -> Result<()> {
     };
     let before: Dangerous = serde_json::from_slice(&bytes)
         .map_err(|e| Error::unexpected(format!("cannot understand {}", noted.display())).because(e))?;
-    home.restore_prefs(&before).await
+    home.restore_prefs(&before).await?;
+    // From here on the household's own choice counts again.
+    std::fs::remove_file(&noted).map_err(|e| Error::failed(format!("cannot remove {}", noted.display())).because(e))
 }
 
 /// The end: home's preferences as they were, working copies gone, the previous library kept.
 pub(super) async fn commit(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Commit, "done; tidying up", async || {
-            put_preferences_back(c).await?;
+            if let Some(home) = &c.home {
+                shows_what_is_new(c, home).await?;
+                put_preferences_back(c).await?;
+            }
             let databases = match &c.home {
                 Some(home) => home.databases(),
                 None => c.area.staged(),
             };
-            let after = engine(|| plex_library::inspect::inspect(databases.dir()))?;
+            // An end that was killed half way may have removed the staged copy of a packed result.
+            let after = if databases.library().is_file() {
+                let after = engine(|| plex_library::inspect::inspect(databases.dir()))?;
+                serde_json::to_value(&after)
+                    .map_err(|e| Error::unexpected("cannot note the inspection of the library").because(e))?
+            } else {
+                serde_json::Value::Null
+            };
             let ended = Ended {
-                after: serde_json::to_value(&after)
-                    .map_err(|e| Error::unexpected("cannot note the inspection of the library").because(e))?,
+                after,
                 is_elsewhere: c.home.is_none(),
             };
             match &c.home {
@@ -107,16 +127,21 @@ pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
     c.printer().warn(&error.chain());
     if c.side.is_done(Phase::Health) {
         // Home is well with its new library; only the tidying is unfinished, and nobody wants that undone.
-        return error
-            .with_exit(exit::RESUMABLE)
-            .hint(format!("home has its new library; `plexburst resume {}` tidies up", c.id()));
+        let error = error.with_exit(exit::RESUMABLE);
+        return match error.hint_text() {
+            Some(_) => error,
+            None => error.hint(format!(
+                "home has its new library; `plexburst resume {}` tidies up",
+                c.id()
+            )),
+        };
     }
     if c.home.is_some() {
         let was_swapped = match swap::is_exchanged(c) {
             Ok(was) => was,
             Err(e) => return e.with_exit(exit::STUCK),
         };
-        if c.side.attempts(Phase::Swap) > 0
+        if (was_swapped || swap::is_down(c.side.journal().entries()))
             && let Err(stuck) = swap::undo(c).await
         {
             return stuck;
@@ -138,6 +163,57 @@ pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
     error
 }
 
+/// Home's preferences that delete stay off until home's own view of the media has the files that were brought: a stale
+/// directory cache there would throw them out again with the next scan (guard 3).
+async fn shows_what_is_new(c: &Controller, home: &crate::home::Home) -> Result<()> {
+    let previous = c.area.staged();
+    if !previous.library().is_file() {
+        return Ok(());
+    }
+    let (now, before) = engine(|| {
+        let now = plex_library::files::known(&home.databases())?;
+        Ok((now, plex_library::files::known(&previous)?))
+    })?;
+    let old: std::collections::BTreeSet<&String> = before.values().flatten().collect();
+    let new: Vec<String> = now
+        .values()
+        .flatten()
+        .filter(|file| !old.contains(file))
+        .cloned()
+        .collect();
+    let sampled: Vec<std::path::PathBuf> = sample::of(&new, SAMPLE, sample::seed())
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    if sampled.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
+    let clock = SystemClock;
+    let limit = std::time::Duration::from_secs(c.request.config.limits.mount);
+    let since = clock.now();
+    loop {
+        let proof = proof::prove(&program, &sampled, limit).await?;
+        let Some(hidden) = proof.failed().next() else {
+            return Ok(());
+        };
+        if clock.now() - since > limit {
+            return Err(Error::new(
+                exit::RESUMABLE,
+                format!("home cannot read {} yet, which it has just been given", hidden.file.display()),
+            )
+            .hint(format!(
+                "make home's mount show the new files (refresh its directory cache), then `plexburst resume {}`; until then \
+                 home's preferences that delete stay off",
+                c.id()
+            )));
+        }
+        c.printer()
+            .progress(&format!("waiting until home's media show {}", hidden.file.display()));
+        clock.sleep(LOOK).await;
+    }
+}
+
 async fn rolled_back(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Rollback, "home has its old library back", async || {
@@ -150,7 +226,13 @@ async fn rolled_back(c: &Controller) -> Result<()> {
 fn ended_unchanged(c: &Controller) -> Result<Ended> {
     let after = match &c.home {
         Some(home) => engine(|| plex_library::inspect::inspect(home.databases().dir()))?,
-        None => engine(|| plex_library::inspect::inspect(c.area.base().dir()))?,
+        // Nothing was changed anywhere, and the base may be gone already.
+        None => {
+            return Ok(Ended {
+                after: serde_json::Value::Null,
+                is_elsewhere: true,
+            });
+        }
     };
     Ok(Ended {
         after: serde_json::to_value(&after)
@@ -167,18 +249,38 @@ pub async fn cancel(c: &Controller) -> Result<()> {
     if c.side.journal().is_ended() {
         return Err(Error::usage(format!("burst {} has ended", c.id())).hint("`plexburst report` shows how"));
     }
+    if c.side.is_done(Phase::Health) {
+        return Err(
+            Error::usage(format!("burst {} is in: home has its new library", c.id()))
+                .hint(format!("`plexburst resume {}` tidies up", c.id())),
+        );
+    }
+    c.area.make()?;
     let _home_lock = c.lock_home()?;
+    take_back(c).await?;
+    Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
+}
+
+/// Everything undone, with home as it was; may be done again.
+pub(super) async fn take_back(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Rollback, "taking everything back", async || {
             work::remove(c).await?;
+            let mut was_swapped = swap::is_undone(c);
             if c.home.is_some() {
-                if c.side.attempts(Phase::Swap) > 0 {
+                was_swapped |= swap::is_exchanged(c)?;
+                if was_swapped || c.side.attempts(Phase::Swap) > 0 {
                     swap::undo(c).await?;
                 }
                 put_preferences_back(c).await?;
             }
             let ended = ended_unchanged(c)?;
-            c.area.remove_all()?;
+            if was_swapped {
+                // What the household did with the result in place is only there.
+                c.area.keep_previous()?;
+            } else {
+                c.area.remove_all()?;
+            }
             crate::home::discard(&c.fetched())?;
             c.depot.remove_all()?;
             Ok(ended)

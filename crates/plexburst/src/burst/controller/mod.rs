@@ -18,7 +18,6 @@ pub use end::{Ended, cancel};
 pub use prepare::Prepared;
 pub use swap::Swapped;
 
-use super::journal::{Event, last_transition};
 use super::phase::Phase;
 use super::request::{Request, Source};
 use super::side::Side;
@@ -45,7 +44,11 @@ impl Controller {
     /// # Errors
     /// The disk; no home where one is needed.
     pub fn begin(request: Request, dir: &Path, printer: Printer) -> Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|e| {
+        if !matches!(request.source, Source::Archive { .. }) {
+            // A home that is not there leaves no burst behind that nobody could go on with.
+            Home::of(&request.config)?;
+        }
+        make_private(dir).map_err(|e| {
             Error::failed(format!("cannot make {}", dir.display()))
                 .hint("set `state_dir` to a folder that can be written")
                 .because(e)
@@ -105,10 +108,7 @@ impl Controller {
 
     /// Whether home may be down right now: then an interruption waits until it is up again.
     pub fn is_swapping(&self) -> bool {
-        let journal = self.side.journal();
-        [Phase::Swap, Phase::Health, Phase::Rollback]
-            .iter()
-            .any(|phase| matches!(last_transition(journal.entries(), *phase), Some(Event::Started)))
+        swap::is_down(self.side.journal().entries())
     }
 
     fn home(&self) -> Result<&Home> {
@@ -128,27 +128,33 @@ impl Controller {
 /// The failure that ended it, with home as it was before (unless its exit code says otherwise). The report is written
 /// in either case.
 pub async fn run(controller: &Controller) -> Result<Report> {
-    let outcome = if controller.side.journal().is_ended() {
+    let c = controller;
+    let outcome = if c.side.journal().is_ended() {
         Ok(())
     } else {
-        match forward(controller).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(end::back_out(controller, error).await),
+        c.area.make()?;
+        // Without the lock nothing of home's is touched, a failure's clean-up least of all.
+        let _home_lock = c.lock_home()?;
+        if c.side.attempts(Phase::Rollback) > 0 || swap::is_undone(c) {
+            // Taking back had begun, so it is finished.
+            end::take_back(c).await
+        } else {
+            match forward(c).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(end::back_out(c, error).await),
+            }
         }
     };
-    let report = Report::build(
-        &controller.dir,
-        &controller.request,
-        controller.side.journal().entries(),
-    )?;
-    report.save(&controller.dir)?;
-    outcome.map(|()| report)
+    let report = Report::build(&c.dir, &c.request, c.side.journal().entries()).and_then(|report| {
+        report.save(&c.dir)?;
+        Ok(report)
+    });
+    // What became of home counts more than whether it could be written down.
+    outcome.and(report)
 }
 
 /// Every phase in its order; done ones are passed over.
 async fn forward(c: &Controller) -> Result<()> {
-    c.area.make()?;
-    let _home_lock = c.lock_home()?;
     match &c.request.source {
         Source::Home => {
             let prepared = prepare::prepare_home(c).await?;
@@ -204,6 +210,12 @@ impl Controller {
                 .hint("`plexburst runs` lists them; `plexburst cancel` ends one")),
         }
     }
+}
+
+/// A folder that only its owner can look into: copies of a library are in it.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Work of the library engine, which is synchronous and may take minutes.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adopt::{BUNDLES, Verified};
 use super::{Controller, Prepared, engine};
-use crate::burst::journal::{Event, last_transition};
+use crate::burst::journal::{Entry, Event, last_transition};
 use crate::burst::phase::Phase;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -35,8 +35,12 @@ pub struct Swapped {
 /// Exchanges home's library for the staged one.
 pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
     let home = c.home()?;
+    // Once the end has begun the pairs get their final names, and there is nothing left to look up.
+    if c.side.is_done(Phase::Swap) && (c.side.attempts(Phase::Commit) > 0 || is_exchanged(c)?) {
+        return Ok(());
+    }
     c.side
-        .phase(Phase::Swap, "swapping the result in", async || {
+        .again(Phase::Swap, "swapping the result in", async || {
             let mut bundle_files = 0;
             if !is_exchanged(c)? {
                 same_server(home, prepared).await?;
@@ -65,18 +69,48 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
 async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
     home.stop().await?;
     c.printer().say("            home is stopped; catching up");
+    let (live, staged) = (home.databases(), c.area.staged());
     // What was merged before is the base now: only what the household did since then is left to carry.
-    engine(|| {
-        plex_library::merge::merge(
-            &c.area.mine(),
-            &home.databases(),
-            &c.area.staged(),
-            &plex_library::merge::Options::default(),
-        )
-    })?;
+    let options = plex_library::merge::Options {
+        catch_up: true,
+        ..plex_library::merge::Options::default()
+    };
+    let report = engine(|| plex_library::merge::merge(&c.area.mine(), &live, &staged, &options))?;
+    super::adopt::note_kept_aside(c, Phase::Swap, &report)?;
+    // Guard 5 once more, against the very library that is about to go.
+    let losses = engine(|| plex_library::losses::of(&live, &staged))?;
+    crate::burst::losses::judge(&losses, c.request.options.accept_losses)?;
+    rename_bundles(home, &report)?;
     let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
     engine(|| plex_library::swap::exchange(&plan))?;
     Ok(())
+}
+
+/// An item that both sides found has home's guid, and its bundle that guid's name.
+fn rename_bundles(home: &Home, report: &plex_library::merge::Report) -> Result<()> {
+    for moved in &report.bundles {
+        engine(|| plex_library::bundle::rename(home.data_dir(), &moved.from, &moved.to))?;
+    }
+    Ok(())
+}
+
+/// Whether home may be down right now, by what the journal holds.
+pub(super) fn is_down(entries: &[Entry]) -> bool {
+    let mut is_down = false;
+    for entry in entries {
+        match (entry.phase, &entry.event) {
+            (Phase::Swap, Event::Note { text }) if text == STOPPING => is_down = true,
+            (Phase::Swap, Event::Note { text }) if text == STARTED_AGAIN => is_down = false,
+            (Phase::Swap, Event::Done { .. }) => is_down = false,
+            _ => {}
+        }
+    }
+    is_down
+}
+
+/// Whether the swap is being taken back, or was.
+pub(super) fn is_undone(c: &Controller) -> bool {
+    last_transition(c.side.journal().entries(), Phase::Swap) == Some(&Event::Undone)
 }
 
 /// Whether the exchange has happened: looked up on the disk, never remembered.
@@ -156,10 +190,9 @@ fn add_bundles(c: &Controller, home: &Home) -> Result<u64> {
         ));
     };
     let added = engine(|| plex_library::bundle::add(&packs, home.data_dir(), &said))?;
-    // An item that both sides found has home's guid, and its bundle that guid's name.
     let merged: Option<plex_library::merge::Report> = c.side.journal().facts(Phase::Merge)?;
-    for moved in merged.iter().flat_map(|report| &report.bundles) {
-        engine(|| plex_library::bundle::rename(home.data_dir(), &moved.from, &moved.to))?;
+    if let Some(report) = &merged {
+        rename_bundles(home, report)?;
     }
     Ok(added.added)
 }
@@ -243,30 +276,35 @@ fn sick(what: String) -> Error {
         .hint("home has its old library back; `plexburst report` has the details")
 }
 
-/// Puts the old library back, if the new one is in place.
+/// Puts the old library back, if the new one is in place, and sees to it that home runs. May be done again.
 pub(super) async fn undo(c: &Controller) -> Result<()> {
     let home = c.home()?;
-    let was_down = matches!(
-        last_transition(c.side.journal().entries(), Phase::Swap),
-        Some(Event::Started | Event::Failed { .. })
-    );
-    let is_exchanged = is_exchanged(c)?;
-    if let Some(plan) = plan(c)?.filter(|_| is_exchanged) {
+    if let Some(plan) = plan(c)?
+        && is_exchanged(c)?
+    {
+        // Before anything is touched: an undo that is killed is finished, and never taken for a swap.
+        c.side.write(Phase::Swap, Event::Undone)?;
+        c.side.note(Phase::Swap, STOPPING)?;
         home.stop().await.map_err(|e| stuck(c, e))?;
         engine(|| plex_library::swap::undo(&plan)).map_err(|e| stuck(c, e))?;
     }
-    if is_exchanged || was_down {
-        start(c, home).await.map_err(|e| stuck(c, e))?;
-        c.side.write(Phase::Swap, Event::Undone)?;
-    }
-    Ok(())
+    start(c, home).await.map_err(|e| stuck(c, e))?;
+    c.side.note(Phase::Swap, STARTED_AGAIN)
 }
 
 fn stuck(c: &Controller, cause: Error) -> Error {
+    let hint = match is_exchanged(c) {
+        Ok(false) => format!(
+            "its old library is in place; start home by hand, then `plexburst cancel {}`",
+            c.id()
+        ),
+        _ => format!(
+            "its old library is in {}; `plexburst resume {}` tries again to put it back",
+            c.area.staged().dir().display(),
+            c.id()
+        ),
+    };
     Error::new(exit::STUCK, "home could not be put back as it was")
-        .hint(format!(
-            "its old library is in {}; `plexburst resume` tries again",
-            c.area.staged().dir().display()
-        ))
+        .hint(hint)
         .because(cause)
 }

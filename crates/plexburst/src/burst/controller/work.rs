@@ -35,15 +35,23 @@ struct Provisioned {
 
 /// Starts a worker (or finds the one that is there), follows it to its end, and removes it.
 pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Made> {
+    let again = c.side.is_done(Phase::Provision) && !c.side.is_done(Phase::Work);
+    if again
+        && !is_alive(&c.work_dir())?
+        && parked_or_failed(&worker_entries(c)?).is_none_or(|end| matches!(end, End::Failed(_)))
+    {
+        // The request may have been corrected since; a folder that somebody removed is begun anew.
+        if !c.work_dir().exists() {
+            c.depot.remove(key::WORKER_JOURNAL)?;
+        }
+        c.make_work_dir()?;
+        spec_of(c, prepared, parked).save(&c.work_dir())?;
+    }
     let provisioned: Provisioned = c
         .side
         .phase(Phase::Provision, "starting a worker on this machine", async || {
             let work_dir = c.work_dir();
-            std::fs::create_dir_all(&work_dir).map_err(|e| {
-                Error::failed(format!("cannot make {}", work_dir.display()))
-                    .hint("set `worker.directory` to a folder that can be written")
-                    .because(e)
-            })?;
+            c.make_work_dir()?;
             spec_of(c, prepared, parked).save(&work_dir)?;
             start(c, &work_dir).await?;
             Ok(Provisioned { work_dir })
@@ -292,6 +300,15 @@ pub(super) async fn remove(c: &Controller) -> Result<()> {
 }
 
 impl Controller {
+    fn make_work_dir(&self) -> Result<()> {
+        let work_dir = self.work_dir();
+        super::make_private(&work_dir).map_err(|e| {
+            Error::failed(format!("cannot make {}", work_dir.display()))
+                .hint("set `worker.directory` to a folder that can be written")
+                .because(e)
+        })
+    }
+
     /// The folder that the worker works in.
     fn work_dir(&self) -> PathBuf {
         match &self.request.config.worker.directory {

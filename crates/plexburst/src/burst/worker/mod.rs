@@ -120,7 +120,7 @@ impl Worker {
         };
         tokio::select! {
             error = told => error,
-            () = crate::signal::interrupted() => Error::new(crate::exit::RESUMABLE, "the worker was told to end"),
+            () = crate::signal::told_to_end() => Error::new(crate::exit::RESUMABLE, "the worker was told to end"),
         }
     }
 }
