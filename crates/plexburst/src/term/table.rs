@@ -33,12 +33,12 @@ impl fmt::Display for Table {
                 .max()
                 .unwrap_or(0)
         };
-        // A column is one of numbers when every cell under its title begins with a digit or a sign.
+        // A column is one of numbers when nothing else stands under its title.
         let is_number = |column: usize| {
             self.rows[1..]
                 .iter()
                 .filter_map(|row| row.get(column))
-                .all(|cell| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '+' || c == '-'))
+                .all(|cell| cell.chars().all(|c| c.is_ascii_digit() || "+-.,".contains(c)))
         };
         let shape: Vec<(usize, bool)> = (0..columns).map(|c| (width(c), is_number(c))).collect();
         for (index, row) in self.rows.iter().enumerate() {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::progress::Teller;
 use super::{Worker, index};
 use crate::burst::phase::Phase;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::CellMode;
 use crate::error::{Context, Error, Result};
 use crate::exit;
@@ -114,6 +114,7 @@ fn program() -> Result<std::path::PathBuf> {
 
 /// Starts Plex, has every section indexed, and stops Plex, whatever happened.
 pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
+    alone(w).await?;
     prepare_preferences(w)?;
     let mut server = Native::prepare(spec(w, media)?).map_err(Error::from)?;
     let driven = tokio::select! {
@@ -143,6 +144,28 @@ pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
             Ok(())
         })
         .await
+}
+
+/// Waits until what a killed worker before this one had started is gone: its Plex dies with it, but not in the same
+/// instant, and a dying server that still answers must not be taken for the new one.
+async fn alone(w: &Worker) -> Result<()> {
+    let since = SystemClock.now();
+    let limit = Duration::from_secs(w.spec.limits.stop);
+    loop {
+        let users = plex_library::users::of(&w.databases())?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        if SystemClock.now() - since > limit {
+            let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+            return Err(Error::failed(format!(
+                "the worker's library is still held open by {}",
+                names.join(", ")
+            ))
+            .hint("end these processes, then `plexburst resume`"));
+        }
+        SystemClock.sleep(LOOK / 10).await;
+    }
 }
 
 async fn drive(w: &Worker, media: &Opened, server: &mut Native) -> Result<()> {
