@@ -146,26 +146,54 @@ pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
         .await
 }
 
-/// Waits until what a killed worker before this one had started is gone: its Plex dies with it, but not in the same
-/// instant, and a dying server that still answers must not be taken for the new one.
+/// Ends what a killed worker before this one had started, and waits until it is gone. A cell dies with its worker, unless
+/// the worker was killed before bubblewrap had asked the kernel for that; and a server that still answers, dying or not,
+/// must not be taken for the new one.
 async fn alone(w: &Worker) -> Result<()> {
     let since = SystemClock.now();
     let limit = Duration::from_secs(w.spec.limits.stop);
     loop {
+        let cells = cells_left(w)?;
+        for pid in &cells {
+            // Gone by itself meanwhile is as good.
+            let _ = rustix::process::kill_process(*pid, rustix::process::Signal::KILL);
+        }
         let users = plex_library::users::of(&w.databases())?;
-        if users.is_empty() {
+        if users.is_empty() && cells.is_empty() {
             return Ok(());
         }
         if SystemClock.now() - since > limit {
             let names: Vec<String> = users.iter().map(ToString::to_string).collect();
             return Err(Error::failed(format!(
-                "the worker's library is still held open by {}",
-                names.join(", ")
+                "the Plex of a worker that was killed does not end: {} ({} cells)",
+                names.join(", "),
+                cells.len()
             ))
             .hint("end these processes, then `plexburst resume`"));
         }
         SystemClock.sleep(LOOK / 10).await;
     }
+}
+
+/// Processes that were started for this worker's own Plex: its folder stands on their command line.
+fn cells_left(w: &Worker) -> Result<Vec<rustix::process::Pid>> {
+    let folder = w.dir.join("plex");
+    let folder = std::fs::canonicalize(&folder).unwrap_or(folder);
+    let folder = folder.as_os_str().as_encoded_bytes();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").context(|| "cannot look at the processes".to_owned())? {
+        let entry = entry.context(|| "cannot look at the processes".to_owned())?;
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else {
+            continue;
+        };
+        // A process that ends meanwhile has no command line any more.
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if line.split(|byte| *byte == 0).any(|word| word == folder) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
 async fn drive(w: &Worker, media: &Opened, server: &mut Native) -> Result<()> {
