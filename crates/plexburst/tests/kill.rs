@@ -2,7 +2,7 @@
 //! committed, or rolled back with home unchanged.
 //!
 //! The kill is injected from outside by strace at the n-th fsync of the side's main thread; n goes on until a run ends
-//! by itself. All of them take long, so the usual run takes every few; `PLEXBURST_SOAK=1` takes all.
+//! by itself. All of them take long, so the usual run takes every few; `PLEXBURST_SOAK=N` takes all from the n-th on.
 
 #![allow(
     clippy::unwrap_used,
@@ -112,8 +112,8 @@ async fn resume_and_check(world: &World, section: i64, ids: &std::collections::B
 }
 
 fn steps(total: usize) -> Vec<usize> {
-    if std::env::var_os("PLEXBURST_SOAK").is_some() {
-        return (1..=total).collect();
+    if let Ok(from) = std::env::var("PLEXBURST_SOAK") {
+        return (from.parse().unwrap_or(1)..=total).collect();
     }
     let mut steps: Vec<usize> = (0..SHARE)
         .map(|i| 1 + i * total.saturating_sub(1) / (SHARE - 1))
