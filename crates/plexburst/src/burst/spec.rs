@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::request::Options;
-use crate::config::{CellMode, Limits, Media};
+use crate::config::{self, CellMode, Limits, Media};
 use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
+use crate::term::Printer;
 
 /// Format of `spec.json`.
 pub const VERSION: u32 = 1;
@@ -65,8 +66,8 @@ pub struct WorkerSpec {
     pub burst: String,
     /// Which worker this is, from 1: its rows get a stride of ids of their own.
     pub number: u32,
-    /// The depot's folder.
-    pub depot: PathBuf,
+    /// Where the depot is; its keys are elsewhere.
+    pub depot: config::Depot,
     /// The base.
     pub base: Parked,
     /// Where the media are.
@@ -99,8 +100,11 @@ pub struct WorkerSpec {
 
 impl WorkerSpec {
     /// The depot of this burst.
-    pub fn depot(&self) -> Depot {
-        Depot::in_directory(&self.depot, &self.burst)
+    ///
+    /// # Errors
+    /// Its keys cannot be read here.
+    pub fn depot(&self, printer: &Printer) -> Result<Depot> {
+        Depot::of(&self.depot, &self.burst, printer)
     }
 
     /// Writes the file into the worker's folder.

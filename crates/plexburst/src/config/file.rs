@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::depot::Depot;
 use crate::error::{Error, Result};
 
 /// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
@@ -53,14 +54,6 @@ pub struct Media {
     pub directory: Option<PathBuf>,
     /// Section root at home → folder in the media (relative; "" is the media's own root).
     pub roots: BTreeMap<String, String>,
-}
-
-/// `[depot]`.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Depot {
-    /// A folder; unset: `depot` in the state folder.
-    pub directory: Option<PathBuf>,
 }
 
 /// `[worker]` with `--on here`.
@@ -189,6 +182,15 @@ const SIMPLE_KEYS: &[&str] = &[
     "media.rclone_config",
     "media.directory",
     "depot.directory",
+    "depot.remote",
+    "depot.endpoint",
+    "depot.region",
+    "depot.rclone_config",
+    "depot.rclone_remote",
+    "depot.credentials_file",
+    "depot.ssh_key",
+    "depot.known_hosts",
+    "depot.ssh_config",
     "worker.directory",
     "worker.server",
     "worker.port",
@@ -216,12 +218,11 @@ impl Config {
             &mut self.home.token_file,
             &mut self.media.rclone_config,
             &mut self.media.directory,
-            &mut self.depot.directory,
             &mut self.worker.directory,
             &mut self.worker.server,
             &mut self.worker.claim_file,
         ];
-        for path in slots.into_iter().flatten() {
+        for path in slots.into_iter().chain(self.depot.paths()).flatten() {
             *path = base.join(&*path);
         }
     }

@@ -1,13 +1,15 @@
 //! Configuration: `plexburst.toml`, the environment and the names of the earlier scripts, settled once into
 //! [`Settings`]. Nothing below `cli/` reads the environment or a raw file of configuration.
 
+mod depot;
 mod earlier;
 mod file;
 mod find;
 
 use std::path::{Path, PathBuf};
 
-pub use file::{CellMode, Config, Depot, Home, Limits, Media, Worker};
+pub use depot::Depot;
+pub use file::{CellMode, Config, Home, Limits, Media, Worker};
 
 use crate::error::{Error, Result};
 
@@ -49,6 +51,9 @@ impl Settings {
             Some(dir) => dir,
             None => find::state_dir(env)?,
         };
+        if config.depot.directory.is_none() && config.depot.remote.is_none() {
+            config.depot.directory = Some(state_dir.join("depot"));
+        }
         Ok(Self {
             source,
             config,

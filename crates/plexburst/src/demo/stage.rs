@@ -199,6 +199,7 @@ impl Stage {
             },
             depot: Depot {
                 directory: Some(self.path.join("depot")),
+                ..Depot::default()
             },
             worker: Worker {
                 server: Some(self.server.clone()),

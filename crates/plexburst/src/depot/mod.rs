@@ -1,230 +1,233 @@
-//! The depot: where snapshots and deltas are parked between home and worker, every object named by its burst.
+//! The depot: where snapshots and deltas are parked between home and worker, every object named by its burst and by
+//! what is in it.
 //!
-//! Here it is a folder. What is put is published whole or not at all, and what is fetched is verified by its hash
-//! before anybody sees it; an object once put is never changed (only the small status objects of a side are replaced).
+//! It lies in a folder, an S3 bucket or on an SFTP host. What is put is there whole or not at all, and what is fetched
+//! is verified by its hash before anybody sees it; an object once put is never changed (only the small status objects
+//! of a side are replaced). Large objects travel in parts, and a transfer that was cut goes on with the part it was at.
 
-use std::fs::File;
+mod credentials;
+mod place;
+mod status;
+mod store;
+mod transfer;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use plex_library::publish::FileWriter;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+pub use status::Status;
+pub use store::Listed;
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::term::Printer;
+use place::Place;
+use transfer::Transfer;
 
 /// An object as a journal or a manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// Key below the burst's own prefix, with `/` between its parts.
     pub key: String,
-    /// Size.
+    /// Size of the content.
     pub bytes: u64,
     /// BLAKE3 of the content, in hex.
+    pub blake3: String,
+    /// What it is kept as, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A part of an object as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its size in the depot.
+    pub bytes: u64,
+    /// BLAKE3 of what is in the depot, in hex.
     pub blake3: String,
 }
 
 /// The part of a depot that belongs to one burst.
 #[derive(Debug, Clone)]
 pub struct Depot {
-    root: PathBuf,
+    place: Arc<Place>,
+    id: String,
+    notes: Option<PathBuf>,
 }
 
 impl Depot {
-    /// The depot in the folder `dir`, for the burst `id`.
-    pub fn in_directory(dir: &Path, id: &str) -> Self {
-        Self { root: dir.join(id) }
-    }
-
-    /// The folder of this burst's objects.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Puts the file `from` under `key`; an object that is already there with the same content is left as it is.
+    /// The depot that `config` names, for the burst `id`. Nothing is reached yet, but its keys are read.
     ///
     /// # Errors
-    /// The disk, with what did not fit.
-    pub fn put_file(&self, key: &str, from: &Path) -> Result<Object> {
-        let object = self.describe_file(key, from)?;
-        if self.is_there(&object)? {
-            return Ok(object);
-        }
-        let to = self.path(key)?;
-        self.make_parent(&to)?;
-        let mut source = File::open(from).map_err(|e| cannot_put(key, &to).because(e))?;
-        copy(&mut source, &to, &object).map_err(|e| cannot_put(key, &to).because(e))?;
-        Ok(object)
+    /// Wrong use: no such place, keys that cannot be read.
+    pub fn of(config: &config::Depot, id: &str, printer: &Printer) -> Result<Self> {
+        Ok(Self {
+            place: Arc::new(Place::of(config, Some(printer.clone()))?),
+            id: id.to_owned(),
+            notes: None,
+        })
+    }
+
+    /// The same, with transfers that go on where they were cut: how far they are is noted in the folder `dir`.
+    #[must_use]
+    pub fn noting(mut self, dir: PathBuf) -> Self {
+        self.notes = Some(dir);
+        self
+    }
+
+    /// Puts the file `from` under `key`; what is there already is not sent again.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn put_file(&self, key: &str, from: &Path) -> Result<Object> {
+        self.path(key)?;
+        self.transfer().put(key, from).await
     }
 
     /// Puts `bytes` under `key`, replacing what was there: for the small status objects of a side.
     ///
     /// # Errors
-    /// The disk.
-    pub fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<Object> {
-        let to = self.path(key)?;
-        self.make_parent(&to)?;
-        plex_library::publish::file(&to, bytes).map_err(|e| cannot_put(key, &to).because(e))?;
-        Ok(Object {
-            key: key.to_owned(),
-            bytes: bytes.len() as u64,
-            blake3: blake3::hash(bytes).to_hex().to_string(),
-        })
+    /// The place, with what to do about it.
+    pub async fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.place.put(&self.path(key)?, bytes).await
     }
 
     /// Copies an object to the file `to`, which appears only when the content's hash is right.
     ///
     /// # Errors
-    /// The object is missing or not what was put; the disk.
-    pub fn get(&self, object: &Object, to: &Path) -> Result<()> {
-        let from = self.path(&object.key)?;
-        let failed = || format!("cannot fetch {} from the depot", object.key);
-        let mut source = File::open(&from).context(failed)?;
-        copy(&mut source, to, object).context(failed)
+    /// The object is missing or not what was put; the place; the disk.
+    pub async fn get(&self, object: &Object, to: &Path) -> Result<()> {
+        self.path(&object.key)?;
+        self.transfer().get(object, to).await
     }
 
     /// A small object's content; `None` when it is not there.
     ///
     /// # Errors
-    /// The disk.
-    pub fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.path(key)?;
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::failed(format!("cannot read {key} in the depot")).because(e)),
-        }
+    /// The place, with what to do about it.
+    pub async fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.place.get(&self.path(key)?, 1 << 20).await
     }
 
-    /// Whether the object is there with the very content.
+    /// Whether the object is there with the very content: it is read back.
     ///
     /// # Errors
-    /// The disk.
-    pub fn is_there(&self, object: &Object) -> Result<bool> {
-        let path = self.path(&object.key)?;
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.len() == object.bytes => {
-                Ok(self.describe_file(&object.key, &path)?.blake3 == object.blake3)
-            }
-            Ok(_) => Ok(false),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::failed(format!("cannot look for {} in the depot", object.key)).because(e)),
-        }
+    /// The place, with what to do about it.
+    pub async fn is_there(&self, object: &Object) -> Result<bool> {
+        self.path(&object.key)?;
+        self.transfer().is_there(object).await
     }
 
-    /// Removes one object; one that is not there is fine.
+    /// Everything of this burst as it is kept: keys and sizes.
     ///
     /// # Errors
-    /// The disk.
-    pub fn remove(&self, key: &str) -> Result<()> {
-        match std::fs::remove_file(self.path(key)?) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::failed(format!("cannot remove {key} from the depot")).because(e))
-            }
-            _ => Ok(()),
-        }
+    /// The place, with what to do about it.
+    pub async fn list(&self) -> Result<Vec<Listed>> {
+        self.place.list(&self.id).await
+    }
+
+    /// Removes a status object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        self.place.remove(&self.path(key)?).await
     }
 
     /// Removes everything of this burst.
     ///
     /// # Errors
-    /// The disk.
-    pub fn remove_all(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.root) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::failed(format!("cannot clear the depot at {}", self.root.display())).because(e))
-            }
-            _ => Ok(()),
+    /// The place, with what to do about it.
+    pub async fn remove_all(&self) -> Result<()> {
+        self.place.remove_folder(&self.id).await
+    }
+
+    fn transfer(&self) -> Transfer<'_> {
+        Transfer {
+            place: &self.place,
+            prefix: &self.id,
+            notes: self.notes.as_deref(),
         }
     }
 
-    fn describe_file(&self, key: &str, path: &Path) -> Result<Object> {
-        let mut hasher = blake3::Hasher::new();
-        let mut file = File::open(path).context(|| format!("cannot open {}", path.display()))?;
-        let bytes = std::io::copy(&mut file, &mut hasher).context(|| format!("cannot read {}", path.display()))?;
-        Ok(Object {
-            key: key.to_owned(),
-            bytes,
-            blake3: hasher.finalize().to_hex().to_string(),
-        })
-    }
-
-    fn path(&self, key: &str) -> Result<PathBuf> {
+    fn path(&self, key: &str) -> Result<String> {
         let is_plain = !key.is_empty()
             && key
                 .split('/')
                 .all(|part| !part.is_empty() && part != "." && part != "..");
         if is_plain {
-            Ok(self.root.join(key))
+            Ok(format!("{}/{key}", self.id))
         } else {
             Err(Error::unexpected(format!("{key:?} cannot name an object of the depot")))
         }
     }
-
-    fn make_parent(&self, to: &Path) -> Result<()> {
-        let dir = to.parent().unwrap_or(&self.root);
-        std::fs::create_dir_all(dir).map_err(|e| {
-            Error::failed(format!("cannot make {} in the depot", dir.display()))
-                .hint("set `depot.directory` to a folder that can be written")
-                .because(e)
-        })
-    }
-}
-
-/// Writes `source` to `to`, which gets its name only when what is on the disk is `object`.
-fn copy(source: &mut File, to: &Path, object: &Object) -> plex_library::Result<()> {
-    let io = |op, source| plex_library::Error::Io {
-        path: to.to_path_buf(),
-        op,
-        source,
-    };
-    let mut out = FileWriter::create(to)?;
-    std::io::copy(source, &mut out).map_err(|e| io("write", e))?;
-    out.publish(|file| {
-        let mut hasher = blake3::Hasher::new();
-        let bytes = std::io::copy(file, &mut hasher).map_err(|e| io("read back", e))?;
-        if bytes == object.bytes && hasher.finalize().to_hex().as_str() == object.blake3 {
-            return Ok(());
-        }
-        Err(plex_library::Error::Mismatch {
-            path: to.to_path_buf(),
-            what: format!("its content is not what was put into the depot as {}", object.key),
-        })
-    })
-}
-
-fn cannot_put(key: &str, to: &Path) -> Error {
-    Error::failed(format!("cannot put {key} into the depot at {}", to.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_put_comes_back_and_damage_is_found() {
+    fn depot(dir: &Path, part: u64) -> Depot {
+        let config = config::Depot {
+            directory: Some(dir.join("depot")),
+            part_bytes: part,
+            ..config::Depot::default()
+        };
+        Depot::of(&config, "B", &Printer::new(true)).unwrap()
+    }
+
+    fn only_file(dir: &Path) -> PathBuf {
+        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
+    }
+
+    #[tokio::test]
+    async fn what_is_put_comes_back_and_damage_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        let depot = Depot::in_directory(&dir.path().join("depot"), "B");
+        let depot = depot(dir.path(), 1 << 20);
         let from = dir.path().join("from");
         std::fs::write(&from, b"pages").unwrap();
-        let object = depot.put_file("base/library.db.zst", &from).unwrap();
-        assert!(depot.is_there(&object).unwrap());
-        assert_eq!(depot.put_file("base/library.db.zst", &from).unwrap(), object);
+        let object = depot.put_file("base/library.db.zst", &from).await.unwrap();
+        assert!(depot.is_there(&object).await.unwrap());
+        assert_eq!(depot.put_file("base/library.db.zst", &from).await.unwrap(), object);
         let to = dir.path().join("to");
-        depot.get(&object, &to).unwrap();
+        depot.get(&object, &to).await.unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), b"pages");
 
-        std::fs::write(depot.root().join("base/library.db.zst"), b"pagez").unwrap();
-        assert!(!depot.is_there(&object).unwrap());
+        std::fs::write(only_file(&dir.path().join("depot/B/base")), b"pagez").unwrap();
+        assert!(!depot.is_there(&object).await.unwrap());
         std::fs::remove_file(&to).unwrap();
-        let e = depot.get(&object, &to).unwrap_err();
+        let e = depot.get(&object, &to).await.unwrap_err();
         assert!(e.chain().contains("not what was"), "{}", e.chain());
         assert!(!to.exists());
     }
 
-    #[test]
-    fn keys_cannot_leave_the_burst() {
-        let depot = Depot::in_directory(Path::new("/nowhere"), "B");
+    #[tokio::test]
+    async fn large_objects_travel_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let depot = depot(dir.path(), 1024).noting(dir.path().join("notes"));
+        let from = dir.path().join("from");
+        for (bytes, parts) in [(0, 0), (1023, 1), (1024, 1), (1025, 2), (10_240, 10)] {
+            let content: Vec<u8> = (0..bytes).map(|i| (i * 7 % 251) as u8).collect();
+            std::fs::write(&from, &content).unwrap();
+            let object = depot.put_file("big", &from).await.unwrap();
+            assert_eq!((object.bytes, object.parts.len()), (bytes, parts));
+            let to = dir.path().join("to");
+            depot.get(&object, &to).await.unwrap();
+            assert_eq!(std::fs::read(&to).unwrap(), content);
+        }
+        let kept = depot.list().await.unwrap();
+        assert_eq!(kept.iter().map(|l| l.bytes).max(), Some(1024), "{kept:?}");
+        depot.remove_all().await.unwrap();
+        assert_eq!(depot.list().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn keys_cannot_leave_the_burst() {
+        let depot = depot(Path::new("/nowhere"), 1024);
         for key in ["../x", "a//b", "", "a/../b", "/etc/passwd"] {
-            assert!(depot.read(key).is_err(), "{key:?}");
+            assert!(depot.read(key).await.is_err(), "{key:?}");
         }
     }
 }

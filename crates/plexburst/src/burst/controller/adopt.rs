@@ -26,18 +26,15 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
     c.side
         .phase(Phase::Fetch, "bringing the changes home", async || {
             discard(&dir)?;
-            tokio::task::block_in_place(|| -> Result<()> {
-                for (folder, objects) in [(DELTA, &made.delta), (BUNDLES, &made.bundles)] {
-                    let to = dir.join(folder);
-                    std::fs::create_dir_all(&to)
-                        .map_err(|e| Error::failed(format!("cannot make {}", to.display())).because(e))?;
-                    for object in objects {
-                        let name = object.key.rsplit('/').next().unwrap_or(&object.key);
-                        c.depot.get(object, &to.join(name))?;
-                    }
+            for (folder, objects) in [(DELTA, &made.delta), (BUNDLES, &made.bundles)] {
+                let to = dir.join(folder);
+                std::fs::create_dir_all(&to)
+                    .map_err(|e| Error::failed(format!("cannot make {}", to.display())).because(e))?;
+                for object in objects {
+                    let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+                    c.depot.get(object, &to.join(name)).await?;
                 }
-                Ok(())
-            })?;
+            }
             c.printer()
                 .say(&format!("            {} came home", crate::term::bytes(made.bytes())));
             Ok(Fetched { bytes: made.bytes() })

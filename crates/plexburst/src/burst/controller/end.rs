@@ -104,7 +104,7 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
                 None => c.area.remove_all()?,
             }
             crate::home::discard(&c.fetched())?;
-            c.depot.remove_all()?;
+            c.depot.remove_all().await?;
             Ok(ended)
         })
         .await?;
@@ -282,7 +282,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
                 c.area.remove_all()?;
             }
             crate::home::discard(&c.fetched())?;
-            c.depot.remove_all()?;
+            c.depot.remove_all().await?;
             Ok(ended)
         })
         .await?;

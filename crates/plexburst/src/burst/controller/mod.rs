@@ -81,11 +81,7 @@ impl Controller {
             Some(home) => Area::of(home.data_dir(), &request.id),
             None => Area::apart(dir),
         };
-        let depot_dir = match &request.config.depot.directory {
-            Some(dir) => dir.clone(),
-            None => dir.join("depot"),
-        };
-        let depot = Depot::in_directory(&depot_dir, &request.id);
+        let depot = Depot::of(&request.config.depot, &request.id, &side.printer)?.noting(dir.join("transfers"));
         Ok(Self {
             request,
             dir: dir.to_path_buf(),

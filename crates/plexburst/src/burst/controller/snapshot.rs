@@ -72,13 +72,14 @@ pub(super) async fn park(c: &Controller) -> Result<Parked> {
         .phase(Phase::Park, "parking the snapshot in the depot", async || {
             let temp =
                 tempfile::tempdir_in(&c.dir).context(|| format!("cannot make a folder in {}", c.dir.display()))?;
-            let parked = tokio::task::block_in_place(|| -> Result<Parked> {
-                Ok(Parked {
-                    library: put_compressed(c, "base/library.db.zst", &base.library(), temp.path())?,
-                    blobs: put_compressed(c, "base/blobs.db.zst", &base.blobs(), temp.path())?,
-                    manifest: c.depot.put_file("base/manifest.json", &base.dir().join(MANIFEST))?,
-                })
-            })?;
+            let parked = Parked {
+                library: put_compressed(c, "base/library.db.zst", &base.library(), temp.path()).await?,
+                blobs: put_compressed(c, "base/blobs.db.zst", &base.blobs(), temp.path()).await?,
+                manifest: c
+                    .depot
+                    .put_file("base/manifest.json", &base.dir().join(MANIFEST))
+                    .await?,
+            };
             c.printer().say(&format!(
                 "            {} in the depot",
                 crate::term::bytes(parked.bytes())
@@ -88,13 +89,16 @@ pub(super) async fn park(c: &Controller) -> Result<Parked> {
         .await
 }
 
-fn put_compressed(c: &Controller, key: &str, from: &Path, temp: &Path) -> Result<Object> {
+async fn put_compressed(c: &Controller, key: &str, from: &Path, temp: &Path) -> Result<Object> {
     let packed = temp.join("object");
     let failed = || format!("cannot compress {}", from.display());
-    let mut source = File::open(from).context(failed)?;
-    let target = File::create(&packed).context(failed)?;
-    let mut encoder = zstd::Encoder::new(target, LEVEL).context(failed)?;
-    std::io::copy(&mut source, &mut encoder).context(failed)?;
-    encoder.finish().context(failed)?;
-    c.depot.put_file(key, &packed)
+    tokio::task::block_in_place(|| -> Result<()> {
+        let mut source = File::open(from).context(failed)?;
+        let target = File::create(&packed).context(failed)?;
+        let mut encoder = zstd::Encoder::new(target, LEVEL).context(failed)?;
+        std::io::copy(&mut source, &mut encoder).context(failed)?;
+        encoder.finish().context(failed)?;
+        Ok(())
+    })?;
+    c.depot.put_file(key, &packed).await
 }

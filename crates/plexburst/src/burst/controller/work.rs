@@ -38,11 +38,11 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
     let again = c.side.is_done(Phase::Provision) && !c.side.is_done(Phase::Work);
     if again
         && !is_alive(&c.work_dir())?
-        && parked_or_failed(&worker_entries(c)?).is_none_or(|end| matches!(end, End::Failed(_)))
+        && parked_or_failed(&worker_entries(c).await?).is_none_or(|end| matches!(end, End::Failed(_)))
     {
         // The request may have been corrected since; a folder that somebody removed is begun anew.
         if !c.work_dir().exists() {
-            c.depot.remove(key::WORKER_JOURNAL)?;
+            c.depot.remove(key::WORKER_JOURNAL).await?;
         }
         c.make_work_dir()?;
         spec_of(c, prepared, parked).save(&c.work_dir())?;
@@ -66,7 +66,7 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
     c.side
         .phase(Phase::Destroy, "removing the worker", async || {
             for object in made.delta.iter().chain(&made.bundles) {
-                if !c.depot.is_there(object)? {
+                if !c.depot.is_there(object).await? {
                     return Err(
                         Error::failed(format!("{} is not in the depot as the worker put it", object.key))
                             .hint("the worker is kept; `plexburst resume` looks again"),
@@ -85,7 +85,7 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> WorkerSpec {
         v: spec::VERSION,
         burst: c.request.id.clone(),
         number: 1,
-        depot: c.depot.root().parent().unwrap_or(c.depot.root()).to_path_buf(),
+        depot: config.depot.clone(),
         base: parked.clone(),
         media: config.media.clone(),
         server: c.server(),
@@ -141,7 +141,7 @@ async fn start(c: &Controller, work_dir: &std::path::Path) -> Result<()> {
         let ended = child.try_wait().context(|| "cannot look after the worker".to_owned())?;
         if let Some(status) = ended
             && !is_alive(work_dir)?
-            && parked_or_failed(&worker_entries(c)?).is_none()
+            && parked_or_failed(&worker_entries(c).await?).is_none()
         {
             return Err(
                 Error::failed(format!("the worker ended at once ({status}): {}", last_line(work_dir)))
@@ -186,8 +186,8 @@ fn parked_or_failed(entries: &[Entry]) -> Option<End> {
     }
 }
 
-fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
-    let Some(bytes) = c.depot.read(key::WORKER_JOURNAL)? else {
+async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
+    let Some(bytes) = c.depot.read(key::WORKER_JOURNAL).await? else {
         return Ok(Vec::new());
     };
     bytes
@@ -203,8 +203,8 @@ fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
 /// Shows what the worker does until its result is parked, starting it again when it was killed.
 async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
     // What a failed attempt before this one left must not be taken for this one's end.
-    let mut seen = worker_entries(c)?.len();
-    if let Some(End::Parked(made)) = parked_or_failed(&worker_entries(c)?) {
+    let mut seen = worker_entries(c).await?.len();
+    if let Some(End::Parked(made)) = parked_or_failed(&worker_entries(c).await?) {
         return Ok(made);
     }
     start(c, work_dir).await?;
@@ -212,13 +212,13 @@ async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
     loop {
         // The lock is looked at first: a worker that ends in between has written its last line before.
         let is_alive = is_alive(work_dir)?;
-        let entries = worker_entries(c)?;
+        let entries = worker_entries(c).await?;
         for entry in entries.iter().skip(seen) {
             show(c, entry);
         }
         let is_news = entries.len() > seen;
         seen = seen.max(entries.len());
-        if let Some(bytes) = c.depot.read(key::WORKER_PROGRESS)?
+        if let Some(bytes) = c.depot.read(key::WORKER_PROGRESS).await?
             && let Ok(progress) = serde_json::from_slice::<Progress>(&bytes)
             && is_alive
         {
@@ -273,7 +273,9 @@ pub(super) async fn remove(c: &Controller) -> Result<()> {
         return Ok(());
     }
     if is_alive(&work_dir)? {
-        c.depot.put_bytes(key::CANCEL, b"the controller removes the worker")?;
+        c.depot
+            .put_bytes(key::CANCEL, b"the controller removes the worker")
+            .await?;
         let clock = SystemClock;
         let since = clock.now();
         let limit = Duration::from_secs(c.request.config.limits.stop);

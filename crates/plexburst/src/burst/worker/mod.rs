@@ -11,6 +11,7 @@ mod restore;
 mod result;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plex_library::Databases;
@@ -20,7 +21,7 @@ use super::phase::Phase;
 use super::side::Side;
 use super::spec::{Section, WorkerSpec, key};
 use crate::clock::{Clock, SystemClock};
-use crate::depot::Depot;
+use crate::depot::{Depot, Status};
 use crate::error::{Error, Result};
 use crate::term::Printer;
 
@@ -43,9 +44,10 @@ pub struct Worker {
 /// What it gave up with; the journal in the depot has it too.
 pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     let spec = WorkerSpec::load(dir)?;
-    let depot = spec.depot();
+    let depot = spec.depot(&printer)?.noting(dir.join("transfers"));
     let mut side = Side::open(dir, printer)?;
-    let sealed = depot.clone();
+    let journal = Arc::new(Status::new(depot.clone(), key::WORKER_JOURNAL));
+    let sealed = Arc::clone(&journal);
     side.on_write(move |entries| seal(&sealed, entries));
     let worker = Worker {
         dir: dir.to_path_buf(),
@@ -53,32 +55,42 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
         side,
         depot,
     };
-    seal(&worker.depot, worker.side.journal().entries())?;
+    seal(&journal, worker.side.journal().entries())?;
+    journal.settled().await?;
     if worker.side.is_done(Phase::ParkResult) {
         return Ok(());
     }
-    restore::restore(&worker).await?;
+    let ended = forward(&worker).await;
+    // Whoever follows the worker believes what is in the depot; the error that came first is the one that counts.
+    let sealed = journal.settled().await;
+    ended.and(sealed)
+}
+
+/// Every phase in its order; done ones are passed over.
+async fn forward(worker: &Worker) -> Result<()> {
+    restore::restore(worker).await?;
     if !worker.side.is_done(Phase::Stop) {
-        let media = plex::mount(&worker).await?;
-        let indexed = plex::with_server(&worker, &media).await;
+        let media = plex::mount(worker).await?;
+        let indexed = plex::with_server(worker, &media).await;
         // The mount goes whatever happened; the error that came first is the one that counts.
         let unmounted = media.close().await.map_err(Error::from);
         indexed.and(unmounted)?;
     }
-    result::check(&worker).await?;
-    result::delta(&worker).await?;
-    result::park(&worker).await
+    result::check(worker).await?;
+    result::delta(worker).await?;
+    result::park(worker).await
 }
 
 /// The journal as it stands, for whoever looks into the depot.
-fn seal(depot: &Depot, entries: &[Entry]) -> Result<()> {
+fn seal(journal: &Status, entries: &[Entry]) -> Result<()> {
     let mut bytes = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut bytes, entry)
             .map_err(|e| Error::unexpected("cannot write down the worker's journal").because(e))?;
         bytes.push(b'\n');
     }
-    depot.put_bytes(key::WORKER_JOURNAL, &bytes).map(drop)
+    journal.say(bytes);
+    Ok(())
 }
 
 impl Worker {
@@ -111,7 +123,7 @@ impl Worker {
     async fn cancelled(&self) -> Error {
         let told = async {
             loop {
-                match self.depot.read(key::CANCEL) {
+                match self.depot.read(key::CANCEL).await {
                     Ok(Some(_)) => return Error::new(crate::exit::RESUMABLE, "the controller cancelled the worker"),
                     // A depot that cannot be read now may be readable later; the work goes on meanwhile.
                     Ok(None) | Err(_) => SystemClock.sleep(LOOK).await,

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::Worker;
 use crate::burst::spec::{Progress, key};
+use crate::depot::Status;
 
-/// A line is put at most this often: each is a flushed file.
+/// A line is put at most this often: each is a flushed file, or a request.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Puts lines into the depot, no more often than is useful.
 pub(super) struct Teller<'a> {
     worker: &'a Worker,
     last: Mutex<Option<Instant>>,
+    line: Status,
 }
 
 impl<'a> Teller<'a> {
@@ -21,11 +23,12 @@ impl<'a> Teller<'a> {
         Self {
             worker,
             last: Mutex::new(None),
+            line: Status::new(worker.depot.clone(), key::WORKER_PROGRESS),
         }
     }
 
-    /// Says what is going on. A depot that cannot be written is noticed by the next line of the journal; progress is
-    /// not worth ending the work for.
+    /// Says what is going on. A depot that cannot be written is noticed by the journal; progress is not worth ending the
+    /// work for.
     pub(super) fn tell(&self, text: &str) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_some_and(|at| at.elapsed() < EVERY) {
@@ -37,10 +40,8 @@ impl<'a> Teller<'a> {
             at: jiff::Timestamp::now(),
             text: text.to_owned(),
         };
-        if let Ok(bytes) = serde_json::to_vec(&progress)
-            && let Err(e) = self.worker.depot.put_bytes(key::WORKER_PROGRESS, &bytes)
-        {
-            tracing::warn!("{}", e.chain());
+        if let Ok(bytes) = serde_json::to_vec(&progress) {
+            self.line.say(bytes);
         }
     }
 }

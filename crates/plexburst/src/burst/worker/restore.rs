@@ -21,13 +21,13 @@ pub(super) struct Restored {
 pub(super) async fn restore(w: &Worker) -> Result<()> {
     w.side
         .phase(Phase::Restore, "taking the library out of the depot", async || {
-            tokio::task::block_in_place(|| act(w))
+            act(w).await
         })
         .await?;
     Ok(())
 }
 
-fn act(w: &Worker) -> Result<Restored> {
+async fn act(w: &Worker) -> Result<Restored> {
     // Whatever an attempt that was killed left is half done at best.
     discard(&w.support())?;
     discard(w.base().dir())?;
@@ -37,9 +37,14 @@ fn act(w: &Worker) -> Result<Restored> {
         std::fs::create_dir_all(dir).context(|| format!("cannot make {}", dir.display()))?;
     }
     let manifest = base.dir().join(plex_library::snapshot::MANIFEST);
-    w.depot.get(&w.spec.base.manifest, &manifest)?;
-    unpack(w, &w.spec.base.library, &base.library())?;
-    unpack(w, &w.spec.base.blobs, &base.blobs())?;
+    w.depot.get(&w.spec.base.manifest, &manifest).await?;
+    unpack(w, &w.spec.base.library, &base.library()).await?;
+    unpack(w, &w.spec.base.blobs, &base.blobs()).await?;
+    tokio::task::block_in_place(|| prove_and_copy(w))
+}
+
+fn prove_and_copy(w: &Worker) -> Result<Restored> {
+    let (base, live) = (w.base(), w.databases());
     // The index of pages is made anew: that it agrees with the manifest proves that the base is what home took.
     plex_library::pages::index_pair(&base, base.dir(), &())?;
     let manifest = plex_library::snapshot::Manifest::read(base.dir())?;
@@ -60,13 +65,15 @@ fn act(w: &Worker) -> Result<Restored> {
     Ok(Restored { stride })
 }
 
-fn unpack(w: &Worker, object: &Object, to: &Path) -> Result<()> {
+async fn unpack(w: &Worker, object: &Object, to: &Path) -> Result<()> {
     let packed = to.with_extension("zst");
-    w.depot.get(object, &packed)?;
+    w.depot.get(object, &packed).await?;
     let failed = || format!("cannot unpack {} to {}", object.key, to.display());
-    let source = File::open(&packed).context(failed)?;
-    let mut target = File::create(to).context(failed)?;
-    zstd::stream::copy_decode(source, &mut target).context(failed)?;
-    target.sync_all().context(failed)?;
-    std::fs::remove_file(&packed).context(failed)
+    tokio::task::block_in_place(|| {
+        let source = File::open(&packed).context(failed)?;
+        let mut target = File::create(to).context(failed)?;
+        zstd::stream::copy_decode(source, &mut target).context(failed)?;
+        target.sync_all().context(failed)?;
+        std::fs::remove_file(&packed).context(failed)
+    })
 }

@@ -82,29 +82,27 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
     let packed: Packed = w.side.facts(Phase::Delta)?;
     w.side
         .phase(Phase::ParkResult, "parking the result in the depot", async || {
-            tokio::task::block_in_place(|| {
-                let delta = put_folder(w, "result/delta", &w.dir.join("delta"))?;
-                let bundles = match packed.bundle_files {
-                    0 => Vec::new(),
-                    _ => put_folder(w, "result/bundles", &w.dir.join("bundles"))?,
-                };
-                let mut warnings = Vec::new();
-                let mut failed_tracks = Vec::new();
-                for section in w.selected() {
-                    let indexed: Indexed = w.side.facts(Phase::Index { section: section.id })?;
-                    warnings.extend(indexed.warnings());
-                    failed_tracks.extend(indexed.report.failed);
-                }
-                let checked: Checked = w.side.facts(Phase::Check)?;
-                warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));
-                let restored: Restored = w.side.facts(Phase::Restore)?;
-                Ok(Made {
-                    delta,
-                    bundles,
-                    stride: restored.stride,
-                    warnings,
-                    failed_tracks,
-                })
+            let delta = put_folder(w, "result/delta", &w.dir.join("delta")).await?;
+            let bundles = match packed.bundle_files {
+                0 => Vec::new(),
+                _ => put_folder(w, "result/bundles", &w.dir.join("bundles")).await?,
+            };
+            let mut warnings = Vec::new();
+            let mut failed_tracks = Vec::new();
+            for section in w.selected() {
+                let indexed: Indexed = w.side.facts(Phase::Index { section: section.id })?;
+                warnings.extend(indexed.warnings());
+                failed_tracks.extend(indexed.report.failed);
+            }
+            let checked: Checked = w.side.facts(Phase::Check)?;
+            warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));
+            let restored: Restored = w.side.facts(Phase::Restore)?;
+            Ok(Made {
+                delta,
+                bundles,
+                stride: restored.stride,
+                warnings,
+                failed_tracks,
             })
         })
         .await?;
@@ -112,16 +110,15 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
 }
 
 /// Every file of a folder, under the same name.
-fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
+async fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
     let mut entries = std::fs::read_dir(dir)
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
         .context(|| format!("cannot list {}", dir.display()))?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
-    entries
-        .iter()
-        .map(|entry| {
-            let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
-            w.depot.put_file(&key, &entry.path())
-        })
-        .collect()
+    let mut objects = Vec::new();
+    for entry in entries {
+        let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+        objects.push(w.depot.put_file(&key, &entry.path()).await?);
+    }
+    Ok(objects)
 }

@@ -1,0 +1,70 @@
+//! `[depot]`: where snapshots and deltas are parked, and where what it takes to reach that place lies. No secret stands
+//! here; `credentials_file` and the like are paths.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[depot]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Depot {
+    /// A folder; unset, and no `remote`: `depot` in the state folder.
+    pub directory: Option<PathBuf>,
+    /// `s3://bucket/prefix` or `sftp://user@host:port/path` instead of a folder.
+    pub remote: Option<String>,
+    /// The address of an S3 server that is not Amazon's.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// The remote of `rclone_config` (type s3 or sftp) whose keys and address serve here too.
+    pub rclone_remote: Option<String>,
+    /// The `rclone.conf` that knows it; unset: rclone's own default.
+    pub rclone_config: Option<PathBuf>,
+    /// A file (mode 0600) with `access_key_id = …` and `secret_access_key = …` (and `session_token`).
+    pub credentials_file: Option<PathBuf>,
+    /// The private key for SFTP; unset: what ssh itself finds.
+    pub ssh_key: Option<PathBuf>,
+    /// The file that knows the SFTP host's key; unset: ssh's own.
+    pub known_hosts: Option<PathBuf>,
+    /// A configuration of ssh; unset: ssh's own.
+    pub ssh_config: Option<PathBuf>,
+    /// How long a depot that does not answer is tried again, in seconds.
+    pub patience: u64,
+    /// Bytes that travel as one: what is sent again when the link is cut.
+    pub part_bytes: u64,
+}
+
+impl Default for Depot {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            remote: None,
+            endpoint: None,
+            region: None,
+            rclone_remote: None,
+            rclone_config: None,
+            credentials_file: None,
+            ssh_key: None,
+            known_hosts: None,
+            ssh_config: None,
+            // A router that is started again, a provider's short outage; the work itself is not held up by it.
+            patience: 3600,
+            part_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Depot {
+    /// Every path, to be meant from the configuration's folder.
+    pub(super) fn paths(&mut self) -> [&mut Option<PathBuf>; 6] {
+        [
+            &mut self.directory,
+            &mut self.rclone_config,
+            &mut self.credentials_file,
+            &mut self.ssh_key,
+            &mut self.known_hosts,
+            &mut self.ssh_config,
+        ]
+    }
+}

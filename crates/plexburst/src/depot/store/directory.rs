@@ -1,0 +1,140 @@
+//! A folder as a depot. It is readable by its owner alone; every put is flushed before it gets its name.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use plex_library::publish;
+
+use super::{Fault, Listed};
+
+/// The folder.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The folder `root`, which is made when the first object is put.
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(super) async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Fault> {
+        let (to, bytes) = (self.root.join(key), bytes.to_vec());
+        apart(move || {
+            if let Some(dir) = to.parent() {
+                make(dir)?;
+            }
+            publish::file(&to, &bytes).map_err(|e| match e {
+                plex_library::Error::NoSpace { .. } => Fault::Full(e.to_string()),
+                _ => Fault::Other(said(&e)),
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Vec<u8>, Fault> {
+        let path = self.root.join(key);
+        apart(move || std::fs::read(&path).map_err(|e| fault(&path, &e))).await
+    }
+
+    pub(super) async fn size(&self, key: &str) -> Result<u64, Fault> {
+        let path = self.root.join(key);
+        apart(move || match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => Ok(meta.len()),
+            Ok(_) => Err(Fault::Missing),
+            Err(e) => Err(fault(&path, &e)),
+        })
+        .await
+    }
+
+    pub(super) async fn remove(&self, key: &str) -> Result<(), Fault> {
+        let path = self.root.join(key);
+        apart(move || match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(fault(&path, &e)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Fault> {
+        let (root, dir) = (self.root.clone(), self.root.join(prefix));
+        apart(move || {
+            let mut listed = Vec::new();
+            walk(&root, &dir, &mut listed)?;
+            Ok(listed)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_folder(&self, prefix: &str) -> Result<(), Fault> {
+        let dir = self.root.join(prefix);
+        apart(move || match std::fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(fault(&dir, &e)),
+            _ => Ok(()),
+        })
+        .await
+    }
+}
+
+fn make(dir: &Path) -> Result<(), Fault> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| fault(dir, &e))
+}
+
+fn walk(root: &Path, dir: &Path, listed: &mut Vec<Listed>) -> Result<(), Fault> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(fault(dir, &e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| fault(dir, &e))?;
+        let path = entry.path();
+        // What is still being written has no name yet.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => walk(root, &path, listed)?,
+            Ok(meta) => {
+                let key = path.strip_prefix(root).unwrap_or(&path);
+                listed.push(Listed {
+                    key: key.to_string_lossy().into_owned(),
+                    bytes: meta.len(),
+                });
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(fault(&path, &e)),
+        }
+    }
+    Ok(())
+}
+
+fn fault(path: &Path, e: &std::io::Error) -> Fault {
+    let text = format!("{}: {e}", path.display());
+    match e.kind() {
+        ErrorKind::NotFound => Fault::Missing,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::Full(text),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Fault::Denied(text),
+        _ => Fault::Other(text),
+    }
+}
+
+fn said(e: &plex_library::Error) -> String {
+    match std::error::Error::source(e) {
+        Some(source) if !e.to_string().contains(&source.to_string()) => format!("{e}: {source}"),
+        _ => e.to_string(),
+    }
+}
+
+/// File work is done where it holds nobody up.
+async fn apart<T: Send + 'static>(act: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(act)
+        .await
+        .map_err(|e| Fault::Other(e.to_string()))?
+}
