@@ -81,11 +81,19 @@ impl Request {
         }
     }
 
-    /// What a user corrects after a failure counts at once: limits, and how the same home is reached, stopped and started.
+    /// What a user corrects after a failure counts at once: limits, and how the same home is reached, stopped and started, and
+    /// how the same depot is reached.
     pub fn take_corrections(&mut self, now: &Config) {
         self.config.limits = now.limits.clone();
         if self.config.home.data_dir == now.home.data_dir {
             self.config.home = now.home.clone();
+        }
+        let was = &self.config.depot;
+        if (&was.directory, &was.remote) == (&now.depot.directory, &now.depot.remote) {
+            // What is there already was written so; only how it is reached may be corrected.
+            let encryption = was.settled_encryption();
+            self.config.depot = now.depot.clone();
+            self.config.depot.encryption = encryption;
         }
         if now.worker.claim_file.is_some() {
             self.config.worker.claim_file.clone_from(&now.worker.claim_file);

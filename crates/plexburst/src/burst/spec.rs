@@ -15,6 +15,8 @@ use crate::term::Printer;
 /// Format of `spec.json`.
 pub const VERSION: u32 = 1;
 const FILE: &str = "spec.json";
+/// The file (mode 0600) beside it with the keys to this burst's objects in an encrypted depot.
+pub const KEYS: &str = "depot.keys";
 
 /// Keys of what the two sides leave for each other in the depot.
 pub mod key {
@@ -99,12 +101,12 @@ pub struct WorkerSpec {
 }
 
 impl WorkerSpec {
-    /// The depot of this burst.
+    /// The depot of this burst, with the keys in the worker's folder.
     ///
     /// # Errors
     /// Its keys cannot be read here.
-    pub fn depot(&self, printer: &Printer) -> Result<Depot> {
-        Depot::of(&self.depot, &self.burst, printer)
+    pub fn depot(&self, work_dir: &Path, printer: &Printer) -> Result<Depot> {
+        Depot::of(&self.depot, &self.burst, printer)?.with_own_keys(&work_dir.join(KEYS))
     }
 
     /// Writes the file into the worker's folder.

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod demo;
+mod depot;
 mod export;
 mod import;
 mod inspect;
@@ -58,6 +59,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Check a library for damage.
     Verify(verify::Args),
+    /// What is kept between home and worker, and the key to it.
+    Depot(depot::Args),
     /// The whole round trip on this machine, without Plex, Docker or a cloud.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -161,6 +164,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Import(args) => import::run(args, &context).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Depot(args) => depot::run(args, &context).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, &context).await,
         #[cfg(feature = "demo")]

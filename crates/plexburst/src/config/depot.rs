@@ -5,6 +5,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// `depot.encryption`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// With age, to a key of the user's.
+    Age,
+    /// Not at all: whoever can read the depot can read the library.
+    None,
+}
+
 /// `[depot]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +39,12 @@ pub struct Depot {
     pub known_hosts: Option<PathBuf>,
     /// A configuration of ssh; unset: ssh's own.
     pub ssh_config: Option<PathBuf>,
+    /// Whether what is kept is encrypted; unset: when there is a key, and a remote depot must have one.
+    pub encryption: Option<Encryption>,
+    /// A file (mode 0600) with the age identity that opens everything; `plexburst depot init` makes it.
+    pub identity_file: Option<PathBuf>,
+    /// Further age recipients that everything is encrypted to; with these alone the identity can be kept elsewhere.
+    pub recipients: Vec<String>,
     /// How long a depot that does not answer is tried again, in seconds.
     pub patience: u64,
     /// Bytes that travel as one: what is sent again when the link is cut.
@@ -48,6 +64,9 @@ impl Default for Depot {
             ssh_key: None,
             known_hosts: None,
             ssh_config: None,
+            encryption: None,
+            identity_file: None,
+            recipients: Vec::new(),
             // A router that is started again, a provider's short outage; the work itself is not held up by it.
             patience: 3600,
             part_bytes: 16 << 20,
@@ -56,8 +75,23 @@ impl Default for Depot {
 }
 
 impl Depot {
+    /// Whether there is anybody to encrypt to.
+    pub fn has_keys(&self) -> bool {
+        self.identity_file.is_some() || !self.recipients.is_empty()
+    }
+
+    /// Whether what is kept is encrypted; `None` when that has to be said and is not.
+    pub fn settled_encryption(&self) -> Option<Encryption> {
+        match self.encryption {
+            Some(said) => Some(said),
+            None if self.has_keys() => Some(Encryption::Age),
+            None if self.remote.is_none() => Some(Encryption::None),
+            None => None,
+        }
+    }
+
     /// Every path, to be meant from the configuration's folder.
-    pub(super) fn paths(&mut self) -> [&mut Option<PathBuf>; 6] {
+    pub(super) fn paths(&mut self) -> [&mut Option<PathBuf>; 7] {
         [
             &mut self.directory,
             &mut self.rclone_config,
@@ -65,6 +99,7 @@ impl Depot {
             &mut self.ssh_key,
             &mut self.known_hosts,
             &mut self.ssh_config,
+            &mut self.identity_file,
         ]
     }
 }

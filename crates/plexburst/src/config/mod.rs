@@ -8,7 +8,7 @@ mod find;
 
 use std::path::{Path, PathBuf};
 
-pub use depot::Depot;
+pub use depot::{Depot, Encryption};
 pub use file::{CellMode, Config, Home, Limits, Media, Worker};
 
 use crate::error::{Error, Result};

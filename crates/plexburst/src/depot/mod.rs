@@ -6,7 +6,9 @@
 //! of a side are replaced). Large objects travel in parts, and a transfer that was cut goes on with the part it was at.
 
 mod credentials;
+mod identity;
 mod place;
+mod seal;
 mod status;
 mod store;
 mod transfer;
@@ -16,13 +18,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use identity::UserKey;
 pub use status::Status;
 pub use store::Listed;
 
-use crate::config;
+use crate::config::{self, Encryption};
 use crate::error::{Error, Result};
 use crate::term::Printer;
 use place::Place;
+use seal::Seal;
 use transfer::Transfer;
 
 /// An object as a journal or a manifest names it.
@@ -53,6 +57,7 @@ pub struct Depot {
     place: Arc<Place>,
     id: String,
     notes: Option<PathBuf>,
+    seal: Option<Seal>,
 }
 
 impl Depot {
@@ -65,7 +70,51 @@ impl Depot {
             place: Arc::new(Place::of(config, Some(printer.clone()))?),
             id: id.to_owned(),
             notes: None,
+            seal: Seal::of(config)?,
         })
+    }
+
+    /// The same, with the keys in `path` besides the user's: those of the burst's own. Nothing happens when the depot is
+    /// not encrypted.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn with_own_keys(mut self, path: &Path) -> Result<Self> {
+        self.seal = self.seal.map(|seal| seal.with_own(path)).transpose()?;
+        Ok(self)
+    }
+
+    /// As [`Depot::with_own_keys`], with a key made at `path` when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or made.
+    pub fn making_own_key(self, path: &Path) -> Result<Self> {
+        if self.seal.is_some() && !path.exists() {
+            seal::make_identity(path, "a key of plexburst's own")?;
+        }
+        self.with_own_keys(path)
+    }
+
+    /// Writes what a worker needs to read and write this burst's objects, and no others, into the file `path`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save_own_keys(&self, path: &Path) -> Result<()> {
+        self.seal.as_ref().map_or(Ok(()), |seal| seal.save_own(path))
+    }
+
+    /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything.
+    pub fn config_for_worker(&self, config: &config::Depot) -> config::Depot {
+        let encryption = match &self.seal {
+            Some(_) => Encryption::Age,
+            None => Encryption::None,
+        };
+        config::Depot {
+            encryption: Some(encryption),
+            identity_file: None,
+            recipients: self.seal.as_ref().map(Seal::recipients).unwrap_or_default(),
+            ..config.clone()
+        }
     }
 
     /// The same, with transfers that go on where they were cut: how far they are is noted in the folder `dir`.
@@ -89,7 +138,11 @@ impl Depot {
     /// # Errors
     /// The place, with what to do about it.
     pub async fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        self.place.put(&self.path(key)?, bytes).await
+        let path = self.path(key)?;
+        match &self.seal {
+            Some(seal) => self.place.put(&path, &seal.close(bytes)?).await,
+            None => self.place.put(&path, bytes).await,
+        }
     }
 
     /// Copies an object to the file `to`, which appears only when the content's hash is right.
@@ -106,7 +159,11 @@ impl Depot {
     /// # Errors
     /// The place, with what to do about it.
     pub async fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.place.get(&self.path(key)?, 1 << 20).await
+        let kept = self.place.get(&self.path(key)?, 1 << 20).await?;
+        match (kept, &self.seal) {
+            (Some(kept), Some(seal)) => seal.open(&kept).map(Some).map_err(|e| transfer::unopened(key, e)),
+            (kept, _) => Ok(kept),
+        }
     }
 
     /// Whether the object is there with the very content: it is read back.
@@ -116,6 +173,30 @@ impl Depot {
     pub async fn is_there(&self, object: &Object) -> Result<bool> {
         self.path(&object.key)?;
         self.transfer().is_there(object).await
+    }
+
+    /// Sees that the place can be written, read, listed and cleared, with what is read being what was written.
+    ///
+    /// # Errors
+    /// What of it cannot be done.
+    pub async fn prove(&self) -> Result<()> {
+        let word = jiff::Timestamp::now().to_string();
+        self.put_bytes("word", word.as_bytes()).await?;
+        let read = self.read("word").await?;
+        let is_listed = self
+            .list()
+            .await?
+            .iter()
+            .any(|listed| listed.key == format!("{}/word", self.id));
+        self.remove_all().await?;
+        if read.as_deref() == Some(word.as_bytes()) && is_listed {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "the depot at {} does not give back or list what was just put there",
+            self.place.name()
+        ))
+        .hint("`depot.remote` has to name a place that nothing else caches, expires or empties"))
     }
 
     /// Everything of this burst as it is kept: keys and sizes.
@@ -147,6 +228,7 @@ impl Depot {
             place: &self.place,
             prefix: &self.id,
             notes: self.notes.as_deref(),
+            seal: self.seal.as_ref(),
         }
     }
 

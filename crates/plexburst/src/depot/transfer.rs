@@ -1,6 +1,7 @@
 //! Large objects in parts: each part is put and fetched as a whole and verified by itself, and what is done is noted
 //! on the local disk, so that a transfer that was cut or killed goes on with the part it was at.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use plex_library::publish::FileWriter;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use super::seal::{Seal, Unopened};
 use super::{Object, Part};
 use crate::error::{Context, Error, Result};
 
@@ -29,6 +31,8 @@ pub(super) struct Transfer<'a> {
     pub(super) prefix: &'a str,
     /// Where it is noted how far a transfer is; `None`: a cut one begins anew.
     pub(super) notes: Option<&'a Path>,
+    /// `None`: what is kept is not encrypted.
+    pub(super) seal: Option<&'a Seal>,
 }
 
 impl Transfer<'_> {
@@ -71,11 +75,15 @@ impl Transfer<'_> {
     }
 
     async fn put_part(&self, key: &str, number: usize, content: &[u8]) -> Result<Part> {
-        let part = Part {
-            bytes: content.len() as u64,
-            blake3: blake3::hash(content).to_hex().to_string(),
+        let kept = match self.seal {
+            Some(seal) => Cow::Owned(seal.close(content)?),
+            None => Cow::Borrowed(content),
         };
-        self.place.put(&self.name(key, number, &part), content).await?;
+        let part = Part {
+            bytes: kept.len() as u64,
+            blake3: blake3::hash(&kept).to_hex().to_string(),
+        };
+        self.place.put(&self.name(key, number, &part), &kept).await?;
         Ok(part)
     }
 
@@ -118,32 +126,35 @@ impl Transfer<'_> {
 
     async fn get_part(&self, object: &Object, number: usize, part: &Part) -> Result<Vec<u8>> {
         let name = self.name(&object.key, number, part);
-        let Some(stored) = self.place.get(&name, part.bytes).await? else {
+        let Some(kept) = self.place.get(&name, part.bytes).await? else {
             return Err(
                 Error::failed(format!("{name} is missing from the depot at {}", self.place.name()))
                     .hint("somebody removed it; begin a new burst: `plexburst sync`"),
             );
         };
-        if stored.len() as u64 != part.bytes || blake3::hash(&stored).to_hex().as_str() != part.blake3 {
+        if kept.len() as u64 != part.bytes || blake3::hash(&kept).to_hex().as_str() != part.blake3 {
             return Err(Error::failed(format!(
                 "{name} in the depot at {} is not what was put there ({} bytes, {} were put)",
                 self.place.name(),
-                stored.len(),
+                kept.len(),
                 part.bytes
             ))
             .hint("the place damages what it keeps; `plexburst depot check` looks at everything"));
         }
-        Ok(stored)
+        match self.seal {
+            Some(seal) => seal.open(&kept).map_err(|e| unopened(&name, e)),
+            None => Ok(kept),
+        }
     }
 
     /// Whether every part is there with the very content.
     pub(super) async fn is_there(&self, object: &Object) -> Result<bool> {
         for (number, part) in object.parts.iter().enumerate() {
-            let stored = self
+            let kept = self
                 .place
                 .get(&self.name(&object.key, number, part), part.bytes)
                 .await?;
-            let is_right = stored.is_some_and(|stored| blake3::hash(&stored).to_hex().as_str() == part.blake3);
+            let is_right = kept.is_some_and(|kept| blake3::hash(&kept).to_hex().as_str() == part.blake3);
             if !is_right {
                 return Ok(false);
             }
@@ -199,6 +210,21 @@ impl Transfer<'_> {
         make_parent(&path)?;
         plex_library::publish::file(&path, content).context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// What it means that an object could not be opened.
+pub(super) fn unopened(key: &str, e: Unopened) -> Error {
+    let error = Error::failed(format!("cannot open {key} out of the depot"));
+    match e {
+        Unopened::NoKey => error.hint(
+            "`depot.identity_file` has to name the key that it was encrypted to; without that key nobody can read it",
+        ),
+        Unopened::Plain => error.hint("somebody else wrote it, or `depot.encryption` was \"none\" then"),
+        Unopened::Damaged(_) => {
+            error.hint("the place damages what it keeps; `plexburst depot check` looks at everything")
+        }
+    }
+    .because(e)
 }
 
 fn make_parent(path: &Path) -> Result<()> {

@@ -81,7 +81,9 @@ impl Controller {
             Some(home) => Area::of(home.data_dir(), &request.id),
             None => Area::apart(dir),
         };
-        let depot = Depot::of(&request.config.depot, &request.id, &side.printer)?.noting(dir.join("transfers"));
+        let depot = Depot::of(&request.config.depot, &request.id, &side.printer)?
+            .making_own_key(&dir.join("depot.key"))?
+            .noting(dir.join("transfers"));
         Ok(Self {
             request,
             dir: dir.to_path_buf(),

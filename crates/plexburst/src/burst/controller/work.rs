@@ -45,14 +45,14 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
             c.depot.remove(key::WORKER_JOURNAL).await?;
         }
         c.make_work_dir()?;
-        spec_of(c, prepared, parked).save(&c.work_dir())?;
+        tell(c, prepared, parked)?;
     }
     let provisioned: Provisioned = c
         .side
         .phase(Phase::Provision, "starting a worker on this machine", async || {
             let work_dir = c.work_dir();
             c.make_work_dir()?;
-            spec_of(c, prepared, parked).save(&work_dir)?;
+            tell(c, prepared, parked)?;
             start(c, &work_dir).await?;
             Ok(Provisioned { work_dir })
         })
@@ -79,13 +79,20 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
     Ok(made)
 }
 
+/// Leaves in the worker's folder what it has to know.
+fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
+    let work_dir = c.work_dir();
+    c.depot.save_own_keys(&work_dir.join(spec::KEYS))?;
+    spec_of(c, prepared, parked).save(&work_dir)
+}
+
 fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> WorkerSpec {
     let config = &c.request.config;
     WorkerSpec {
         v: spec::VERSION,
         burst: c.request.id.clone(),
         number: 1,
-        depot: config.depot.clone(),
+        depot: c.depot.config_for_worker(&config.depot),
         base: parked.clone(),
         media: config.media.clone(),
         server: c.server(),

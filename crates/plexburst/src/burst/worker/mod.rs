@@ -44,7 +44,7 @@ pub struct Worker {
 /// What it gave up with; the journal in the depot has it too.
 pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     let spec = WorkerSpec::load(dir)?;
-    let depot = spec.depot(&printer)?.noting(dir.join("transfers"));
+    let depot = spec.depot(dir, &printer)?.noting(dir.join("transfers"));
     let mut side = Side::open(dir, printer)?;
     let journal = Arc::new(Status::new(depot.clone(), key::WORKER_JOURNAL));
     let sealed = Arc::clone(&journal);

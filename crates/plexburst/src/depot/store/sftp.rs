@@ -3,6 +3,7 @@
 //! A put is written under a temporary name, flushed where the server can, and renamed. opendal's SFTP is not used: it
 //! cannot be given a file of known hosts, and neither flushes nor renames.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,8 @@ use super::{Fault, Listed};
 const CONNECT: Duration = Duration::from_secs(20);
 /// A silent host is given up after three of these.
 const ALIVE: Duration = Duration::from_secs(10);
+/// Seconds that ssh keeps a connection which nobody uses any more.
+const LINGER: NonZeroUsize = NonZeroUsize::new(30).unwrap();
 /// What the temporary names contain.
 const MARK: &str = ".plexburst-tmp-";
 
@@ -59,7 +62,10 @@ impl Sftp {
         builder
             .known_hosts_check(openssh::KnownHosts::Strict)
             .connect_timeout(CONNECT)
-            .server_alive_interval(ALIVE);
+            .server_alive_interval(ALIVE)
+            // A process that was killed leaves no connection open for long, and nothing in the user's folders.
+            .control_persist(openssh::ControlPersist::IdleFor(LINGER))
+            .control_directory(std::env::temp_dir());
         if let Some(key) = &self.host.key {
             builder.keyfile(key);
         }

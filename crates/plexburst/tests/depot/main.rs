@@ -1,0 +1,10 @@
+//! The depot on real places: a folder, `rclone serve s3`, an sshd of the test's own; and what can go wrong there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "a skip has to be seen")]
+
+mod commands;
+mod cut;
+mod faults;
+mod places;
+mod support;
