@@ -6,10 +6,12 @@
 use super::values::Value;
 use rusqlite::{OptionalExtension, params_from_iter};
 
+use super::back;
 use super::content::followed;
 use super::context::{self, Context};
 use super::diff;
 use super::fail::Step;
+use super::mode::Mode;
 use super::rows::{self, Row, int, text, value};
 use super::schema::{Schema, Table, quote};
 use super::session::{BLOBS, LIBRARY, Three};
@@ -90,6 +92,21 @@ fn differing(context: &Context<'_>, three: Three, table: &Table) -> Step<Vec<i64
     let Some(from) = diff::source(context.conn, NAME, three.mine, touched(context, three))? else {
         return Ok(Vec::new());
     };
+    if context.mode == Mode::TwoWay {
+        // What was measured is the result's wherever it has it; contents need not be read to know that.
+        let same: Vec<String> = ["linked_type", "linked_id", "linked_guid", "blob_type"]
+            .iter()
+            .filter(|column| table.has(column))
+            .map(|column| format!("t.{c} IS n.{c}", c = quote(column)))
+            .collect();
+        let mut statement = context.conn.prepare(&format!(
+            "SELECT n.id FROM {from} WHERE {} OR NOT EXISTS (SELECT 1 FROM {theirs}.{NAME} t WHERE {})",
+            is_subtitle(table, "n"),
+            same.join(" AND "),
+            theirs = three.theirs,
+        ))?;
+        return Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?);
+    }
     let mut statement = context.conn.prepare(&format!(
         "SELECT n.id FROM {from} LEFT JOIN {base}.{NAME} b NOT INDEXED ON b.id = n.id
          WHERE b.id IS NULL OR {light} OR length(n.blob) IS NOT length(b.blob)
@@ -190,6 +207,8 @@ fn subtitles(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()>
         };
         if localise(context, table, &mut mine)? {
             insert(context, three, table, &mine)?;
+        } else if context.mode == Mode::Back && !rows::exists(context.conn, three.base, NAME, id)? {
+            back::list(context, table, id, &mine)?;
         }
     }
     Ok(())

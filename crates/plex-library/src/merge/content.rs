@@ -5,11 +5,13 @@
 
 use super::values::Value;
 
+use super::back;
 use super::context::Context;
 use super::diff::Changes;
 use super::fail::Step;
 use super::home_tables::as_json;
 use super::matching::AllChanges;
+use super::mode::Mode;
 use super::moves::Moved;
 use super::policy;
 use super::report::{Decided, KeptAside};
@@ -99,7 +101,13 @@ pub(super) fn carry(context: &mut Context<'_>, writer: &mut Writer, changes: &Al
 }
 
 fn rows_of(context: &mut Context<'_>, writer: &mut Writer, table: &Table, changes: &Changes) -> Step<()> {
-    let unsearchable = writer.unsearchable(context.conn, &table.name, &changes.added)?;
+    let mut new = Vec::new();
+    for &id in &changes.added {
+        if !rows::exists(context.conn, MAIN, &table.name, id)? {
+            new.push(id);
+        }
+    }
+    let unsearchable = writer.unsearchable(context.conn, &table.name, &new)?;
     for &id in &changes.added {
         let Some(mut mine) = rows::get(context.conn, MINE, table, id)? else {
             continue;
@@ -109,6 +117,9 @@ fn rows_of(context: &mut Context<'_>, writer: &mut Writer, table: &Table, change
         }
         if !localise(context, table, &mut mine)? {
             set_aside(context, table, id)?;
+            if context.mode == Mode::Back {
+                back::list(context, table, id, &mine)?;
+            }
             continue;
         }
         match rows::get(context.conn, MAIN, table, id)? {
@@ -141,6 +152,15 @@ fn changed(context: &mut Context<'_>, writer: &mut Writer, table: &Table, id: i6
     ) else {
         return Ok(());
     };
+    if context.mode == Mode::Back
+        && !rows::exists(context.conn, MAIN, &table.name, id)?
+        && followed(context, &table.name, id)?.is_none()
+    {
+        if is_edited(table, &base, &mine) {
+            back::list(context, table, id, &mine)?;
+        }
+        return Ok(());
+    }
     if !localise(context, table, &mut mine)? {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fail::Step;
+use super::mode::Mode;
 use super::report::Report;
 use super::schema::{Schema, Table, quote};
 use super::session::{LIBRARY, Three};
@@ -20,6 +21,7 @@ pub(super) struct Context<'c> {
     /// Tables of library.db.
     pub(super) schema: Schema,
     pub(super) options: &'c Options,
+    pub(super) mode: Mode,
     pub(super) report: Report,
     /// Value for the change counters of every row that this merge writes.
     pub(super) tick: i64,
@@ -34,15 +36,18 @@ impl<'c> Context<'c> {
         conn: &'c Connection,
         schema: Schema,
         options: &'c Options,
+        mode: Mode,
         [touched, touched_blobs]: [Option<Touched>; 2],
     ) -> Step<Self> {
         // guids: what home's user state is keyed by → what the same item is called in the result.
         // follow: ids that home's rows refer to → ids that the result has instead.
         // aside: rows of home's that could not be written.
+        // kept: rows of the worker's that stay in tables which are home's.
         conn.execute_batch(
             "CREATE TEMP TABLE guids(old TEXT PRIMARY KEY, new TEXT NOT NULL) WITHOUT ROWID;
              CREATE TEMP TABLE follow(target TEXT, old INTEGER, new INTEGER NOT NULL, PRIMARY KEY(target, old)) WITHOUT ROWID;
              CREATE TEMP TABLE aside(target TEXT, id INTEGER, PRIMARY KEY(target, id)) WITHOUT ROWID;
+             CREATE TEMP TABLE kept(target TEXT, id INTEGER, PRIMARY KEY(target, id)) WITHOUT ROWID;
              CREATE TEMP TABLE touched(id INTEGER PRIMARY KEY);",
         )?;
         let tick = next_tick(conn, &schema)?;
@@ -50,6 +55,7 @@ impl<'c> Context<'c> {
             conn,
             schema,
             options,
+            mode,
             report: Report::default(),
             tick,
             touched_blobs,

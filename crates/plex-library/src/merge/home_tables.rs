@@ -111,7 +111,9 @@ fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
     conn.execute(
         &format!(
             "INSERT OR IGNORE INTO temp.touched SELECT x.id FROM {theirs}.{name} x NOT INDEXED
-             WHERE NOT EXISTS (SELECT 1 FROM {mine}.{name} m NOT INDEXED WHERE m.id = x.id)"
+             WHERE NOT EXISTS (SELECT 1 FROM {mine}.{name} m NOT INDEXED WHERE m.id = x.id)
+               AND NOT EXISTS (SELECT 1 FROM temp.kept k WHERE k.target = '{}' AND k.id = x.id)",
+            if three.mine == MINE { table.name.as_str() } else { "" }
         ),
         [],
     )?;

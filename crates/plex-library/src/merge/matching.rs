@@ -15,6 +15,7 @@ use super::context::Context;
 use super::diff::{self, Changes};
 use super::fail::Step;
 use super::guids;
+use super::mode::Mode;
 use super::moves::Moved;
 use super::report::SameFile;
 use super::rows::{self, Row, int, text, value};
@@ -142,6 +143,10 @@ impl Matcher<'_, '_> {
                 .iter()
                 .all(|column| value(table, mine, column) == value(table, theirs, column))
         };
+        if self.context.mode == Mode::TwoWay && !equal(&["library_section_id"]) {
+            // Libraries that were never one may have anything under one number.
+            return Ok(false);
+        }
         Ok(match table.name.as_str() {
             "directories" => equal(&["library_section_id", "path"]),
             "media_parts" => equal(&["file"]),
@@ -269,7 +274,7 @@ impl Matcher<'_, '_> {
         };
         let mut wanted = self.added("media_parts");
         // What the worker threw away and made anew is home's by the id that the base gave it.
-        if !self.context.options.catch_up {
+        if self.context.mode == Mode::Burst {
             for id in diff::missing(self.context.conn, "media_parts", MINE, MAIN)? {
                 if rows::exists(self.context.conn, BASE, "media_parts", id)? {
                     wanted.push(id);

@@ -134,7 +134,7 @@ fn one(context: &mut Context<'_>, writer: &mut Writer, target: &'static str, id:
 }
 
 /// The item that has the media or the children of one that is gone.
-fn heir(context: &Context<'_>, id: i64) -> Step<Option<i64>> {
+pub(super) fn heir(context: &Context<'_>, id: i64) -> Step<Option<i64>> {
     for sql in [
         "SELECT t.metadata_item_id FROM mine.media_items m JOIN main.media_items t ON t.id = m.id
          JOIN main.metadata_items i ON i.id = t.metadata_item_id

@@ -14,6 +14,7 @@
 //! Must not: write through a collation that did not prove itself, or make search terms with a tokenizer that is not
 //! Plex's (design §7).
 
+mod back;
 mod blobs;
 mod collation;
 mod content;
@@ -27,8 +28,10 @@ mod guids;
 mod home_tables;
 mod matching;
 mod missing;
+mod mode;
 mod moves;
 mod places;
+mod playlists;
 mod policy;
 mod refuse;
 mod report;
@@ -44,6 +47,7 @@ mod taggings;
 mod testing;
 mod text;
 mod touched;
+mod two_way;
 mod values;
 mod views;
 mod writer;
@@ -55,6 +59,7 @@ use crate::paths::{Databases, Which};
 use context::Context;
 use diff::Changes;
 use fail::Step;
+use mode::Mode;
 use schema::Schema;
 use session::{BLOBS, LIBRARY, Session};
 use tables::Rule;
@@ -90,10 +95,46 @@ impl Default for Options {
 /// that changed at home and are not known, [`crate::Error::InUse`] if somebody holds `theirs`. In every case `theirs` is
 /// what it was.
 pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
+    let mode = if options.catch_up { Mode::CatchUp } else { Mode::Burst };
+    run(Some(base), mine, theirs, options, mode)
+}
+
+/// Merges a result that comes without its base (an old archive) with home, in place: home's user state by account, guid and
+/// file wins, ids of home never change, and what was deleted at home since the two parted stays deleted where their ids tell.
+/// Afterwards [`merge`] can catch up with `base` = this `mine`.
+///
+/// # Errors
+/// As [`merge`]; [`crate::Error::Refused`] too where a section is the same on both sides and its files lie in different
+/// folders, by name.
+pub fn two_way(mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
+    run(None, mine, theirs, options, Mode::TwoWay)
+}
+
+/// Carries what the household did since a swap back onto the library that was there before it: the way back.
+///
+/// `swapped_in` is the pair as it was put in place, `home` what it has become (at rest: a snapshot, or Plex stopped), and
+/// `previous` a copy of the older pair, which is changed in place. Playlists, ratings, views, edits and deletions since the
+/// swap are in it afterwards, with home's ids. What they say about things that only the newer library has is never dropped
+/// without being named: rows that need such a thing are in [`Report::kept_aside`], ratings and history, which only name it,
+/// are written and stand in [`Report::waiting`]. Doing it again changes nothing.
+///
+/// # Errors
+/// As [`merge`]; `previous` is then what it was.
+pub fn carry_back(swapped_in: &Databases, home: &Databases, previous: &Databases, options: &Options) -> Result<Report> {
+    run(Some(swapped_in), home, previous, options, Mode::Back)
+}
+
+fn run(
+    base: Option<&Databases>,
+    mine: &Databases,
+    theirs: &Databases,
+    options: &Options,
+    mode: Mode,
+) -> Result<Report> {
     Session::begin(base, mine, theirs)?.run(|conn, readers| {
-        let paths = |which| [theirs.path(which), base.path(which), mine.path(which)];
-        let library = Schema::common(conn, LIBRARY, paths(Which::Library))?;
-        let blobs = Schema::common(conn, BLOBS, paths(Which::Blobs))?;
+        let paths = |which| [theirs.path(which), base.unwrap_or(mine).path(which), mine.path(which)];
+        let library = Schema::common(conn, LIBRARY, mode, paths(Which::Library))?;
+        let blobs = Schema::common(conn, BLOBS, mode, paths(Which::Blobs))?;
         let touched = match readers {
             [base, mine, base_blobs, mine_blobs] => [
                 Touched::find(conn, LIBRARY, base, mine)?,
@@ -101,8 +142,11 @@ pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &O
             ],
             _ => [None, None],
         };
-        refuse::unknown(conn, &library, &blobs, [touched[0].as_ref(), touched[1].as_ref()])?;
-        let mut context = Context::new(conn, library, options, touched)?;
+        if mode == Mode::TwoWay {
+            two_way::empty_pair(conn)?;
+        }
+        refuse::unknown(conn, &library, &blobs, mode, [touched[0].as_ref(), touched[1].as_ref()])?;
+        let mut context = Context::new(conn, library, options, mode, touched)?;
         into_library(&mut context, &blobs)?;
         into_blobs(&mut context, &blobs)?;
         Ok(context.report.tidy())
@@ -111,12 +155,13 @@ pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &O
 
 fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
     let mut writer = Writer::new(context.conn, &context.schema, context.options.least_titles)?;
-    let (gone, mut moved) = sections::carry(context)?;
-    for target in ["library_sections", "section_locations"] {
-        moves::references(context, &mut writer, target, &moved.take(target))?;
+    if context.mode == Mode::TwoWay {
+        refuse::other_folders(context)?;
+        two_way::fill_base(context.conn, &context.schema)?;
     }
+    let sections = sections::carry(context, &mut writer)?;
     let changes = content_changes(context)?;
-    moved = matching::run(context, &changes)?;
+    let mut moved = matching::run(context, &changes)?;
     for table in writer::SEARCHED {
         if moved.of(table).next().is_some()
             && let Some(why) = writer.obstacle(context.conn, table)?
@@ -124,21 +169,31 @@ fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
             content::follow_instead(context, &mut moved, table, &why)?;
         }
     }
-    moves::apply(context, &mut writer, &moved)?;
+    moves::apply(context, &mut writer, &moved, &sections.moved)?;
+    if context.mode == Mode::Back {
+        back::without_place(context)?;
+    }
     places::carry(context)?;
     content::carry(context, &mut writer, &changes)?;
     streams::carry(context, &mut writer, &changes)?;
     taggings::carry(context, &changes)?;
-    deletions::carry(context, &mut writer, &changes, &gone)?;
+    deletions::carry(context, &mut writer, &changes, &sections.gone)?;
     deletions::tags(context, &mut writer, &changes)?;
     missing::mend(context, &mut writer, &changes)?;
     guids::collect(context.conn)?;
     settings::carry(context)?;
     views::carry(context)?;
     text::register(context.conn)?;
+    if context.mode == Mode::TwoWay {
+        playlists::keep(context)?;
+    }
     let tables: Vec<_> = context.schema.tables.values().cloned().collect();
     home_tables::carry(context, LIBRARY, &tables)?;
+    views::devices(context)?;
     blobs::carry(context, blobs)?;
+    if context.mode == Mode::Back {
+        back::waiting(context)?;
+    }
     writer.finish(context.conn, &context.schema)?;
     context::raise_sequences(context.conn, LIBRARY)
 }

@@ -10,6 +10,8 @@ use super::values::Value;
 use super::context::Context;
 use super::fail::Step;
 use super::guids;
+use super::mode::Mode;
+use super::playlists;
 use super::report::BundleMove;
 use super::rows::{self, set};
 use super::schema::quote;
@@ -17,6 +19,9 @@ use super::session::{BLOBS, LIBRARY, MAIN, MINE};
 use super::tables::{Rule, references_to, rule};
 use super::text;
 use super::writer::{SEARCHED, Writer};
+
+/// Tables that have an index with an id in it that allows each once (facts §1.3).
+const UNIQUE: [&str; 2] = ["blobs", "locatables"];
 
 /// Old id → new id of rows of the worker's, per table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,8 +57,6 @@ impl Moved {
 /// The tables whose rows are ever moved.
 fn name(table: &str) -> Option<&'static str> {
     [
-        "library_sections",
-        "section_locations",
         "directories",
         "metadata_items",
         "media_items",
@@ -66,12 +69,19 @@ fn name(table: &str) -> Option<&'static str> {
 }
 
 /// Renumbers the rows and all references to them in the result.
-pub(super) fn apply(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<()> {
+///
+/// `sections` have moved before, with what refers to them; only their numbers in text are left.
+pub(super) fn apply(
+    context: &mut Context<'_>,
+    writer: &mut Writer,
+    moved: &Moved,
+    sections: &BTreeMap<i64, i64>,
+) -> Step<()> {
     for (table, ids) in &moved.tables {
         rows_of(context, writer, table, ids)?;
         references(context, writer, table, ids)?;
     }
-    texts(context, writer, moved)
+    texts(context, writer, moved, sections)
 }
 
 /// Renumbers rows; one whose new id is still in use waits until its user has gone, by way of an id that nobody uses.
@@ -121,6 +131,10 @@ pub(super) fn references(
             Some(Rule::Content | Rule::Sections) => &[LIBRARY.theirs],
             // The worker's own views; home's rows name home's sections already.
             Some(Rule::Views) => &[LIBRARY.theirs],
+            // Without a base, playlists that only the result has are kept.
+            Some(Rule::Home) if context.mode == Mode::TwoWay && playlists::TABLES.contains(&reference.table) => {
+                &[LIBRARY.theirs]
+            }
             _ => continue,
         };
         if context
@@ -142,16 +156,27 @@ pub(super) fn references(
             Some(Rule::Views) => format!(" AND id NOT IN (SELECT id FROM {MINE}.{table})"),
             _ => String::new(),
         };
-        // Of two blobs of one kind for one row the one that moves here is the newer analysis. Elsewhere nothing is unique,
-        // and OR REPLACE would want the collations of all indices.
-        let or = match rule(reference.table) {
-            Some(Rule::Blobs) => " OR REPLACE",
-            _ => "",
-        };
         for side in sides {
+            if UNIQUE.contains(&reference.table) {
+                // By way of negative numbers, which are nobody's: what moves to 7 must not meet what is still to leave it.
+                // Of two rows that say the same of one thing, the one that moves here is the newer.
+                conn.execute(
+                    &format!(
+                        "UPDATE {side}.{table} SET {column} = -(SELECT new FROM temp.moved WHERE old = {column})
+                         WHERE {column} IN (SELECT old FROM temp.moved){only}"
+                    ),
+                    [],
+                )?;
+                conn.execute(
+                    &format!("UPDATE OR REPLACE {side}.{table} SET {column} = -{column} WHERE {column} < 0{only}"),
+                    [],
+                )?;
+                continue;
+            }
+            // Nothing is unique here, and OR REPLACE would want the collations of all indices.
             conn.execute(
                 &format!(
-                    "UPDATE{or} {side}.{table} SET {column} = (SELECT new FROM temp.moved WHERE old = {column})
+                    "UPDATE {side}.{table} SET {column} = (SELECT new FROM temp.moved WHERE old = {column})
                      WHERE {column} IN (SELECT old FROM temp.moved){only}{but_home}"
                 ),
                 [],
@@ -162,8 +187,11 @@ pub(super) fn references(
 }
 
 /// Rewrites guids that are made of ids, and ids inside other text, in rows of the worker's.
-fn texts(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<()> {
-    let mut all = text::Moves::new();
+fn texts(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved, sections: &BTreeMap<i64, i64>) -> Step<()> {
+    let mut all: text::Moves = sections
+        .iter()
+        .map(|(&old, &new)| (("library_sections", old), new))
+        .collect();
     for (table, ids) in &moved.tables {
         all.extend(ids.iter().map(|(&old, &new)| ((*table, old), new)));
     }
@@ -190,7 +218,11 @@ fn texts(context: &mut Context<'_>, writer: &mut Writer, moved: &Moved) -> Step<
         ("media_items", &["extra_data"]),
         ("media_parts", &["extra_data"]),
         ("media_streams", &["extra_data"]),
+        ("play_queue_generators", &["uri", "extra_data"]),
     ] {
+        if name == "play_queue_generators" && context.mode != Mode::TwoWay {
+            continue;
+        }
         let Some(table) = context.table(name) else { continue };
         let columns: Vec<&str> = columns.iter().copied().filter(|column| table.has(column)).collect();
         let may: Vec<String> = columns

@@ -167,10 +167,15 @@ pub(super) fn adopt(table: &Table, mine: &Row, theirs: &Row) -> Row {
         .at("user_fields")
         .filter(|_| table.name == "metadata_items")
         .is_some_and(|n| has_locks(&mine[n]));
+    let at_home = measured_at_home(table, mine, theirs);
+    let stale = table.name == "metadata_items" && refreshed_later(table, mine, theirs);
     for (n, column) in table.columns.iter().enumerate() {
         let column = column.as_str();
-        let policy = of(&table.name, column);
-        let found = table.name == "metadata_items" && EDITABLE.contains(&column) && !locked;
+        let policy = match of(&table.name, column) {
+            Policy::Theirs if at_home => Policy::Mine,
+            policy => policy,
+        };
+        let found = !stale && table.name == "metadata_items" && EDITABLE.contains(&column) && !locked;
         merged[n] = match policy {
             Policy::Counter => theirs[n].clone(),
             Policy::Mine if found && theirs[n] != Value::Null => theirs[n].clone(),
@@ -192,6 +197,35 @@ pub(super) fn adopt(table: &Table, mine: &Row, theirs: &Row) -> Row {
         merged[hash] = theirs[hash].clone();
     }
     merged
+}
+
+/// Whether home's analysis is the one to keep: of a newer file of that name, or by a newer analyser than the result's.
+fn measured_at_home(table: &Table, mine: &Row, theirs: &Row) -> bool {
+    let number = |row: &Row, column: &str| match table.at(column).map(|n| &row[n]) {
+        Some(Value::Integer(n)) => Some(*n),
+        _ => None,
+    };
+    match table.name.as_str() {
+        "media_items" => number(mine, "media_analysis_version") > number(theirs, "media_analysis_version"),
+        "media_parts" => {
+            let (here, there) = (number(mine, "size"), number(theirs, "size"));
+            here.is_some()
+                && there.is_some()
+                && here != there
+                && number(mine, "updated_at") > number(theirs, "updated_at")
+        }
+        _ => false,
+    }
+}
+
+/// Whether an agent looked at home's item after it looked at the result's; what it had found earlier is not put over that,
+/// unless only the worker found out what it is.
+fn refreshed_later(table: &Table, mine: &Row, theirs: &Row) -> bool {
+    let (Some(at), Some(guid)) = (table.at("refreshed_at"), table.at("guid")) else {
+        return false;
+    };
+    let found_out = super::guids::is_numbered(&mine[guid]) && !super::guids::is_numbered(&theirs[guid]);
+    !found_out && theirs[at] != mine[at] && later(mine[at].clone(), theirs[at].clone()) == mine[at]
 }
 
 /// Whether `user_fields` locks anything.

@@ -24,6 +24,9 @@ pub struct Report {
     /// What could not be written by this program and has to be made through Plex after the start.
     #[serde(default)]
     pub kept_aside: Vec<KeptAside>,
+    /// User state that is in the result and waits there for an item that the result does not have (yet).
+    #[serde(default)]
+    pub waiting: Vec<KeptAside>,
 }
 
 /// How many rows of a table were written.
@@ -78,7 +81,7 @@ pub struct Decided {
     pub taken: String,
 }
 
-/// A row of home's that is not in the result.
+/// A row of home's, and what remains to be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptAside {
     /// Table of the row.

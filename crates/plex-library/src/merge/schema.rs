@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 use super::fail::Step;
+use super::mode::Mode;
 use super::session::Three;
 use crate::error::Error;
 
@@ -118,11 +119,16 @@ impl Schema {
 
     /// The tables of the result, after making sure that all three sides have the same ones with the same columns and
     /// the same migrations.
-    pub(super) fn common(conn: &Connection, three: Three, paths: [PathBuf; 3]) -> Step<Self> {
+    ///
+    /// `mode` says whether there is a base to be looked at.
+    pub(super) fn common(conn: &Connection, three: Three, mode: Mode, paths: [PathBuf; 3]) -> Step<Self> {
         let theirs = Self::read(conn, three.theirs)?;
         let migrations = migrations(conn, three.theirs)?;
         let [their_path, base_path, mine_path] = paths;
         for (side, path) in [(three.base, base_path), (three.mine, mine_path)] {
+            if mode == Mode::TwoWay && side == three.base {
+                continue;
+            }
             let other = Self::read(conn, side)?;
             let mut what = sets_differ("migration", &migrations, &self::migrations(conn, side)?);
             what.extend(theirs.differences(&other));

@@ -51,14 +51,14 @@ pub(super) const BLOBS: Three = Three {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) conn: Connection,
-    /// Base and mine of the library, base and mine of the blobs.
+    /// Base and mine of the library, base and mine of the blobs; without a base only mine.
     readers: Vec<Reader>,
     library: PathBuf,
 }
 
 impl Session {
-    /// Opens all six files and begins the transaction.
-    pub(super) fn begin(base: &Databases, mine: &Databases, theirs: &Databases) -> Result<Self> {
+    /// Opens all six files and begins the transaction. Without a base two empty databases in memory stand for it.
+    pub(super) fn begin(base: Option<&Databases>, mine: &Databases, theirs: &Databases) -> Result<Self> {
         let library = theirs.library();
         // The blobs are opened once by themselves first, so that somebody who holds only them is noticed too.
         drop(open::read_write(&theirs.blobs())?);
@@ -71,11 +71,16 @@ impl Session {
         attach(&theirs.blobs(), "mode=rw", BLOBS.theirs)?;
         let mut readers = Vec::new();
         for (path, name) in [
-            (base.library(), LIBRARY.base),
-            (mine.library(), LIBRARY.mine),
-            (base.blobs(), BLOBS.base),
-            (mine.blobs(), BLOBS.mine),
+            (base.map(Databases::library), LIBRARY.base),
+            (Some(mine.library()), LIBRARY.mine),
+            (base.map(Databases::blobs), BLOBS.base),
+            (Some(mine.blobs()), BLOBS.mine),
         ] {
+            let Some(path) = path else {
+                conn.execute_batch(&format!("ATTACH ':memory:' AS {name}"))
+                    .at(OPEN, &library)?;
+                continue;
+            };
             let reader = open::read_only(&path)?;
             let parameters = match reader.mode() {
                 Mode::Immutable => "immutable=1",

@@ -34,7 +34,7 @@ pub(super) fn rule(table: &str) -> Option<Rule> {
         "library_sections" | "section_locations" => Rule::Sections,
         "metadata_items" | "media_items" | "media_parts" | "media_streams" | "directories" | "tags" | "taggings"
         | "metadata_relations" | "metadata_item_clusters" | "metadata_item_clusterings" | "locatables"
-        | "location_places" => Rule::Content,
+        | "location_places" | "locations" => Rule::Content,
         "blobs" => Rule::Blobs,
         "accounts" | "devices" | "preferences" | "view_settings" | "media_item_settings" | "media_part_settings"
         | "media_stream_settings" | "metadata_item_setting_markers" | "metadata_item_accounts"
@@ -121,6 +121,8 @@ pub(super) const REFERENCES: &[Reference] = &[
     ),
     linked("locatables", "locatable_id", ITEMS, "locatable_type", "metadata_item"),
     linked("locatables", "locatable_id", ITEMS, "locatable_type", "MetadataItem"),
+    to("locatables", "location_id", "locations"),
+    to("location_places", "location_id", "locations"),
     to("metadata_item_views", "library_section_id", SECTIONS),
     to(
         "metadata_item_setting_markers",

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 
 use super::values::Value;
 
+use super::back;
 use super::content::{localise, set_aside};
 use super::context::Context;
 use super::fail::Step;
 use super::matching::AllChanges;
+use super::mode::Mode;
 use super::policy;
 use super::rows::{self, Row, int, value};
 use super::schema::Table;
@@ -86,8 +88,14 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
     let mut mine = of(context, MINE, table, item)?;
     let here = super::content::followed(context, "metadata_items", item)?.unwrap_or(item);
     if !rows::exists(context.conn, MAIN, "metadata_items", here)? {
-        for (id, _) in mine {
+        for (id, row) in mine {
             set_aside(context, table, id)?;
+            if context.mode == Mode::Back
+                && PERSONAL.contains(&kind(context, table, &row)?)
+                && !rows::exists(context.conn, BASE, NAME, id)?
+            {
+                back::list(context, table, id, &row)?;
+            }
         }
         return Ok(());
     }
@@ -137,7 +145,7 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
         let was = base.iter().any(|(_, before)| says(table, before) == says(table, &row));
         let wanted = if MEASURED.contains(&kind) {
             !was && !measured_anew
-        } else if locked || PERSONAL.contains(&kind) {
+        } else if locked || (PERSONAL.contains(&kind) && (context.mode != Mode::Back || !was)) {
             true
         } else if was {
             false

@@ -62,6 +62,24 @@ fn carry_one(context: &mut Context<'_>, table: &Table, id: i64) -> Step<()> {
     Ok(())
 }
 
+/// An entry that the worker made was made with a device of its own, which home does not get to know.
+pub(super) fn devices(context: &mut Context<'_>) -> Step<()> {
+    let known = context.table(NAME).is_some_and(|table| table.has("device_id"));
+    if !known || context.table("devices").is_none() {
+        return Ok(());
+    }
+    let forgotten = context.conn.execute(
+        &format!(
+            "UPDATE {MAIN}.{NAME} SET device_id = NULL WHERE device_id IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM {MAIN}.devices d WHERE d.id = {NAME}.device_id)
+             AND NOT EXISTS (SELECT 1 FROM {MINE}.{NAME} m WHERE m.id = {NAME}.id)"
+        ),
+        [],
+    )?;
+    context.report.carried(NAME).updated += forgotten as u64;
+    Ok(())
+}
+
 /// What makes an entry the same one: who saw when.
 fn when(table: &Table, row: &Row) -> [Value; 3] {
     ["account_id", "viewed_at", "metadata_type"].map(|name| value(table, row, name))

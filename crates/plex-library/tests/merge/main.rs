@@ -8,6 +8,7 @@
     reason = "a test says by panicking what is wrong, and what it skipped"
 )]
 
+mod back;
 mod content;
 mod faults;
 mod history;
@@ -18,3 +19,4 @@ mod real;
 mod refusals;
 mod state;
 mod support;
+mod two_way;

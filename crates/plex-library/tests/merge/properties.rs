@@ -13,7 +13,7 @@ use sim::fixture::{Builder, Fixture};
 use tempfile::TempDir;
 
 use crate::history::{self, Act};
-use crate::support::{Trio, databases, dump, open, rows};
+use crate::support::{Trio, assert_same, databases, dump, open, rows};
 
 /// Cases of an ordinary run: enough to notice a slip, few enough not to be waited for.
 const CASES: u32 = 6;
@@ -309,12 +309,7 @@ fn one_case(home: &[Act], worker: &[Act], later: &[Act], apart: bool) {
     judge(&trio, &if apart { had } else { BTreeMap::new() }, &had_files);
     let once = dump(&trio.theirs);
     let again = trio.try_merge().expect("merged again");
-    for (table, rows) in dump(&trio.theirs) {
-        assert_eq!(
-            once[&table], rows,
-            "{table} changed when the same was merged again: {again:?}"
-        );
-    }
+    assert_same(&once, &dump(&trio.theirs), &again);
     labels(&trio, &worker_gave);
     // The household goes on, and the merge catches up.
     let first = trio.mine.copy(&trio.dir.path().join("mine1")).expect("copy");

@@ -1,0 +1,147 @@
+//! Merging a result that comes without its base: home's user state by account, guid and file wins.
+//!
+//! What has no base is on both sides as if each had made it: the matching of what both sides found ([`super::matching`])
+//! finds what is the same, and [`super::policy::adopt`] puts the two together. So the base of such a merge is an empty one in
+//! memory, with two exceptions that ids can tell:
+//!
+//! - If both libraries once were one, both have rows from before they parted, with the same ids. Plex counts ids up and
+//!   never gives one twice, so a table's greatest id that means the same on both sides was given before the parting, and
+//!   every smaller one too: what the result has below it and home has not was deleted at home, and stays deleted. Such rows
+//!   are put into the base.
+//! - Ratings, counts and history that both sides have from that time are home's to go on with, not two stories to be
+//!   added up: in the base they are as the result has them.
+//!
+//! Two libraries once were one if a section has the same uuid and the same id on both sides.
+
+use rusqlite::Connection;
+
+use super::fail::Step;
+use super::schema::{Schema, Table, quote};
+use super::session::{BASE, LIBRARY, MAIN, MINE, Three};
+
+/// Columns that say of a row what it was when it was made; a row that has them equal on both sides, and the same id, is from
+/// before the parting.
+const BIRTHS: [(&str, &[&str]); 10] = [
+    ("directories", &["library_section_id", "path", "created_at"]),
+    (
+        "metadata_items",
+        &["library_section_id", "metadata_type", "guid", "created_at"],
+    ),
+    ("media_items", &["metadata_item_id", "created_at"]),
+    ("media_parts", &["media_item_id", "file", "created_at"]),
+    ("media_streams", &["media_part_id", "stream_type_id", "created_at"]),
+    ("tags", &["tag_type", "tag", "created_at"]),
+    ("taggings", &["metadata_item_id", "tag_id", "created_at"]),
+    (
+        "metadata_relations",
+        &["metadata_item_id", "related_metadata_item_id", "created_at"],
+    ),
+    ("metadata_item_settings", &["account_id", "guid", "created_at"]),
+    ("metadata_item_views", &["account_id", "guid", "viewed_at"]),
+];
+
+/// Tables whose rows home goes on with.
+const STATE: [&str; 2] = ["metadata_item_settings", "metadata_item_views"];
+
+/// Makes the empty base of one of the two databases; it has to be attached already.
+pub(super) fn empty_base(conn: &Connection, three: Three) -> Step<()> {
+    let tables: Vec<(String, String)> = conn
+        .prepare(&format!(
+            "SELECT name, sql FROM {}.sqlite_schema
+             WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+            three.theirs
+        ))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (name, sql) in tables {
+        // The columns as they stand; own tables of search indices become ordinary ones, which is what reading them wants.
+        let Some(columns) = sql.find('(').map(|at| &sql[at..]) else {
+            continue;
+        };
+        conn.execute_batch(&format!("CREATE TABLE {}.{}{columns}", three.base, quote(&name)))?;
+    }
+    Ok(())
+}
+
+/// Puts into the base what is known to be from before the parting.
+pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<()> {
+    if !were_one(conn)? {
+        return Ok(());
+    }
+    for (name, birth) in BIRTHS {
+        let Some(table) = schema.get(name).filter(|table| table.keyed) else {
+            continue;
+        };
+        let Some(parting) = parting(conn, table, birth)? else {
+            continue;
+        };
+        let (quoted, columns) = (quote(name), table.column_list());
+        conn.execute(
+            &format!(
+                "INSERT INTO {BASE}.{quoted} ({columns}) SELECT {columns} FROM {MAIN}.{quoted} t NOT INDEXED
+                 WHERE t.id <= ?1 AND NOT EXISTS (SELECT 1 FROM {MINE}.{quoted} m NOT INDEXED WHERE m.id = t.id)"
+            ),
+            [parting],
+        )?;
+        if STATE.contains(&name) {
+            let listed: Vec<String> = table.columns.iter().map(|name| format!("t.{}", quote(name))).collect();
+            conn.execute(
+                &format!(
+                    "INSERT INTO {BASE}.{quoted} ({columns}) SELECT {} FROM {MAIN}.{quoted} t NOT INDEXED
+                     JOIN {MINE}.{quoted} m ON m.id = t.id AND {}",
+                    listed.join(","),
+                    same(table, birth)
+                ),
+                [],
+            )?;
+        }
+    }
+    conn.execute_batch(&format!(
+        "CREATE INDEX IF NOT EXISTS {BASE}.taggings_by_item ON taggings(metadata_item_id)"
+    ))?;
+    Ok(())
+}
+
+/// Whether the two libraries once were one.
+fn were_one(conn: &Connection) -> Step<bool> {
+    Ok(conn
+        .prepare(&format!(
+            "SELECT 1 FROM {MAIN}.library_sections t JOIN {MINE}.library_sections m ON m.id = t.id AND m.uuid = t.uuid"
+        ))?
+        .exists([])?)
+}
+
+fn same(table: &Table, birth: &[&str]) -> String {
+    let terms: Vec<String> = birth
+        .iter()
+        .filter(|column| table.has(column))
+        .map(|column| format!("m.{c} IS t.{c}", c = quote(column)))
+        .collect();
+    terms.join(" AND ")
+}
+
+/// The greatest id that means the same on both sides. A row that says nothing about when it was made proves nothing.
+fn parting(conn: &Connection, table: &Table, birth: &[&str]) -> Step<Option<i64>> {
+    let Some(time) = birth.iter().find(|column| column.ends_with("_at") && table.has(column)) else {
+        return Ok(None);
+    };
+    let name = quote(&table.name);
+    Ok(conn.query_row(
+        &format!(
+            "SELECT max(t.id) FROM {MAIN}.{name} t NOT INDEXED JOIN {MINE}.{name} m NOT INDEXED ON m.id = t.id
+             WHERE {} AND t.{} IS NOT NULL",
+            same(table, birth),
+            quote(time)
+        ),
+        [],
+        |row| row.get(0),
+    )?)
+}
+
+/// Both databases of the base, empty; has to be done before anything is compared.
+pub(super) fn empty_pair(conn: &Connection) -> Step<()> {
+    for three in [LIBRARY, super::session::BLOBS] {
+        empty_base(conn, three)?;
+    }
+    Ok(())
+}
