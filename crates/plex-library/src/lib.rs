@@ -22,6 +22,7 @@ pub mod pages;
 pub mod paths;
 pub mod progress;
 pub mod publish;
+pub mod remap;
 pub mod schema;
 pub mod snapshot;
 mod source;

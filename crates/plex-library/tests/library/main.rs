@@ -15,6 +15,7 @@ mod faults;
 mod ids;
 mod inspect;
 mod losses;
+mod remap;
 mod schemas;
 mod snapshot;
 mod support;

@@ -171,3 +171,34 @@ pub(crate) fn real_copy(test: &str, dir: &Path) -> Option<Databases> {
 pub(crate) fn keep_dir(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("plexburst-test-{name}-{}", std::process::id()))
 }
+
+/// Every row of every ordinary table, for "the same content".
+pub(crate) fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let tables: Vec<String> = db
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut found = BTreeMap::new();
+    for table in tables {
+        let mut statement = db
+            .prepare(&format!("SELECT rowid, * FROM \"{table}\" NOT INDEXED ORDER BY rowid"))
+            .unwrap();
+        let width = statement.column_count();
+        let lines = statement
+            .query_map([], |row| {
+                Ok((0..width)
+                    .map(|at| format!("{:?}", row.get_ref(at).unwrap()))
+                    .collect::<Vec<_>>()
+                    .join("|"))
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        found.insert(table, lines);
+    }
+    found
+}

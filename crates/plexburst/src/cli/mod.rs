@@ -1,11 +1,16 @@
 //! The command line: one file per command; nothing else depends on it.
 
+mod backup;
 mod bursts;
+mod confirm;
 mod demo;
 mod depot;
+mod diff;
 mod export;
 mod import;
 mod inspect;
+mod library;
+mod remap;
 mod sync;
 mod verify;
 
@@ -61,6 +66,10 @@ enum Command {
     Verify(verify::Args),
     /// What is kept between home and worker, and the key to it.
     Depot(depot::Args),
+    /// What differs between two libraries.
+    Diff(diff::Args),
+    /// Let the paths of a library follow media that moved.
+    Remap(remap::Args),
     /// The whole round trip on this machine, without Plex, Docker or a cloud.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -165,6 +174,8 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Depot(args) => depot::run(args, &context).await,
+        Command::Diff(args) => diff::run(&args, &context),
+        Command::Remap(args) => remap::run(&args, &context),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, &context).await,
         #[cfg(feature = "demo")]
@@ -197,6 +208,16 @@ fn print(text: &str) -> Result<()> {
         // `plexburst … | head` is no failure.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|e| Error::unexpected("cannot write the result").because(e)),
+    }
+}
+
+/// A path as it can be pasted into a shell.
+fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    if text.chars().all(|c| c.is_alphanumeric() || "/._-+=:,@".contains(c)) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
