@@ -6,6 +6,7 @@
 pub mod burst;
 pub mod cli;
 pub mod clock;
+pub mod cloud;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -16,5 +17,6 @@ pub mod home;
 pub mod media;
 pub mod plex;
 pub mod report;
+pub mod secret;
 pub mod signal;
 pub mod term;

@@ -98,9 +98,34 @@ pub enum Event {
         /// Free text for a person.
         text: String,
     },
+    /// A thing at a cloud provider: about to be made, known by its id, confirmed gone. No transition.
+    Resource(ResourceEvent),
+}
+
+/// What is known of a thing that costs money while it exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "resource", rename_all = "snake_case")]
+pub enum ResourceEvent {
+    /// Something of this kind is about to be made in this zone.
+    Intended {
+        /// What.
+        kind: crate::cloud::Kind,
+        /// Where.
+        zone: String,
+    },
+    /// It exists.
+    Known(crate::cloud::Resource),
+    /// The provider answered that it does not.
+    Gone(crate::cloud::Resource),
 }
 
 impl Event {
+    /// Whether it changes where its phase stands.
+    #[must_use]
+    pub fn is_transition(&self) -> bool {
+        !matches!(self, Event::Note { .. } | Event::Resource(_))
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Event::Started => "started",
@@ -108,6 +133,7 @@ impl Event {
             Event::Failed { .. } => "failed",
             Event::Undone => "undone",
             Event::Note { .. } => "noted",
+            Event::Resource(_) => "a resource",
         }
     }
 }
@@ -281,7 +307,7 @@ pub fn last_transition(entries: &[Entry], phase: Phase) -> Option<&Event> {
         .rev()
         .filter(|e| e.phase == phase)
         .map(|e| &e.event)
-        .find(|e| !matches!(e, Event::Note { .. }))
+        .find(|e| e.is_transition())
 }
 
 /// What `phase` noted when it was done.

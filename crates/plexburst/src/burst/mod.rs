@@ -3,6 +3,7 @@
 
 pub mod controller;
 pub mod journal;
+pub mod ledger;
 pub mod losses;
 pub mod phase;
 pub mod request;

@@ -110,7 +110,7 @@ fn one(dir: &Path) -> Result<Known> {
     } else if journal::done(&entries, Phase::Rollback).is_some() {
         Standing::RolledBack
     } else {
-        let last = entries.iter().rev().find(|e| !matches!(e.event, Event::Note { .. }));
+        let last = entries.iter().rev().find(|e| e.event.is_transition());
         Standing::Resumable {
             phase: last.map_or_else(|| "begin".to_owned(), |e| e.phase.to_string()),
             error: match last.map(|e| &e.event) {

@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod library;
 mod remap;
+mod sweep;
 mod sync;
 mod verify;
 
@@ -70,6 +71,8 @@ enum Command {
     Diff(diff::Args),
     /// Let the paths of a library follow media that moved.
     Remap(remap::Args),
+    /// Find and destroy what no live burst owns at the cloud provider.
+    Sweep(sweep::Args),
     /// The whole round trip on this machine, without Plex, Docker or a cloud.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -176,6 +179,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Depot(args) => depot::run(args, &context).await,
         Command::Diff(args) => diff::run(&args, &context),
         Command::Remap(args) => remap::run(&args, &context),
+        Command::Sweep(args) => sweep::run(args, &context).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, &context).await,
         #[cfg(feature = "demo")]

@@ -14,6 +14,8 @@ pub(super) struct Earlier {
     rclone_conf: Option<PathBuf>,
     /// Seen, and without meaning for a burst on this machine.
     pub(super) ignored: Vec<String>,
+    /// Types and volumes of a rented machine.
+    pub(super) sizes: BTreeMap<String, String>,
 }
 
 const READ: &[&str] = &["S3_BUCKET", "RCLONE_REMOTE", "PLEX_CONFIG_PATH"];
@@ -36,6 +38,8 @@ pub(super) fn read(base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<
         for (key, value) in assignments(&text) {
             if READ.contains(&key) {
                 earlier.values.insert(key.to_owned(), value.to_owned());
+            } else if super::rented::is_size(key) {
+                earlier.sizes.insert(key.to_owned(), value.to_owned());
             } else if WITHOUT_MEANING.contains(&key) {
                 earlier.ignored.push(key.to_owned());
             }

@@ -22,8 +22,38 @@ pub struct Config {
     pub depot: Depot,
     /// The machine that does the heavy work.
     pub worker: Worker,
+    /// The account that machines are rented in.
+    pub scaleway: Scaleway,
     /// Time limits and intervals, in seconds.
     pub limits: Limits,
+}
+
+/// `[scaleway]`. The keys are in scw's own configuration or in `SCW_SECRET_KEY`, never here.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scaleway {
+    /// A profile of scw's configuration; unset: the active one.
+    pub profile: Option<String>,
+    /// The project that everything is made in; best one of its own. Unset: scw's default.
+    pub project: Option<String>,
+    /// The zone to begin with; unset: scw's default.
+    pub zone: Option<String>,
+    /// Further zones, when nothing is left in the first.
+    pub other_zones: Vec<String>,
+    /// Profile (lite, standard, power, superpower) or type; `--instance` goes first.
+    pub instance: Option<String>,
+    /// Label of the operating system's image; unset: debian_bookworm.
+    pub image: Option<String>,
+    /// Another address of the API.
+    pub api_url: Option<String>,
+    /// Who may come in over SSH, as CIDR; unset: this machine's own address as others see it, else everybody with the key.
+    pub inbound: Vec<String>,
+    /// A file (mode 0600) with a restricted, expiring secret key that the machine may end itself with; unset: it cannot.
+    pub self_destruct_key_file: Option<PathBuf>,
+    /// How long a machine may live; 96 when unset.
+    pub max_hours: Option<f64>,
+    /// What it may cost at most, in euros.
+    pub max_cost: Option<f64>,
 }
 
 /// `[home]`.
@@ -195,6 +225,13 @@ const SIMPLE_KEYS: &[&str] = &[
     "depot.identity_file",
     "depot.patience",
     "depot.part_bytes",
+    "scaleway.profile",
+    "scaleway.project",
+    "scaleway.zone",
+    "scaleway.instance",
+    "scaleway.image",
+    "scaleway.api_url",
+    "scaleway.self_destruct_key_file",
     "worker.directory",
     "worker.server",
     "worker.port",
@@ -225,6 +262,7 @@ impl Config {
             &mut self.worker.directory,
             &mut self.worker.server,
             &mut self.worker.claim_file,
+            &mut self.scaleway.self_destruct_key_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {
             *path = base.join(&*path);

@@ -5,6 +5,7 @@ mod depot;
 mod earlier;
 mod file;
 mod find;
+pub mod rented;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Names of the earlier scripts that were seen and have no meaning here, to warn about.
     pub ignored: Vec<String>,
+    /// What an `.env` of the earlier scripts says of a rented machine's size, by name.
+    pub earlier_sizes: std::collections::BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             config,
             state_dir,
             ignored: earlier.ignored,
+            earlier_sizes: earlier.sizes,
         })
     }
 

@@ -219,6 +219,7 @@ impl Stage {
                 grace: 1.5,
                 ..Limits::default()
             },
+            ..Config::default()
         })
     }
 

@@ -180,7 +180,7 @@ fn parked_or_failed(entries: &[Entry]) -> Option<End> {
     if let Ok(Some(made)) = journal::facts::<Made>(entries, Phase::ParkResult) {
         return Some(End::Parked(made));
     }
-    let last = entries.iter().rev().find(|e| !matches!(e.event, Event::Note { .. }))?;
+    let last = entries.iter().rev().find(|e| e.event.is_transition())?;
     match &last.event {
         Event::Failed { error, hint, exit } => {
             let error = Error::new(*exit, format!("the worker gave up in phase {}: {error}", last.phase));
@@ -262,7 +262,7 @@ fn show(c: &Controller, entry: &Entry) {
         Event::Started => c.printer().say(&format!("  worker    {}", entry.phase)),
         Event::Note { text } => c.printer().say(&format!("  worker    {}: {text}", entry.phase)),
         Event::Failed { error, .. } => c.printer().warn(&format!("worker: {} failed: {error}", entry.phase)),
-        Event::Done { .. } | Event::Undone => {}
+        Event::Done { .. } | Event::Undone | Event::Resource(_) => {}
     }
 }
 
