@@ -14,6 +14,7 @@ pub mod depot;
 pub mod error;
 pub mod exit;
 pub mod home;
+pub mod host;
 pub mod media;
 pub mod plex;
 pub mod report;
