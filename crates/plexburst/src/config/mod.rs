@@ -10,8 +10,6 @@ pub mod rented;
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
-pub use file::{CellMode, Config, Home, Limits, Media, Worker};
-pub use depot::Depot;
 pub use file::{CellMode, Config, Home, Limits, Media, Scaleway, Worker};
 
 use crate::error::{Error, Result};
