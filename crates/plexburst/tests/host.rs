@@ -1,5 +1,7 @@
 //! A machine over real SSH: an sshd of our own on loopback, whose key is vouched for, is another's, or has changed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod common;
 mod sshd;
 
