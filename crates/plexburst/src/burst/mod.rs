@@ -3,6 +3,7 @@
 
 pub mod controller;
 pub mod journal;
+pub mod kept;
 pub mod ledger;
 pub mod losses;
 pub mod phase;

@@ -17,6 +17,8 @@ pub const VERSION: u32 = 1;
 const FILE: &str = "spec.json";
 /// The file (mode 0600) beside it with the keys to this burst's objects in an encrypted depot.
 pub const KEYS: &str = "depot.keys";
+/// The same for the kept base.
+pub const BASE_KEYS: &str = "base.keys";
 
 /// Keys of what the two sides leave for each other in the depot.
 pub mod key {
@@ -50,12 +52,48 @@ pub struct Parked {
     pub blobs: Object,
     /// The snapshot's manifest.
     pub manifest: Object,
+    /// The kept base that these are of; `None`: they are this burst's own.
+    #[serde(default)]
+    pub kept: Option<String>,
+    /// What leads from there to this burst's base, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// What travelled for this burst.
+    pub sent: u64,
+}
+
+/// What changed at home from one kept snapshot to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The files of the delta, by name.
+    pub delta: Vec<Object>,
+    /// The manifest of the snapshot that it leads to.
+    pub manifest: Object,
+}
+
+impl Step {
+    /// What it weighs.
+    pub fn bytes(&self) -> u64 {
+        self.delta.iter().map(|o| o.bytes).sum::<u64>() + self.manifest.bytes
+    }
 }
 
 impl Parked {
-    /// What the three weigh together.
-    pub fn bytes(&self) -> u64 {
+    /// What the whole snapshot weighs, without its steps.
+    pub fn whole_bytes(&self) -> u64 {
         self.library.bytes + self.blobs.bytes + self.manifest.bytes
+    }
+
+    /// Every object that the base is made of.
+    pub fn objects(&self) -> Vec<&Object> {
+        let steps = self
+            .steps
+            .iter()
+            .flat_map(|step| step.delta.iter().chain([&step.manifest]));
+        [&self.library, &self.blobs, &self.manifest]
+            .into_iter()
+            .chain(steps)
+            .collect()
     }
 }
 
@@ -107,6 +145,19 @@ impl WorkerSpec {
     /// Its keys cannot be read here.
     pub fn depot(&self, work_dir: &Path, printer: &Printer) -> Result<Depot> {
         Depot::of(&self.depot, &self.burst, printer)?.with_own_keys(&work_dir.join(KEYS))
+    }
+
+    /// The part of `depot` that the base is in.
+    ///
+    /// # Errors
+    /// Its keys cannot be read here.
+    pub fn base_depot(&self, depot: &Depot, work_dir: &Path) -> Result<Depot> {
+        match &self.base.kept {
+            Some(id) => depot
+                .beside(&super::kept::folder(id))
+                .with_own_keys(&work_dir.join(BASE_KEYS)),
+            None => Ok(depot.clone()),
+        }
     }
 
     /// Writes the file into the worker's folder.

@@ -126,6 +126,12 @@ fn one(dir: &Path) -> Result<Known> {
     })
 }
 
+/// The state folder that a burst's folder is in.
+pub fn state_dir(burst_dir: &Path) -> PathBuf {
+    let above = burst_dir.parent().and_then(Path::parent);
+    above.unwrap_or(burst_dir).to_path_buf()
+}
+
 /// The controller's journal in a burst's folder.
 pub fn journal_path(dir: &Path) -> PathBuf {
     dir.join("journal.jsonl")

@@ -45,6 +45,10 @@ pub struct Depot {
     pub identity_file: Option<PathBuf>,
     /// Further age recipients that everything is encrypted to; with these alone the identity can be kept elsewhere.
     pub recipients: Vec<String>,
+    /// Whether the library stays there, so that the next burst sends only what changed; unset: in a remote depot.
+    pub keep_base: Option<bool>,
+    /// After so many such steps the whole library is sent again.
+    pub longest_chain: usize,
     /// How long a depot that does not answer is tried again, in seconds.
     pub patience: u64,
     /// Bytes that travel as one: what is sent again when the link is cut.
@@ -67,6 +71,9 @@ impl Default for Depot {
             encryption: None,
             identity_file: None,
             recipients: Vec::new(),
+            keep_base: None,
+            // A worker applies them one after the other, each a pass over the library.
+            longest_chain: 8,
             // A router that is started again, a provider's short outage; the work itself is not held up by it.
             patience: 3600,
             part_bytes: 16 << 20,
@@ -88,6 +95,11 @@ impl Depot {
             None if self.remote.is_none() => Some(Encryption::None),
             None => None,
         }
+    }
+
+    /// Whether the library stays in the depot from burst to burst.
+    pub fn keeps_base(&self) -> bool {
+        self.keep_base.unwrap_or(self.remote.is_some())
     }
 
     /// Every path, to be meant from the configuration's folder.

@@ -13,6 +13,7 @@ mod status;
 mod store;
 mod transfer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,6 +102,36 @@ impl Depot {
     /// The disk.
     pub fn save_own_keys(&self, path: &Path) -> Result<()> {
         self.seal.as_ref().map_or(Ok(()), |seal| seal.save_own(path))
+    }
+
+    /// Another part of the same depot, in the folder `id`, with the user's keys alone.
+    #[must_use]
+    pub fn beside(&self, id: &str) -> Self {
+        Self {
+            place: Arc::clone(&self.place),
+            id: id.to_owned(),
+            notes: self.notes.as_ref().map(|dir| dir.join(id)),
+            seal: self.seal.as_ref().map(Seal::without_own),
+        }
+    }
+
+    /// How the depot is called in messages.
+    pub fn name(&self) -> &str {
+        self.place.name()
+    }
+
+    /// Whether every part of the objects is there with its size; their content is not looked at.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn has_all(&self, objects: &[&Object]) -> Result<bool> {
+        let listed = self.list().await?;
+        let there: HashMap<&str, u64> = listed.iter().map(|l| (l.key.as_str(), l.bytes)).collect();
+        let transfer = self.transfer();
+        Ok(objects
+            .iter()
+            .flat_map(|object| transfer.names(object))
+            .all(|(name, bytes)| there.get(name.as_str()) == Some(&bytes)))
     }
 
     /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything.

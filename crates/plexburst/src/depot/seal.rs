@@ -86,6 +86,14 @@ impl Seal {
         self.recipients.iter().map(ToString::to_string).collect()
     }
 
+    /// The same with the user's keys alone.
+    pub(super) fn without_own(&self) -> Self {
+        Self {
+            own: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The same with the keys in `path`.
     pub(super) fn with_own(mut self, path: &Path) -> Result<Self> {
         self.own.extend(read_identities(path, "the burst's folder")?);

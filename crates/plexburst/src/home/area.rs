@@ -114,3 +114,19 @@ pub fn discard(dir: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// The files in a folder, by name.
+///
+/// # Errors
+/// It cannot be listed.
+pub fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(dir)
+        .and_then(|entries| {
+            entries
+                .map(|e| e.map(|e| e.path()))
+                .collect::<std::io::Result<Vec<_>>>()
+        })
+        .map_err(|e| Error::failed(format!("cannot list {}", dir.display())).because(e))?;
+    paths.sort();
+    Ok(paths)
+}

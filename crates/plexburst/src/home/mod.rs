@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use plex_library::Databases;
 
-pub use area::{Area, discard};
+pub use area::{Area, discard, files_in};
 pub use prefs::Dangerous;
 
 use crate::config::{Config, Limits};

@@ -62,6 +62,12 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Tracks that could not be analysed.
     pub failed_tracks: Vec<String>,
+    /// What did not have to travel to the depot, since it was there.
+    #[serde(default)]
+    pub bytes_saved_up: u64,
+    /// What the library would have weighed more than the changes that travelled home.
+    #[serde(default)]
+    pub bytes_saved_down: u64,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The failure, if it was one.
@@ -100,7 +106,12 @@ impl Report {
             outcome,
             before,
             after,
-            bytes_up: parked.map_or(0, |p| p.bytes()),
+            bytes_up: parked.as_ref().map_or(0, |p| p.sent),
+            bytes_saved_up: parked.as_ref().map_or(0, |p| p.whole_bytes().saturating_sub(p.sent)),
+            bytes_saved_down: match (&parked, &made) {
+                (Some(parked), Some(made)) => parked.whole_bytes().saturating_sub(made.bytes()),
+                _ => 0,
+            },
             bytes_down: made.as_ref().map_or(0, Made::bytes),
             home_downtime_ms: swapped.map_or(0, |s| s.downtime_ms),
             merge: journal::done(entries, Phase::Merge).cloned().unwrap_or(Value::Null),

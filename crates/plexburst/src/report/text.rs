@@ -33,9 +33,11 @@ impl Report {
         let total: f64 = self.phases.iter().map(|p| p.seconds).sum();
         let _ = writeln!(
             out,
-            "up {}, down {}, home was down for {}, all of it took {}",
+            "up {}{}, down {}{}, home was down for {}, all of it took {}",
             bytes(self.bytes_up),
+            saved(self.bytes_saved_up),
             bytes(self.bytes_down),
+            saved(self.bytes_saved_down),
             duration(Duration::from_millis(self.home_downtime_ms)),
             duration(Duration::from_secs_f64(total)),
         );
@@ -96,6 +98,14 @@ impl Report {
 }
 
 /// Rows that the merge wrote, by table.
+/// What need not travel, when it was anything.
+fn saved(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        _ => format!(" ({} saved)", bytes(count)),
+    }
+}
+
 fn carried(merge: &Value) -> Option<String> {
     let tables = merge["carried"].as_object()?;
     let lines: Vec<String> = tables
@@ -121,6 +131,8 @@ mod tests {
             after: serde_json::json!({"sections": [{"id": 1, "name": "Music", "counts": {"tracks": 6}, "sonic_analysed": 6}]}),
             bytes_up: 1024,
             bytes_down: 10,
+            bytes_saved_up: 2048,
+            bytes_saved_down: 0,
             home_downtime_ms: 900,
             merge: serde_json::json!({"carried": {
                 "metadata_item_views": {"inserted": 2, "updated": 1, "deleted": 0},
@@ -133,6 +145,7 @@ mod tests {
         };
         let text = report.to_text();
         assert!(text.contains("Music    tracks           3      6      +3"), "{text}");
+        assert!(text.contains("up 1.0 KiB (2.0 KiB saved), down 10 B, home"), "{text}");
         assert!(text.contains("Music    with Sonic       0      6      +6"), "{text}");
         assert!(
             text.contains("carried over from home: metadata_item_views 3\n"),

@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) port: u16,
     pub(crate) extra_config: String,
     pub(crate) media_config: String,
+    /// What stands under `[depot]`; empty: a folder.
+    pub(crate) depot_config: String,
     pub(crate) cell: &'static str,
     /// Where the worker's server listens without a cell; unset: a free port.
     pub(crate) worker_port: Option<u16>,
@@ -67,6 +69,7 @@ impl World {
             port: free_port(),
             extra_config: String::new(),
             media_config: String::new(),
+            depot_config: String::new(),
             cell: "auto",
             worker_port: None,
             helpers: Vec::new(),
@@ -207,9 +210,12 @@ impl World {
         }
         writeln!(
             text,
-            "\n[depot]\ndirectory = {}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
+            "\n[depot]\n{}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
              env = {{ PLEX_SIM_PLEXTV = {}, PLEX_SIM_PORT = \"{port}\" }}\nport = {port}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
-            q(&self.path("depot")),
+            match self.depot_config.as_str() {
+                "" => format!("directory = {}", q(&self.path("depot"))),
+                config => config.to_owned(),
+            },
             q(&self.server),
             q(&self.path("worker")),
             q(&self.path("claim")),

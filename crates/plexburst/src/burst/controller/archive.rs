@@ -12,7 +12,7 @@ use super::{Controller, Prepared, engine, prepare, snapshot};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::home::discard;
+use crate::home::{discard, files_in};
 
 const REVERSE: &str = "reverse";
 
@@ -59,7 +59,7 @@ pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
                     (format!("{support}/{}", plex_library::LIBRARY_DB), staged.library()),
                     (format!("{support}/{}", plex_library::BLOBS_DB), staged.blobs()),
                 ];
-                for path in list(&reverse)? {
+                for path in files_in(&reverse)? {
                     files.push((
                         format!("{}/{REVERSE}/{}", plex_library::archive::NOTES, name_of(&path)),
                         path,
@@ -67,7 +67,7 @@ pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
                 }
                 let bundles = c.fetched().join(BUNDLES);
                 if bundles.is_dir() {
-                    for path in list(&bundles)? {
+                    for path in files_in(&bundles)? {
                         files.push((
                             format!("{}/{BUNDLES}/{}", plex_library::archive::NOTES, name_of(&path)),
                             path,
@@ -153,18 +153,6 @@ fn take_out(c: &Controller, path: &Path) -> Result<plex_library::archive::Unpack
         ));
     }
     Ok(unpacked)
-}
-
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = std::fs::read_dir(dir)
-        .and_then(|entries| {
-            entries
-                .map(|e| e.map(|e| e.path()))
-                .collect::<std::io::Result<Vec<_>>>()
-        })
-        .map_err(|e| Error::failed(format!("cannot list {}", dir.display())).because(e))?;
-    paths.sort();
-    Ok(paths)
 }
 
 fn name_of(path: &Path) -> String {

@@ -18,6 +18,7 @@ pub use end::{Ended, cancel};
 pub use prepare::Prepared;
 pub use swap::Swapped;
 
+use super::kept::Kept;
 use super::phase::Phase;
 use super::request::{Request, Source};
 use super::side::Side;
@@ -107,6 +108,12 @@ impl Controller {
     /// Whether home may be down right now: then an interruption waits until it is up again.
     pub fn is_swapping(&self) -> bool {
         swap::is_down(self.side.journal().entries())
+    }
+
+    /// What the depot keeps of home from burst to burst; `None`: nothing.
+    fn kept(&self) -> Option<Kept> {
+        let home = self.home.as_ref().filter(|_| self.request.config.depot.keeps_base())?;
+        Some(Kept::of(&super::store::state_dir(&self.dir), home.data_dir()))
     }
 
     fn home(&self) -> Result<&Home> {

@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine};
+use crate::burst::kept::Kept;
 use crate::burst::phase::Phase;
 use crate::burst::spec::Parked;
-use crate::depot::Object;
+use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
 use crate::exit;
 
@@ -65,31 +66,61 @@ pub(super) fn check(base: &plex_library::Databases) -> Result<()> {
     .hint("`plexburst verify` on the library lists everything; repair it before a burst"))
 }
 
-/// Compresses the base into the depot.
+/// Brings the base into the depot: as a whole, or what changed since the one that the depot keeps.
 pub(super) async fn park(c: &Controller) -> Result<Parked> {
-    let base = c.area.base();
     c.side
         .phase(Phase::Park, "parking the snapshot in the depot", async || {
             let temp =
                 tempfile::tempdir_in(&c.dir).context(|| format!("cannot make a folder in {}", c.dir.display()))?;
-            let parked = Parked {
-                library: put_compressed(c, "base/library.db.zst", &base.library(), temp.path()).await?,
-                blobs: put_compressed(c, "base/blobs.db.zst", &base.blobs(), temp.path()).await?,
-                manifest: c
-                    .depot
-                    .put_file("base/manifest.json", &base.dir().join(MANIFEST))
-                    .await?,
+            let parked = match c.kept() {
+                Some(kept) => keep(c, &kept, temp.path()).await?,
+                None => put_whole(c, &c.depot, temp.path()).await?,
+            };
+            let (sent, whole) = (parked.sent, parked.whole_bytes());
+            let of = match sent < whole {
+                true => format!(" instead of {}", crate::term::bytes(whole)),
+                false => String::new(),
             };
             c.printer().say(&format!(
-                "            {} in the depot",
-                crate::term::bytes(parked.bytes())
+                "            {}{of} went to the depot",
+                crate::term::bytes(sent)
             ));
             Ok(parked)
         })
         .await
 }
 
-async fn put_compressed(c: &Controller, key: &str, from: &Path, temp: &Path) -> Result<Object> {
+async fn keep(c: &Controller, kept: &Kept, temp: &Path) -> Result<Parked> {
+    let base = c.area.base();
+    let longest = c.request.config.depot.longest_chain;
+    match kept.go_on(&c.depot, &base, longest, temp).await? {
+        Ok(parked) => Ok(parked),
+        Err(why) => {
+            let text = format!("the whole library goes to the depot: {why}");
+            c.side.note(Phase::Park, text.clone())?;
+            c.printer().say(&format!("            {text}"));
+            kept.begin(&c.depot, c.id(), &base, async |depot| put_whole(c, depot, temp).await)
+                .await
+        }
+    }
+}
+
+async fn put_whole(c: &Controller, depot: &Depot, temp: &Path) -> Result<Parked> {
+    let base = c.area.base();
+    let library = put_compressed(depot, "base/library.db.zst", &base.library(), temp).await?;
+    let blobs = put_compressed(depot, "base/blobs.db.zst", &base.blobs(), temp).await?;
+    let manifest = depot.put_file("base/manifest.json", &base.dir().join(MANIFEST)).await?;
+    Ok(Parked {
+        sent: library.bytes + blobs.bytes + manifest.bytes,
+        library,
+        blobs,
+        manifest,
+        kept: None,
+        steps: Vec::new(),
+    })
+}
+
+async fn put_compressed(depot: &Depot, key: &str, from: &Path, temp: &Path) -> Result<Object> {
     let packed = temp.join("object");
     let failed = || format!("cannot compress {}", from.display());
     tokio::task::block_in_place(|| -> Result<()> {
@@ -100,5 +131,5 @@ async fn put_compressed(c: &Controller, key: &str, from: &Path, temp: &Path) -> 
         encoder.finish().context(failed)?;
         Ok(())
     })?;
-    c.depot.put_file(key, &packed).await
+    depot.put_file(key, &packed).await
 }

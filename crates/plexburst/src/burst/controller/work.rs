@@ -83,6 +83,9 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
 fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
     let work_dir = c.work_dir();
     c.depot.save_own_keys(&work_dir.join(spec::KEYS))?;
+    if let (Some(kept), Some(id)) = (c.kept(), &parked.kept) {
+        kept.save_key(&c.depot, id, &work_dir.join(spec::BASE_KEYS))?;
+    }
     spec_of(c, prepared, parked).save(&work_dir)
 }
 

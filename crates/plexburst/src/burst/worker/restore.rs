@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
+use plex_library::Databases;
 use serde::{Deserialize, Serialize};
 
 use super::Worker;
 use crate::burst::phase::Phase;
-use crate::depot::Object;
+use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
 use crate::home::discard;
 
@@ -31,20 +32,60 @@ async fn act(w: &Worker) -> Result<Restored> {
     // Whatever an attempt that was killed left is half done at best.
     discard(&w.support())?;
     discard(w.base().dir())?;
-    let base = w.base();
-    let live = w.databases();
-    for dir in [base.dir(), live.dir()] {
-        std::fs::create_dir_all(dir).context(|| format!("cannot make {}", dir.display()))?;
-    }
-    let manifest = base.dir().join(plex_library::snapshot::MANIFEST);
-    w.depot.get(&w.spec.base.manifest, &manifest).await?;
-    unpack(w, &w.spec.base.library, &base.library()).await?;
-    unpack(w, &w.spec.base.blobs, &base.blobs()).await?;
+    let depot = w.spec.base_depot(&w.depot, &w.dir)?;
+    let scratch = w.dir.join("base.parts");
+    discard(&scratch)?;
+    let whole = fetch_whole(w, &depot, &scratch.join("whole")).await?;
+    let base = follow_steps(w, &depot, whole, &scratch).await?;
+    std::fs::rename(base.dir(), w.base().dir())
+        .context(|| format!("cannot move the base to {}", w.base().dir().display()))?;
+    discard(&scratch)?;
     tokio::task::block_in_place(|| prove_and_copy(w))
+}
+
+/// The library as it was put into the depot as a whole.
+async fn fetch_whole(w: &Worker, depot: &Depot, dir: &Path) -> Result<Databases> {
+    std::fs::create_dir_all(dir).context(|| format!("cannot make {}", dir.display()))?;
+    let base = Databases::at(dir);
+    unpack(depot, &w.spec.base.library, &base.library()).await?;
+    unpack(depot, &w.spec.base.blobs, &base.blobs()).await?;
+    let last = w
+        .spec
+        .base
+        .steps
+        .last()
+        .map_or(&w.spec.base.manifest, |step| &step.manifest);
+    depot.get(last, &w.dir.join(plex_library::snapshot::MANIFEST)).await?;
+    Ok(base)
+}
+
+/// Each step makes a new pair out of the one before; what home changed since the whole was put is in them.
+async fn follow_steps(w: &Worker, depot: &Depot, whole: Databases, scratch: &Path) -> Result<Databases> {
+    let mut base = whole;
+    for (number, step) in w.spec.base.steps.iter().enumerate() {
+        let delta = scratch.join(format!("delta-{number}"));
+        std::fs::create_dir_all(&delta).context(|| format!("cannot make {}", delta.display()))?;
+        for object in &step.delta {
+            let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+            depot.get(object, &delta.join(name)).await?;
+        }
+        let next = scratch.join(format!("pair-{number}"));
+        tokio::task::block_in_place(|| plex_library::delta::apply(base.dir(), &delta, &next, &()))?;
+        discard(base.dir())?;
+        discard(&delta)?;
+        base = Databases::at(next);
+    }
+    Ok(base)
 }
 
 fn prove_and_copy(w: &Worker) -> Result<Restored> {
     let (base, live) = (w.base(), w.databases());
+    std::fs::create_dir_all(live.dir()).context(|| format!("cannot make {}", live.dir().display()))?;
+    let (from, to) = (
+        w.dir.join(plex_library::snapshot::MANIFEST),
+        base.dir().join(plex_library::snapshot::MANIFEST),
+    );
+    std::fs::rename(&from, &to).context(|| format!("cannot move {}", from.display()))?;
     // The index of pages is made anew: that it agrees with the manifest proves that the base is what home took.
     plex_library::pages::index_pair(&base, base.dir(), &())?;
     let manifest = plex_library::snapshot::Manifest::read(base.dir())?;
@@ -65,9 +106,9 @@ fn prove_and_copy(w: &Worker) -> Result<Restored> {
     Ok(Restored { stride })
 }
 
-async fn unpack(w: &Worker, object: &Object, to: &Path) -> Result<()> {
+async fn unpack(depot: &Depot, object: &Object, to: &Path) -> Result<()> {
     let packed = to.with_extension("zst");
-    w.depot.get(object, &packed).await?;
+    depot.get(object, &packed).await?;
     let failed = || format!("cannot unpack {} to {}", object.key, to.display());
     tokio::task::block_in_place(|| {
         let source = File::open(&packed).context(failed)?;

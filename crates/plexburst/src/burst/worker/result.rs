@@ -10,9 +10,9 @@ use crate::burst::losses;
 use crate::burst::phase::Phase;
 use crate::burst::spec::Made;
 use crate::depot::Object;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::exit;
-use crate::home::discard;
+use crate::home::{discard, files_in};
 
 /// What `check` found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,14 +111,10 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
 
 /// Every file of a folder, under the same name.
 async fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
-    let mut entries = std::fs::read_dir(dir)
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .context(|| format!("cannot list {}", dir.display()))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
     let mut objects = Vec::new();
-    for entry in entries {
-        let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
-        objects.push(w.depot.put_file(&key, &entry.path()).await?);
+    for path in files_in(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        objects.push(w.depot.put_file(&format!("{prefix}/{name}"), &path).await?);
     }
     Ok(objects)
 }
