@@ -234,6 +234,9 @@ impl Place {
             command.args([
                 "serve",
                 "s3",
+                // What a test does behind its back is to be seen.
+                "--dir-cache-time",
+                "1ms",
                 "--addr",
                 &format!("127.0.0.1:{}", self.port),
                 "--config",
