@@ -6,9 +6,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::fixture::{self, scale};
 use crate::music::{self, Format};
 use crate::plextv::PlexTv;
+use crate::schema::Version;
 use crate::service::{self, ServiceError};
+use crate::store::LIBRARY_DB;
 
 /// A stand-in of Plex Media Server for one machine.
 #[derive(Debug, Parser)]
@@ -35,6 +38,8 @@ enum Command {
     },
     /// Makes music: tagged files that sound different.
     Music(Music),
+    /// Makes a library without media, of any size.
+    Fixture(Fixture),
     /// Prints a fresh claim token of the stand-in for plex.tv; it is good for four minutes and once.
     Claim {
         /// Where the stand-in keeps its accounts.
@@ -88,6 +93,58 @@ struct Music {
     seed: u64,
     #[arg(long, value_enum, default_value_t = Format::Flac)]
     format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct Fixture {
+    /// Gets both databases; if it has some already, those are taken.
+    dir: PathBuf,
+    /// How many times the reference library (456,534 tracks, 2 GiB).
+    #[arg(long, default_value_t = 0.01)]
+    size: f64,
+    /// In bytes.
+    #[arg(long, default_value_t = 1024)]
+    page_size: u32,
+    /// As servers of 2020 write it.
+    #[arg(long)]
+    old: bool,
+    /// Other titles, guids, views: the same size.
+    #[arg(long, default_value_t = 2026)]
+    seed: u64,
+    /// Rows of statistics that nobody needs, some 85 bytes each.
+    #[arg(long, default_value_t = 0)]
+    statistics: usize,
+    /// Files that have a fingerprint of 5 KiB.
+    #[arg(long, default_value_t = 0)]
+    fingerprints: usize,
+    /// Also copies it there and does to the copy what a burst does.
+    #[arg(long, value_name = "DIR")]
+    burst: Option<PathBuf>,
+    /// Also copies it there and does to the copy what a household does in a day.
+    #[arg(long, value_name = "DIR")]
+    household: Option<PathBuf>,
+}
+
+impl Fixture {
+    fn make(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let fixture = if self.dir.join(LIBRARY_DB).exists() {
+            fixture::Fixture::at(&self.dir)?
+        } else {
+            scale::sized(&self.dir, self.size)
+                .seed(self.seed)
+                .page_size(self.page_size)
+                .version(if self.old { Version::Plex2020 } else { Version::Plex2026 })
+                .bloat(self.statistics, self.fingerprints)
+                .build()?
+        };
+        if let Some(dir) = &self.burst {
+            scale::Burst::REFERENCE.apply(&fixture.copy(dir)?)?;
+        }
+        if let Some(dir) = &self.household {
+            scale::Household::REFERENCE.apply(&fixture.copy(dir)?)?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the command that `args` (without a program name) say.
@@ -145,6 +202,10 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 println!("{}", file.display());
             }
         }
+        Command::Fixture(fixture) => {
+            fixture.make()?;
+            println!("{}", fixture.dir.display());
+        }
         Command::Claim { plextv, no_pass } => println!("{}", PlexTv::at(&plextv).issue_claim(!no_pass)?),
     }
     Ok(())
@@ -168,6 +229,48 @@ mod tests {
     fn wrong_use_and_help() {
         assert_eq!(run_with(&["dance"]), ExitCode::from(2));
         assert_eq!(run_with(&["--help"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_fixture_with_its_burst_and_its_household() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let made = run_with(&[
+            "fixture",
+            &path("base"),
+            "--size=0.002",
+            "--page-size=4096",
+            "--statistics=500",
+            "--fingerprints=20",
+        ]);
+        assert_eq!(made, ExitCode::SUCCESS);
+        let again = run_with(&[
+            "fixture",
+            &path("base"),
+            "--burst",
+            &path("worker"),
+            "--household",
+            &path("home"),
+        ]);
+        assert_eq!(again, ExitCode::SUCCESS);
+        let count = |name: &str, sql: &str| {
+            let pair = crate::store::open(&dir.path().join(name)).unwrap();
+            let db = if sql.contains("blob") { pair.blobs } else { pair.library };
+            db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count("base", "PRAGMA page_size"), 4096);
+        let bloat = "SELECT count(*) FROM statistics_bandwidth WHERE account_id IS NULL";
+        assert_eq!(count("base", bloat), 500);
+        assert!(
+            count(
+                "base",
+                "SELECT count(*) FROM blobs WHERE length(blob) > 5000 AND blob_type = 5"
+            ) >= 20
+        );
+        let tracks = "SELECT count(*) FROM metadata_items NOT INDEXED WHERE metadata_type = 10";
+        assert_eq!(count("worker", tracks), count("base", tracks) + 2_400);
+        let views = "SELECT count(*) FROM metadata_item_views";
+        assert_eq!(count("home", views), count("base", views) + 120);
     }
 
     #[test]
