@@ -24,10 +24,7 @@ pub fn migrations(connection: &Connection, path: &Path) -> Result<Migrations> {
         .and_then(|mut known| known.exists([]))
         .at(READ, path)?
     {
-        return Err(Error::NotALibrary {
-            path: path.to_owned(),
-            why: "an SQLite database, but not one of Plex (it has no schema_migrations)".into(),
-        });
+        return Err(not_plex(path));
     }
     let mut rows = connection
         .prepare("SELECT CAST(version AS TEXT) FROM schema_migrations")
@@ -35,6 +32,14 @@ pub fn migrations(connection: &Connection, path: &Path) -> Result<Migrations> {
     rows.query_map([], |row| row.get(0))
         .and_then(Iterator::collect)
         .at(READ, path)
+}
+
+/// Says that a database is another program's.
+pub(crate) fn not_plex(path: &Path) -> Error {
+    Error::NotALibrary {
+        path: path.to_owned(),
+        why: "an SQLite database, but not one of Plex (it has no schema_migrations)".into(),
+    }
 }
 
 /// Whether both sides have the same migrations.

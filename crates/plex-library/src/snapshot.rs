@@ -1,33 +1,36 @@
 //! A consistent copy of a library, taken while Plex runs.
 //!
-//! One pass over each database: its pages at one moment ([`crate::source`]) go into the copy, its hash and its index of
-//! pages at once. The two databases have no common transaction, so the moment of the blobs is fixed first and that of
-//! the library second: every blob that is in the copy has its owner there. Both marks stand in the manifest.
+//! One pass over each database: its pages at one moment ([`crate::source`], [`crate::moment`]) go into the copy, its hash
+//! and its index of pages at once, and, where asked for, through a compressor and into a delta against an older copy.
 //!
 //! The copy is a folder with both databases (no `-wal`), an index of pages for each, and `manifest.json`. It appears
-//! under its name only when all of it is verified and durable.
+//! under its name only when all of it is verified and durable. Nothing else that lies beside the databases is ever taken:
+//! no dated backups, no logs, nothing of the server's identity.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::Path;
 
-use jiff::Timestamp;
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use crate::contents::Cells;
+use crate::delta;
 use crate::error::{At, Error, READ, Result};
-use crate::open;
+use crate::moment::Moment;
+use crate::pace::Pace;
+use crate::packer::{Object, Packer, Threads};
 use crate::pages::{IndexWriter, Whole, index_path};
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
 use crate::publish::{self, FileWriter, FolderWriter};
-use crate::schema::{self, Migrations};
+use crate::schema::Migrations;
 use crate::source::Source;
 
 /// File name of the manifest within a snapshot.
 pub const MANIFEST: &str = "manifest.json";
 
 /// Version of the manifest that is written; older ones can be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a snapshot is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +39,14 @@ pub struct Manifest {
     pub format: u32,
     /// When the moment of the library was fixed, RFC 3339, UTC.
     pub taken_at: String,
+    /// The server's version, if the one who took it knew (since format 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plex_version: Option<String>,
     /// Both databases.
     pub databases: BTreeMap<Which, Copied>,
     /// The library's migrations.
     pub schema_migrations: Migrations,
-    /// Rows of the tables that matter most, by table; those of `blobs` are counted in the database of blobs.
+    /// Rows of the tables that matter most, by table; one that this version of Plex does not have is left out.
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -105,115 +111,162 @@ pub(crate) fn write_document<T: Serialize>(path: &Path, document: &T) -> Result<
     publish::file(path, &bytes)
 }
 
+/// How the pages are come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// A read transaction is held and the files are read once, with the log laid over them. Where that cannot be (a log of
+    /// the old kind, or no moment to be caught), it is [`Way::Plain`].
+    #[default]
+    OnePass,
+    /// SQLite's backup API makes a copy first: twice the reading, and the room for one more copy while it lasts.
+    Plain,
+}
+
+/// How a snapshot is taken, and what else comes of its one pass.
+#[derive(Debug, Clone, Default)]
+pub struct Options<'a> {
+    /// How the pages are come by.
+    pub way: Way,
+    /// The server's version, for the manifest.
+    pub plex_version: Option<String>,
+    /// No more than so much is read in a second.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// A folder (that must not exist or be empty) for both databases compressed, as [`packed_name`] says.
+    pub packed: Option<&'a Path>,
+    /// What changed since an older copy.
+    pub since: Option<Since<'a>>,
+}
+
+/// A delta that is made along with a snapshot: what turns an older copy into it.
+#[derive(Debug, Clone, Copy)]
+pub struct Since<'a> {
+    /// The folder with the older copy's indices.
+    pub index: &'a Path,
+    /// The folder for the delta; must not exist or be empty.
+    pub out: &'a Path,
+}
+
+/// What [`take_with`] made.
+#[derive(Debug)]
+pub struct Taken {
+    /// What the copy is.
+    pub manifest: Manifest,
+    /// The compressed databases, if they were asked for.
+    pub packed: BTreeMap<Which, Object>,
+    /// The delta, if one was asked for.
+    pub delta: Option<delta::Manifest>,
+}
+
+/// Name of one compressed database.
+#[must_use]
+pub fn packed_name(which: Which) -> String {
+    format!("{}.db.zst", which.word())
+}
+
 /// Takes a snapshot of `databases` into the folder `dest`, which must not exist or be empty.
+///
+/// # Errors
+/// As [`take_with`].
+pub fn take(databases: &Databases, dest: &Path, progress: &dyn Progress) -> Result<Manifest> {
+    take_with(databases, dest, &Options::default(), progress).map(|taken| taken.manifest)
+}
+
+/// Takes a snapshot of `databases` into the folder `dest`, which must not exist or be empty. Of all that is made, `dest`
+/// appears last.
 ///
 /// # Errors
 /// [`Error::NotALibrary`] if one of the pair is missing, [`Error::Damaged`] if one is no database, [`Error::NoSpace`],
 /// [`Error::Cancelled`]. Whatever fails, `dest` is then what it was.
-pub fn take(databases: &Databases, dest: &Path, progress: &dyn Progress) -> Result<Manifest> {
-    for which in Which::BOTH {
-        if !databases.path(which).exists() {
-            return Err(Error::NotALibrary {
-                path: databases.dir().to_owned(),
-                why: format!("{} is missing; a library is a pair", which.file_name()),
-            });
-        }
-    }
+pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, progress: &dyn Progress) -> Result<Taken> {
     let folder = FolderWriter::create(dest)?;
-    let [blobs, library] = Which::BLOBS_FIRST;
-    let sources = [
-        (blobs, Source::open(&databases.path(blobs))?),
-        (library, Source::open(&databases.path(library))?),
-    ];
-    let taken_at = Timestamp::now().to_string();
-    let mut copied = BTreeMap::new();
-    for (which, source) in &sources {
-        copied.insert(*which, copy(source, *which, folder.path(), progress)?);
+    let packed = options.packed.map(FolderWriter::create).transpose()?;
+    let delta = options
+        .since
+        .map(|since| FolderWriter::create(since.out).map(|folder| (since.index, folder)))
+        .transpose()?;
+    let moment = Moment::fix(databases, options.way, folder.path())?;
+    let mut pace = Pace::new(options.bytes_per_second);
+    let (mut passed, mut objects, mut changes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (which, source) in moment.sources() {
+        let mut takers = Takers {
+            copy: FileWriter::create(&Databases::at(folder.path()).path(which))?,
+            index: IndexWriter::create(&index_path(folder.path(), which), source.page_size(), source.pages())?,
+            cells: Cells::of(source),
+            packer: match &packed {
+                Some(folder) => Some(Packer::create(&folder.path().join(packed_name(which)), Threads::All)?),
+                None => None,
+            },
+            changes: match &delta {
+                Some((index, folder)) => Some(delta::Changes::against(index, source, which, folder.path())?),
+                None => None,
+            },
+        };
+        let mut meter = Meter::new(progress, which.word(), source.bytes());
+        source.chunks(|first, pages| {
+            takers.take(first, pages)?;
+            pace.add(pages.len());
+            meter.add(pages.len())
+        })?;
+        let (whole, cells, object, change) = takers.publish(source)?;
+        objects.extend(object.map(|object| (which, object)));
+        changes.extend(change.map(|change| (which, change)));
+        passed.insert(which, (whole, cells));
     }
-    for (_, source) in &sources {
-        source.confirm()?;
-    }
-    drop(sources);
-
-    let staged = Databases::at(folder.path());
-    let reader = open::pair(&staged)?;
-    let manifest = Manifest {
-        format: FORMAT,
-        taken_at,
-        databases: copied,
-        schema_migrations: schema::migrations(&reader, &databases.library())?,
-        counts: counts(&reader, &databases.library())?,
+    let manifest = moment.manifest(passed, options.plex_version.clone())?;
+    drop(moment);
+    let delta = match delta {
+        Some((_, folder)) => {
+            let manifest = delta::seal(changes, folder.path())?;
+            folder.publish()?;
+            Some(manifest)
+        }
+        None => None,
     };
-    drop(reader);
+    packed.map_or(Ok(()), FolderWriter::publish)?;
     write_document(&folder.path().join(MANIFEST), &manifest)?;
     folder.publish()?;
-    Ok(manifest)
-}
-
-fn copy(source: &Source, which: Which, dir: &Path, progress: &dyn Progress) -> Result<Copied> {
-    let path = Databases::at(dir).path(which);
-    let mut out = FileWriter::create(&path)?;
-    let mut index = IndexWriter::create(&index_path(dir, which), source.page_size(), source.pages())?;
-    let bytes = u64::from(source.pages()) * u64::from(source.page_size());
-    let mut meter = Meter::new(progress, which.word(), bytes);
-    source.stream(|_, page| {
-        out.append(page)?;
-        index.add(page)?;
-        meter.add(page.len())
-    })?;
-    let whole = index.publish()?;
-    let mut header = None;
-    out.publish(|file| {
-        let length = file.metadata().at(READ, &path)?.len();
-        if length != bytes {
-            return Err(Error::damaged(
-                &path,
-                format!("{length} bytes were written instead of {bytes}"),
-            ));
-        }
-        header = Some(crate::format::header::Header::read(file, source.path())?);
-        Ok(())
-    })?;
-    let (user_version, application_id) = header.map_or((0, 0), |header| (header.user_version, header.application_id));
-    Ok(Copied {
-        whole,
-        log_frames: source.log_frames(),
-        user_version,
-        application_id,
+    Ok(Taken {
+        manifest,
+        packed: objects,
+        delta,
     })
 }
 
-/// Tables whose rows are counted.
-const COUNTED: [&str; 8] = [
-    "library_sections",
-    "metadata_items",
-    "media_items",
-    "media_parts",
-    "media_streams",
-    "metadata_item_settings",
-    "metadata_item_views",
-    "blobs.blobs",
-];
-
-fn counts(reader: &Connection, path: &Path) -> Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
-    for table in COUNTED {
-        // NOT INDEXED: SQLite might count along the index of a collation that it does not have (facts §1.4).
-        let sql = format!("SELECT count(*) FROM {table} NOT INDEXED");
-        let count: i64 = reader.query_row(&sql, [], |row| row.get(0)).at(READ, path)?;
-        let name = table.rsplit('.').next().unwrap_or(table);
-        counts.insert(name.to_owned(), count.unsigned_abs());
-    }
-    Ok(counts)
+/// All that the pages of one database go into.
+struct Takers {
+    copy: FileWriter,
+    index: IndexWriter,
+    cells: Cells,
+    packer: Option<Packer>,
+    changes: Option<delta::Changes>,
 }
 
-/// Copies both databases by SQLite's backup API into `dest`: the plain way, against which the other is tested.
-///
-/// # Errors
-/// As [`take`]; `dest` has to exist.
-pub fn take_plainly(databases: &Databases, dest: &Path) -> Result<()> {
-    let target = Databases::at(dest);
-    Which::BLOBS_FIRST
-        .into_iter()
-        .try_for_each(|which| crate::source::backup(&databases.path(which), &target.path(which)))
+impl Takers {
+    fn take(&mut self, first: u32, pages: &[u8]) -> Result<()> {
+        self.copy.append(pages)?;
+        self.index.add(pages)?;
+        self.cells.add(pages);
+        if let Some(packer) = &mut self.packer {
+            packer.append(pages)?;
+        }
+        match &mut self.changes {
+            Some(changes) => changes.add(first, pages),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(self, source: &Source) -> Result<(Whole, Cells, Option<Object>, Option<delta::Change>)> {
+        let object = self.packer.map(Packer::publish).transpose()?;
+        let whole = self.index.publish()?;
+        let change = self.changes.map(|changes| changes.publish(whole.clone())).transpose()?;
+        self.copy.publish(|file| {
+            let length = file.metadata().at(READ, source.path())?.len();
+            if length == source.bytes() {
+                return Ok(());
+            }
+            let what = format!("{length} bytes of {} were written", source.bytes());
+            Err(Error::damaged(source.path(), what))
+        })?;
+        Ok((whole, self.cells, object, change))
+    }
 }

@@ -42,6 +42,7 @@ pub(crate) struct Source {
     path: PathBuf,
     file: Handle,
     file_path: PathBuf,
+    log_path: PathBuf,
     log: Option<(Handle, Overlay)>,
     page_size: u32,
     pages: u32,
@@ -66,13 +67,18 @@ impl Source {
     /// # Errors
     /// [`Error::Damaged`] if header or log cannot be those of a database, [`Error::NotALibrary`] if there is no file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::open_in(path, &std::env::temp_dir())
+    }
+
+    /// Fixes the moment; should a copy be needed, it is made in the folder `scratch`.
+    pub(crate) fn open_in(path: &Path, scratch: &Path) -> Result<Self> {
         let source = match open::probe(path)? {
             Mode::Beside => Self::beside(path)?,
             // An unfinished transaction of the old kind has to be rolled back first, which SQLite does on a copy.
             Mode::PrivateCopy if journal_of(path).exists() => None,
             Mode::PrivateCopy | Mode::Immutable => Some(Self::at_rest(path)?),
         };
-        source.map_or_else(|| Self::by_backup(path), Ok)
+        source.map_or_else(|| Self::by_backup(path, scratch), Ok)
     }
 
     fn at_rest(path: &Path) -> Result<Self> {
@@ -97,6 +103,7 @@ impl Source {
             path: path.into(),
             file,
             file_path: path.into(),
+            log_path,
             log,
             page_size,
             pages,
@@ -151,6 +158,7 @@ impl Source {
                 path: path.into(),
                 file,
                 file_path: path.into(),
+                log_path,
                 log,
                 page_size,
                 pages,
@@ -163,8 +171,8 @@ impl Source {
     }
 
     /// The plain way: SQLite copies the database in one step, and the copy is what is read.
-    fn by_backup(path: &Path) -> Result<Self> {
-        let dir = TempDir::with_prefix("plexburst-copy-").at("create", &std::env::temp_dir())?;
+    pub(crate) fn by_backup(path: &Path, scratch: &Path) -> Result<Self> {
+        let dir = TempDir::with_prefix_in(".plexburst-copy-", scratch).at("create", scratch)?;
         let copy = dir.path().join("copy.db");
         backup(path, &copy)?;
         let mut source = Self::at_rest(&copy)?;
@@ -213,6 +221,11 @@ impl Source {
         self.pages
     }
 
+    /// Bytes of all pages.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.pages) * u64::from(self.page_size)
+    }
+
     /// Frames of the log that belong to the moment.
     pub(crate) fn log_frames(&self) -> u32 {
         self.log.as_ref().map_or(0, |(_, overlay)| overlay.mark())
@@ -221,7 +234,7 @@ impl Source {
     /// Reads one page; `into` has to have the size of a page.
     pub(crate) fn read_page(&self, page: u32, into: &mut [u8]) -> Result<()> {
         if let Some((log, overlay)) = &self.log
-            && overlay.read_page(log, &wal_of(&self.path), page, into)?
+            && overlay.read_page(log, &self.log_path, page, into)?
         {
             return Ok(());
         }
@@ -232,6 +245,16 @@ impl Source {
     /// Hands every page to `each`, in order, with its number from 1.
     pub(crate) fn stream(&self, mut each: impl FnMut(u32, &[u8]) -> Result<()>) -> Result<()> {
         let size = self.page_size as usize;
+        self.chunks(|first, pages| {
+            (first..)
+                .zip(pages.chunks_exact(size))
+                .try_for_each(|(page, bytes)| each(page, bytes))
+        })
+    }
+
+    /// Hands all pages to `each`, in order, many at a time, with the number of the first of them.
+    pub(crate) fn chunks(&self, mut each: impl FnMut(u32, &[u8]) -> Result<()>) -> Result<()> {
+        let size = self.page_size as usize;
         let per_chunk = u32::try_from((CHUNK / size).max(1)).unwrap_or(1);
         let mut buffer = vec![0; size * per_chunk as usize];
         let mut next = 1;
@@ -239,12 +262,12 @@ impl Source {
             let count = per_chunk.min(self.pages - next + 1);
             let chunk = &mut buffer[..size * count as usize];
             self.fill(next, chunk)?;
-            for (page, bytes) in (next..).zip(chunk.chunks_exact_mut(size)) {
-                if let Some((log, overlay)) = &self.log {
-                    overlay.read_page(log, &wal_of(&self.path), page, bytes)?;
+            if let Some((log, overlay)) = &self.log {
+                for (page, bytes) in (next..).zip(chunk.chunks_exact_mut(size)) {
+                    overlay.read_page(log, &self.log_path, page, bytes)?;
                 }
-                each(page, bytes)?;
             }
+            each(next, chunk)?;
             next += count;
         }
         Ok(())

@@ -143,7 +143,7 @@ impl Manifest {
 
 /// Visits every file and symbolic link of both trees in the order of their names, with its path relative to the data
 /// directory. The trees themselves may be links to another disk; nothing below them is followed.
-fn walk(data_dir: &Path, mut visit: impl FnMut(&[u8], &Path, &fs::Metadata) -> Result<()>) -> Result<()> {
+pub(crate) fn walk(data_dir: &Path, mut visit: impl FnMut(&[u8], &Path, &fs::Metadata) -> Result<()>) -> Result<()> {
     for tree in TREES {
         let top = data_dir.join(tree);
         let Some(real) = real_tree(&top)? else {

@@ -1,7 +1,7 @@
 //! Packing what is new in the bundle trees.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -9,15 +9,13 @@ use std::path::Path;
 use super::entry::{Entry, write_end};
 use super::{FORMAT, Index, MANIFEST, Manifest, Pack, walk};
 use crate::error::{At, Error, OPEN, READ, Result};
+use crate::packer::{Object, Packer, Threads};
 use crate::progress::Progress;
-use crate::publish::{FileWriter, FolderWriter};
+use crate::publish::FolderWriter;
 use crate::snapshot::write_document;
 
 /// Bytes of files in one pack: an interrupted transfer loses at most one, and unpacking stages one at a time.
 const PACK_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Most bundle files are JPEGs: higher levels gain nothing on them.
-const LEVEL: i32 = 3;
 
 /// Packs the files below `data_dir` that are not in `since`, or look different now, into the folder `out` (which must not
 /// exist or be empty). A file that goes while it is packed is left out.
@@ -57,7 +55,7 @@ pub fn pack(data_dir: &Path, since: &Index, out: &Path, progress: &dyn Progress)
 
 struct Packs<'a> {
     dir: &'a Path,
-    open: Option<(String, zstd::Encoder<'static, Hashed>)>,
+    open: Option<Packer>,
     raw_in_open: u64,
     manifest: Manifest,
 }
@@ -91,20 +89,14 @@ impl Packs<'_> {
         if self.raw_in_open >= PACK_BYTES {
             self.close()?;
         }
-        let encoder = match &mut self.open {
-            Some((_, encoder)) => encoder,
+        let packer = match &mut self.open {
+            Some(packer) => packer,
             open => {
                 let name = format!("{:04}.bundles", self.manifest.packs.len());
-                let target = self.dir.join(&name);
-                let out = Hashed {
-                    out: FileWriter::create(&target)?,
-                    hash: blake3::Hasher::new(),
-                };
-                let encoder = zstd::Encoder::new(out, LEVEL).at("compress", &target)?;
-                &mut open.insert((name, encoder)).1
+                open.insert(Packer::create(&self.dir.join(name), Threads::One)?)
             }
         };
-        entry.write(encoder, content).at("pack", path)?;
+        entry.write(packer, content).at("pack", path)?;
         self.raw_in_open += entry.bytes;
         self.manifest.files += 1;
         self.manifest.raw_bytes += entry.bytes;
@@ -113,46 +105,12 @@ impl Packs<'_> {
 
     fn close(&mut self) -> Result<()> {
         self.raw_in_open = 0;
-        let Some((file, mut encoder)) = self.open.take() else {
+        let Some(mut packer) = self.open.take() else {
             return Ok(());
         };
-        let target = self.dir.join(&file);
-        let done = write_end(&mut encoder)
-            .and_then(|()| encoder.finish())
-            .at("write", &target)?;
-        let (bytes, hash) = (done.out.written(), done.hash.finalize());
-        done.out.publish(|written| {
-            let mut read = blake3::Hasher::new();
-            read.update_reader(written).at(READ, &target)?;
-            if read.finalize() == hash {
-                Ok(())
-            } else {
-                Err(Error::damaged(&target, "reads back other bytes than were written"))
-            }
-        })?;
-        self.manifest.packs.push(Pack {
-            file,
-            bytes,
-            blake3: hash.to_hex().to_string(),
-        });
+        write_end(&mut packer).at("write", self.dir)?;
+        let Object { file, bytes, blake3 } = packer.publish()?;
+        self.manifest.packs.push(Pack { file, bytes, blake3 });
         Ok(())
-    }
-}
-
-/// Hashes what passes through to the file.
-struct Hashed {
-    out: FileWriter,
-    hash: blake3::Hasher,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }

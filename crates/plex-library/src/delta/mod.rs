@@ -18,8 +18,10 @@ use crate::pages::Whole;
 use crate::paths::Which;
 use crate::snapshot::read_versioned;
 
+pub use crate::packer::Object;
 pub use apply::apply;
 pub use make::make;
+pub(crate) use make::{Changes, seal};
 
 /// File name of the manifest within a delta.
 pub const MANIFEST: &str = "delta.json";
@@ -49,17 +51,6 @@ pub struct Change {
     pub changed_pages: u32,
     /// The file that holds them.
     pub object: Object,
-}
-
-/// A file of a delta.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Object {
-    /// Its name within the folder.
-    pub file: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its hash, in hexadecimal.
-    pub blake3: String,
 }
 
 impl Manifest {

@@ -107,7 +107,7 @@ fn parse_cell(kind: PageKind, page: &[u8], start: usize, pointers: &mut Pointers
 }
 
 /// How much of a payload lies in the cell itself; the formulas are those of the file format.
-fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usize {
+pub(super) fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usize {
     let most = if kind == PageKind::LeafTable {
         usable - 35
     } else {
@@ -122,7 +122,7 @@ fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usize {
 }
 
 /// SQLite's variable-length number, and where the next thing begins.
-fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+pub(super) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (count, &byte) in bytes.get(at..)?.iter().take(9).enumerate() {
         if count == 8 {

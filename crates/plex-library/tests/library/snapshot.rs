@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use plex_library::snapshot::{self, Manifest};
+use plex_library::snapshot::{self, Manifest, Options, Way};
 use plex_library::{Databases, Kind, Which, open, users};
 use rusqlite::Connection;
 
@@ -76,8 +76,13 @@ fn beside_an_idle_server_it_equals_the_backup_api_page_by_page() {
         assert!(manifest.database(Which::Library).unwrap().log_frames > 0);
         assert_consistent(&Databases::at(&dest), &manifest);
         let plain = tmp.path().join("plain");
-        fs::create_dir(&plain).unwrap();
-        snapshot::take_plainly(&databases, &plain).unwrap();
+        let options = Options {
+            way: Way::Plain,
+            ..Options::default()
+        };
+        let plainly = snapshot::take_with(&databases, &plain, &options, &()).unwrap().manifest;
+        assert_eq!(plainly.counts, manifest.counts);
+        assert_eq!(plainly.schema_migrations, manifest.schema_migrations);
         for which in Which::BOTH {
             let ours = fs::read(Databases::at(&dest).path(which)).unwrap();
             let theirs = fs::read(Databases::at(&plain).path(which)).unwrap();
