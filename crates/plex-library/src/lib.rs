@@ -30,6 +30,7 @@ pub mod progress;
 pub mod publish;
 pub mod remap;
 pub mod schema;
+pub mod size;
 pub mod snapshot;
 mod source;
 mod stamp;

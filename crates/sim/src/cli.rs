@@ -111,7 +111,7 @@ struct Fixture {
     /// Other titles, guids, views: the same size.
     #[arg(long, default_value_t = 2026)]
     seed: u64,
-    /// Rows of statistics that nobody needs, some 85 bytes each.
+    /// Rows of statistics that nobody needs, some 50 bytes each.
     #[arg(long, default_value_t = 0)]
     statistics: usize,
     /// Files that have a fingerprint of 5 KiB.

@@ -65,7 +65,13 @@ fn main() {
         travel::rows(&mut bench);
         place::rows(&mut bench);
         bench.clean();
-        println!("{}", measure::table(&format!("{size} × the reference library, {}", pair_size(&bench.base)), &bench.rows));
+        println!(
+            "{}",
+            measure::table(
+                &format!("{size} × the reference library, {}", pair_size(&bench.base)),
+                &bench.rows
+            )
+        );
     }
 }
 
@@ -77,14 +83,25 @@ fn prepare(place: &Path, size: &str) {
         if !done.exists() {
             eprintln!("making {}", place.join(name).display());
             _ = std::fs::remove_dir_all(place.join(name));
-            work::child("fixture", &[kind, size, place.join("base").to_str().unwrap(), place.join(name).to_str().unwrap()]);
+            work::child(
+                "fixture",
+                &[
+                    kind,
+                    size,
+                    place.join("base").to_str().unwrap(),
+                    place.join(name).to_str().unwrap(),
+                ],
+            );
             std::fs::write(done, "").unwrap();
         }
     }
 }
 
 fn pair_size(dir: &Path) -> String {
-    let bytes: u64 = files(dir).iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
+    let bytes: u64 = files(dir)
+        .iter()
+        .map(|file| std::fs::metadata(file).unwrap().len())
+        .sum();
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 

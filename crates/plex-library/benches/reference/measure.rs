@@ -163,9 +163,11 @@ pub(crate) fn table(title: &str, rows: &[Row]) -> String {
             row.how.clone(),
             cost(&|cost| format!("{:.2}", cost.seconds)),
             cost(&|cost| format!("{:.2}", cost.cpu)),
-            row.bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
+            row.bytes
+                .map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
             cost(&|cost| format!("{:.0}", cost.anon as f64 / f64::from(1 << 20))),
-            row.ratio.map_or(String::new(), |(ratio, of)| format!("{ratio:.2} × {of}")),
+            row.ratio
+                .map_or(String::new(), |(ratio, of)| format!("{ratio:.2} × {of}")),
             row.note.clone(),
         ]);
     }
@@ -175,7 +177,11 @@ pub(crate) fn table(title: &str, rows: &[Row]) -> String {
     for (number, line) in lines.iter().enumerate() {
         for (column, cell) in line.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
-            let (left, right) = if (2..=5).contains(&column) { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let (left, right) = if (2..=5).contains(&column) {
+                (pad.as_str(), "")
+            } else {
+                ("", pad.as_str())
+            };
             write!(text, "| {left}{cell}{right} ").unwrap();
         }
         text.push_str("|\n");

@@ -10,8 +10,17 @@ pub(crate) fn rows(bench: &mut Bench) {
     let at = |name: &str| bench.path(name).to_str().unwrap().to_owned();
     let mut rows = Vec::new();
     // `indexed` and `delta` are left from the rows before.
-    let (base, live, mine, staged, plan) = (at("indexed"), at("live/Databases"), at("mine"), at("staged"), at("plan"));
-    shell(&format!("mkdir {live} -p && cp {}/*.db {live}/", bench.home.to_str().unwrap()));
+    let (base, live, mine, staged, plan) = (
+        at("indexed"),
+        at("live/Databases"),
+        at("mine"),
+        at("staged"),
+        at("plan"),
+    );
+    shell(&format!(
+        "mkdir {live} -p && cp {}/*.db {live}/",
+        bench.home.to_str().unwrap()
+    ));
     let apply = child("apply", &[&base, &at("delta"), &staged]);
     let taken = child("snapshot", &[&live, &mine]);
     let merge = child("merge", &[&base, &mine, &staged]);
@@ -50,7 +59,11 @@ pub(crate) fn rows(bench: &mut Bench) {
         said: String::new(),
     };
     let in_time = stopped.seconds <= 2.0;
-    rows.push(Row::new(WORK, "all while Plex is stopped").cost(&stopped).target("≤ 2 s", in_time));
+    rows.push(
+        Row::new(WORK, "all while Plex is stopped")
+            .cost(&stopped)
+            .target("≤ 2 s", in_time),
+    );
     let undo = child("undo", &[&plan]);
     let in_time = undo.seconds <= 2.0;
     rows.push(Row::new("undo", "exchange back").cost(&undo).target("≤ 2 s", in_time));

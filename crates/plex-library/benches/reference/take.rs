@@ -29,21 +29,49 @@ pub(crate) fn rows(bench: &mut Bench) {
     let number = |cost: &Cost| cost.said.trim().parse::<u64>().unwrap();
     if bench.with_others {
         let tar = shell(&format!("tar -C {home} -czf {} .", at("tar.gz")));
-        rows.push(Row::new(WORK, "tar -czf").cost(&tar).bytes(size("tar.gz")).ratio(tar.seconds / pipe.seconds, "pipe").note("torn while Plex runs"));
+        rows.push(
+            Row::new(WORK, "tar -czf")
+                .cost(&tar)
+                .bytes(size("tar.gz"))
+                .ratio(tar.seconds / pipe.seconds, "pipe")
+                .note("torn while Plex runs"),
+        );
     }
-    rows.push(Row::new(WORK, "tar | zstd -3 -T0").cost(&pipe).bytes(size("pipe")).note("torn while Plex runs"));
+    rows.push(
+        Row::new(WORK, "tar | zstd -3 -T0")
+            .cost(&pipe)
+            .bytes(size("pipe"))
+            .note("torn while Plex runs"),
+    );
     if bench.with_others {
         let mut backup = child("backup", &[&home, &at("copy")]);
-        let zstd = shell(&format!("tar -C {} -cf - . | zstd -q -3 -T0 -f -o {}", at("copy"), at("pipe")));
+        let zstd = shell(&format!(
+            "tar -C {} -cf - . | zstd -q -3 -T0 -f -o {}",
+            at("copy"),
+            at("pipe")
+        ));
         backup.seconds += zstd.seconds;
         backup.cpu += zstd.cpu;
         backup.anon = backup.anon.max(zstd.anon);
-        rows.push(Row::new(WORK, "backup API, then zstd").cost(&backup).bytes(size("pipe")).ratio(backup.seconds / pipe.seconds, "pipe"));
+        rows.push(
+            Row::new(WORK, "backup API, then zstd")
+                .cost(&backup)
+                .bytes(size("pipe"))
+                .ratio(backup.seconds / pipe.seconds, "pipe"),
+        );
         std::fs::remove_dir_all(bench.path("copy")).unwrap();
         let plain = child("export-plain", &[&home, &at("plain")]);
-        rows.push(Row::new(WORK, "export, the plain way").cost(&plain).bytes(number(&plain)).ratio(plain.seconds / pipe.seconds, "pipe"));
+        rows.push(
+            Row::new(WORK, "export, the plain way")
+                .cost(&plain)
+                .bytes(number(&plain))
+                .ratio(plain.seconds / pipe.seconds, "pipe"),
+        );
     }
-    for (how, cost) in [("export to an archive", &export), ("base kept, indexed, packed", &packed)] {
+    for (how, cost) in [
+        ("export to an archive", &export),
+        ("base kept, indexed, packed", &packed),
+    ] {
         let ratio = cost.seconds / pipe.seconds;
         let mib = cost.anon >> 20;
         rows.push(

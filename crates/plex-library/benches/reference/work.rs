@@ -64,7 +64,10 @@ impl Drop for Server {
 
 pub(crate) fn run() {
     let work = std::env::var(CHILD).unwrap();
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let path = |at: usize| PathBuf::from(&arguments[at]);
     let pair = |at: usize| Databases::at(path(at));
     let plain = Options {
@@ -76,8 +79,20 @@ pub(crate) fn run() {
         "fixture" => fixture(&arguments),
         "idle" => idle(&path(0)),
         "writer" => writer(&path(0)),
-        "export" => println!("{}", export::write(&pair(0), None, &path(1), &Options::default(), &()).unwrap().object.bytes),
-        "export-plain" => println!("{}", export::write(&pair(0), None, &path(1), &plain, &()).unwrap().object.bytes),
+        "export" => println!(
+            "{}",
+            export::write(&pair(0), None, &path(1), &Options::default(), &())
+                .unwrap()
+                .object
+                .bytes
+        ),
+        "export-plain" => println!(
+            "{}",
+            export::write(&pair(0), None, &path(1), &plain, &())
+                .unwrap()
+                .object
+                .bytes
+        ),
         "snapshot" => drop(snapshot::take(&pair(0), &path(1), &()).unwrap()),
         "snapshot-packed" => {
             let packed = path(2);
@@ -122,7 +137,9 @@ pub(crate) fn run() {
 }
 
 fn fixture(arguments: &[String]) {
-    let [kind, size, base, target] = arguments else { panic!("{arguments:?}") };
+    let [kind, size, base, target] = arguments else {
+        panic!("{arguments:?}")
+    };
     let copy = || Fixture::at(Path::new(base)).unwrap().copy(Path::new(target)).unwrap();
     match kind.as_str() {
         "base" => drop(scale::sized(target, size.parse().unwrap()).build().unwrap()),
@@ -190,8 +207,8 @@ fn writer(dir: &Path) {
         true
     }
     let fixture = Fixture::at(dir).unwrap();
-    let pair = fixture.open().unwrap();
-    for connection in [&pair.library, &pair.blobs] {
+    let mut pair = fixture.open().unwrap();
+    for connection in [&mut pair.library, &mut pair.blobs] {
         connection.busy_handler(Some(count)).unwrap();
     }
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

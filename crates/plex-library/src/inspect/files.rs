@@ -127,7 +127,7 @@ fn tables(db: &Connection, path: &Path, schema: &str) -> Result<Vec<TableSize>> 
 }
 
 /// What lies in the folder beside the pair and its logs: Plex's own dated backups, and the rest.
-pub(super) fn beside(databases: &Databases) -> Result<(Vec<OtherFile>, Vec<OtherFile>)> {
+pub(crate) fn beside(databases: &Databases) -> Result<(Vec<OtherFile>, Vec<OtherFile>)> {
     let pair = databases.files();
     let (mut backups, mut others) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(databases.dir()).at(OPEN, databases.dir())? {

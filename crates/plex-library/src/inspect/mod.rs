@@ -16,6 +16,7 @@ use crate::open;
 use crate::paths::{self, Databases, Which};
 use crate::schema;
 
+pub(crate) use files::beside;
 pub use files::{DatabaseFile, Log, OtherFile, TableSize};
 pub use sections::{Counts, Section};
 

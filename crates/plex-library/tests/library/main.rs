@@ -11,10 +11,13 @@
 mod bundle;
 mod delta;
 mod diff;
+mod export;
 mod faults;
+mod full_speed;
 mod ids;
 mod inspect;
 mod losses;
+mod one_pass;
 mod remap;
 mod schemas;
 mod snapshot;

@@ -52,6 +52,7 @@ fn beside_a_writer_at_full_speed_each_snapshot_is_one_moment() {
     // A wait for a lock would last for seconds (the busy timeout is 30 s); the slack is for a machine under load.
     assert!(seen.longest.as_secs() < 5, "the writer had to wait: {seen:?}");
     assert!(seen.commits > 100, "{seen:?}");
+    assert_eq!(seen.locked_out, 0, "a snapshot takes no lock that a server could meet");
     assert_eq!(
         names(databases.dir()),
         ["com.plexapp.plugins.library.blobs.db", "com.plexapp.plugins.library.db"]

@@ -5,9 +5,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plex_library::{Databases, Which};
+use rusqlite::Connection;
 
 use crate::support;
 
@@ -25,13 +27,20 @@ pub(crate) struct Writer {
 pub(crate) struct Seen {
     pub(crate) commits: u64,
     pub(crate) longest: Duration,
+    /// How often it found a database locked.
+    pub(crate) locked_out: u64,
 }
 
 impl Writer {
     /// Starts it on a pair and waits until it has written.
     pub(crate) fn start(databases: &Databases) -> Self {
+        Self::start_as("writer::writes_when_told_to", databases)
+    }
+
+    /// The same with another test as its body.
+    pub(crate) fn start_as(test: &str, databases: &Databases) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "writer::writes_when_told_to", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .env(DIR, databases.dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -55,6 +64,7 @@ impl Writer {
         let seen = Seen {
             commits: numbers.next().unwrap(),
             longest: Duration::from_micros(numbers.next().unwrap()),
+            locked_out: numbers.next().unwrap(),
         };
         assert!(self.child.wait().unwrap().success());
         seen
@@ -90,21 +100,7 @@ fn line(output: &mut impl BufRead, begins: &str) -> String {
 
 #[test]
 fn writes_when_told_to() {
-    let Some(dir) = std::env::var_os(DIR) else {
-        return;
-    };
-    let databases = Databases::at(Path::new(&dir));
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let told = stop.clone();
-    std::thread::spawn(move || {
-        _ = std::io::stdin().lines().count();
-        told.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
-    let library = support::open(&databases.path(Which::Library), 1024);
-    let blobs = support::open(&databases.path(Which::Blobs), 1024);
-    let (mut commits, mut longest) = (0_u64, Duration::ZERO);
-    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        let before = Instant::now();
+    write_without_a_pause(|library, blobs, commits| {
         // The owner first, then its blob, as Plex's analysis does.
         library
             .execute(
@@ -126,6 +122,36 @@ fn writes_when_told_to() {
                 [id],
             )
             .unwrap();
+    });
+}
+
+/// The body of a writer; does nothing where none was asked for. `write` is told how often it was called.
+pub(crate) fn write_without_a_pause(write: impl Fn(&Connection, &Connection, u64)) {
+    static LOCKED_OUT: AtomicU64 = AtomicU64::new(0);
+    fn locked(_: i32) -> bool {
+        LOCKED_OUT.fetch_add(1, Ordering::Relaxed);
+        std::thread::yield_now();
+        true
+    }
+    let Some(dir) = std::env::var_os(DIR) else {
+        return;
+    };
+    let databases = Databases::at(Path::new(&dir));
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    std::thread::spawn(move || {
+        _ = std::io::stdin().lines().count();
+        told.store(true, Ordering::Relaxed);
+    });
+    let [library, blobs] = [Which::Library, Which::Blobs].map(|which| {
+        let mut db = support::open(&databases.path(which), 1024);
+        db.busy_handler(Some(locked)).unwrap();
+        db
+    });
+    let (mut commits, mut longest) = (0_u64, Duration::ZERO);
+    while !stop.load(Ordering::Relaxed) {
+        let before = Instant::now();
+        write(&library, &blobs, commits);
         longest = longest.max(before.elapsed());
         commits += 1;
         if commits == 1 {
@@ -134,5 +160,9 @@ fn writes_when_told_to() {
         }
     }
     drop((library, blobs));
-    println!("seen {commits} {}", longest.as_micros());
+    println!(
+        "seen {commits} {} {}",
+        longest.as_micros(),
+        LOCKED_OUT.load(Ordering::Relaxed)
+    );
 }

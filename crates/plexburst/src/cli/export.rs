@@ -1,64 +1,245 @@
-//! `plexburst export`: home's library as an archive, taken while Plex runs.
+//! `plexburst export`: home's library as an archive, or into the depot, taken while Plex runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plex_library::snapshot::{self, Options, Way};
+use plex_library::{Databases, Progress, Which, gentle};
+use serde::Serialize;
 
 use super::{Context, print, print_json};
+use crate::config::Rate;
+use crate::depot::Depot;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::Home;
+use crate::term::{Printer, bytes};
 
 /// Options of `export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The archive to write (.tar.zst); default: plex_db_only_DATE.tar.zst here.
+    #[arg(conflicts_with = "to_depot")]
     file: Option<PathBuf>,
+    /// Take Metadata/ and Media/ along.
+    #[arg(long, conflicts_with = "to_depot")]
+    with_bundles: bool,
+    /// Park the databases in the depot instead of writing an archive.
+    #[arg(long)]
+    to_depot: bool,
+    /// Read no more than so much in a second (20M); default: `home.limit_rate`.
+    #[arg(long, value_name = "RATE")]
+    limit_rate: Option<Rate>,
+    /// Use the processor and the disk like any other program, instead of giving way to all others.
+    #[arg(long)]
+    full_speed: bool,
+    /// Copy by SQLite's backup API first: slower, and with room for one more copy.
+    #[arg(long)]
+    plain: bool,
+    /// Say what would be taken, and take nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
 }
 
+/// Where it goes and how.
+struct Job {
+    home: Databases,
+    bundles: Option<PathBuf>,
+    options: Options<'static>,
+    full_speed: bool,
+    printer: Printer,
+}
+
 /// Runs it.
-pub(super) fn run(args: Args, context: &Context) -> Result<u8> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let home = Home::of(&settings.config)?;
-    let file = args.file.unwrap_or_else(|| {
+    let size = plex_library::size::of(&home.databases())?;
+    announce(&size, &context.printer);
+    if args.dry_run {
+        return dry_run(&args, &home, &size);
+    }
+    let limit = args.limit_rate.or(settings.config.home.limit_rate);
+    let job = Job {
+        home: home.databases(),
+        bundles: args.with_bundles.then(|| home.data_dir().to_owned()),
+        options: Options {
+            way: if args.plain { Way::Plain } else { Way::OnePass },
+            plex_version: version(&home).await,
+            bytes_per_second: limit.map(Rate::bytes),
+            ..Options::default()
+        },
+        full_speed: args.full_speed,
+        printer: context.printer.clone(),
+    };
+    if args.to_depot {
+        let id = ulid::Ulid::generate().to_string();
+        let depot = Depot::of(&settings.config.depot, &id, &context.printer)?;
+        return to_depot(&job, &depot, &id, &settings.state_dir, args.json).await;
+    }
+    to_file(&job, args.file, args.json)
+}
+
+/// The version of the server, if it answers: a library can be exported while it is stopped, too.
+async fn version(home: &Home) -> Option<String> {
+    Some(home.client().ok()?.identity().await.ok()?.version)
+}
+
+/// What will be taken, told before it is.
+fn announce(size: &plex_library::size::Size, printer: &Printer) {
+    let mut text = format!("library.db {}, blobs.db {}", bytes(size.library), bytes(size.blobs));
+    if size.free > size.databases() / 20 {
+        text.push_str(&format!(", {} of it empty pages", bytes(size.free)));
+    }
+    if size.backups > 0 {
+        text.push_str(&format!("; {} of dated backups are left out", bytes(size.backups)));
+    }
+    printer.phase("size", &text);
+    if size.is_bloated() {
+        printer.warn(&format!(
+            "about {} of library.db are statistics, which nobody needs; Plex 1.41.8 and later clean them up",
+            bytes(size.statistics)
+        ));
+    }
+}
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    #[serde(flatten)]
+    size: &'a plex_library::size::Size,
+    tables: Vec<plex_library::inspect::TableSize>,
+}
+
+/// The exact answer: every page is counted.
+fn dry_run(args: &Args, home: &Home, size: &plex_library::size::Size) -> Result<u8> {
+    const SHOWN: usize = 8;
+    let inspection = plex_library::inspect::inspect(home.databases().dir())?;
+    let mut tables = inspection.library.tables;
+    tables.extend(inspection.blobs.into_iter().flat_map(|blobs| blobs.tables));
+    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes + table.index_bytes));
+    if args.json {
+        print_json(&DryRun { size, tables })?;
+        return Ok(exit::DONE);
+    }
+    let mut table = crate::term::Table::new(&["table", "rows", "indices"]);
+    for size in tables.iter().take(SHOWN) {
+        table.row([size.table.clone(), bytes(size.bytes), bytes(size.index_bytes)]);
+    }
+    print(&table.to_string())?;
+    Ok(exit::DONE)
+}
+
+fn to_file(job: &Job, file: Option<PathBuf>, json: bool) -> Result<u8> {
+    let file = file.unwrap_or_else(|| {
         let now = jiff::ZonedDateTime::now().strftime("%Y%m%d_%H%M%S").to_string();
-        PathBuf::from(format!("plex_db_only_{now}.tar.zst"))
+        let kind = if job.bundles.is_some() { "metadata" } else { "db_only" };
+        PathBuf::from(format!("plex_{kind}_{now}.tar.zst"))
     });
     let file = std::path::absolute(&file)
         .map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?;
     if file.exists() {
         return Err(Error::usage(format!("{} is there already", file.display())).hint("name another file"));
     }
-    let dir = file.parent().unwrap_or(std::path::Path::new("/"));
-    let temp = tempfile::Builder::new()
-        .prefix(".plexburst-export-")
-        .tempdir_in(dir)
-        .map_err(|e| {
-            Error::usage(format!("cannot write in {}", dir.display()))
-                .hint("name a file in a folder that can be written")
-                .because(e)
-        })?;
-    context
-        .printer
-        .phase("snapshot", "copying home's library; Plex may go on running");
-    let databases = plex_library::Databases::at(temp.path().join("Databases"));
-    plex_library::snapshot::take(&home.databases(), databases.dir(), &())?;
-    context.printer.phase("pack", &file.display().to_string());
-    let support = "Plug-in Support/Databases";
-    let files = [
-        (format!("{support}/{}", plex_library::LIBRARY_DB), databases.library()),
-        (format!("{support}/{}", plex_library::BLOBS_DB), databases.blobs()),
-        (
-            format!("{}/manifest.json", plex_library::archive::NOTES),
-            databases.dir().join(plex_library::snapshot::MANIFEST),
-        ),
-    ];
-    let bytes = plex_library::archive::pack(&files, &file)?;
-    if args.json {
-        print_json(&serde_json::json!({ "file": file, "bytes": bytes }))?;
+    job.printer
+        .phase("export", &format!("{}; Plex may go on running", file.display()));
+    let exported = job.run(|progress| {
+        plex_library::export::write(&job.home, job.bundles.as_deref(), &file, &job.options, progress)
+    })?;
+    if json {
+        print_json(&serde_json::json!({
+            "file": file,
+            "bytes": exported.object.bytes,
+            "blake3": exported.object.blake3,
+            "bundle_files": exported.bundle_files,
+            "manifest": exported.manifest,
+        }))?;
     } else {
-        print(&format!("{} ({})", file.display(), crate::term::bytes(bytes)))?;
+        print(&format!("{} ({})", file.display(), bytes(exported.object.bytes)))?;
     }
     Ok(exit::DONE)
+}
+
+/// Parks base and manifest under the keys that a burst uses.
+async fn to_depot(job: &Job, depot: &Depot, id: &str, state_dir: &Path, json: bool) -> Result<u8> {
+    let failed = |e: std::io::Error| Error::failed(format!("cannot work in {}", state_dir.display())).because(e);
+    std::fs::create_dir_all(state_dir).map_err(failed)?;
+    let temp = tempfile::Builder::new()
+        .prefix(".plexburst-export-")
+        .tempdir_in(state_dir)
+        .map_err(failed)?;
+    let (base, packed) = (temp.path().join("base"), temp.path().join("packed"));
+    job.printer
+        .phase("snapshot", "copying home's library; Plex may go on running");
+    job.run(|progress| {
+        let options = Options {
+            packed: Some(&packed),
+            ..job.options.clone()
+        };
+        snapshot::take_with(&job.home, &base, &options, progress)
+    })?;
+    job.printer.phase("park", "parking the snapshot in the depot");
+    let mut sent = 0;
+    for which in Which::BOTH {
+        let name = snapshot::packed_name(which);
+        sent += depot
+            .put_file(&format!("base/{name}"), &packed.join(&name))
+            .await?
+            .bytes;
+    }
+    let manifest = depot
+        .put_file("base/manifest.json", &base.join(snapshot::MANIFEST))
+        .await?;
+    sent += manifest.bytes;
+    if json {
+        print_json(&serde_json::json!({ "id": id, "bytes": sent }))?;
+    } else {
+        print(&format!("{id} ({} in the depot)", bytes(sent)))?;
+    }
+    Ok(exit::DONE)
+}
+
+impl Job {
+    /// Runs the copying in its own thread, where it gives way to everything else, and ends it when the user does.
+    fn run<T: Send>(&self, work: impl FnOnce(&dyn Progress) -> plex_library::Result<T> + Send) -> Result<T> {
+        let progress = Shown {
+            printer: self.printer.clone(),
+            is_interrupted: Arc::default(),
+        };
+        let told = progress.is_interrupted.clone();
+        let watching = tokio::spawn(async move {
+            crate::signal::interrupted().await;
+            told.store(true, Ordering::Relaxed);
+        });
+        let done = tokio::task::block_in_place(|| match self.full_speed {
+            true => work(&progress),
+            false => gentle::gently(|| work(&progress)),
+        });
+        watching.abort();
+        done.map_err(|error| match error.kind() {
+            plex_library::Kind::Cancelled => {
+                Error::new(exit::RESUMABLE, "interrupted; nothing was written").hint("run the same command again")
+            }
+            _ => Error::from(error),
+        })
+    }
+}
+
+struct Shown {
+    printer: Printer,
+    is_interrupted: Arc<AtomicBool>,
+}
+
+impl Progress for Shown {
+    fn advance(&self, what: &str, done: u64, total: u64) {
+        self.printer
+            .progress(&format!("{what}: {} of {}", bytes(done), bytes(total)));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed)
+    }
 }

@@ -172,7 +172,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Runs(args) => bursts::runs(&args, &context),
         Command::Status(args) => bursts::status(&args, &context),
         Command::Report(args) => bursts::report(&args, &context),
-        Command::Export(args) => export::run(args, &context),
+        Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::depot::Depot;
+use super::rate::Rate;
 use crate::error::{Error, Result};
 
 /// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
@@ -70,6 +71,8 @@ pub struct Home {
     pub stop: Option<Vec<String>>,
     /// The command that starts the server.
     pub start: Option<Vec<String>>,
+    /// No more than so much of the library is read in a second while it is copied; unset: as fast as it goes.
+    pub limit_rate: Option<Rate>,
 }
 
 /// `[media]`: a remote of rclone or a plain folder, and which folder of it stands for which section root.
@@ -208,6 +211,7 @@ const SIMPLE_KEYS: &[&str] = &[
     "home.data_dir",
     "home.url",
     "home.token_file",
+    "home.limit_rate",
     "media.remote",
     "media.rclone_config",
     "media.directory",

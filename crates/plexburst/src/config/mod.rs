@@ -5,12 +5,14 @@ mod depot;
 mod earlier;
 mod file;
 mod find;
+mod rate;
 pub mod rented;
 
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
 pub use file::{CellMode, Config, Home, Limits, Media, Scaleway, Worker};
+pub use rate::Rate;
 
 use crate::error::{Error, Result};
 

@@ -171,6 +171,7 @@ impl Stage {
                 data_dir: Some(self.home_data()),
                 url: Some(format!("http://127.0.0.1:{}", self.port)),
                 token_file: None,
+                limit_rate: None,
                 stop: Some(vec![
                     exe.clone(),
                     word("sim"),

@@ -165,7 +165,7 @@ async fn forward(c: &Controller) -> Result<()> {
             let prepared = prepare::prepare_home(c).await?;
             guards::before_anything(c, &prepared).await?;
             end::quiet_home(c).await?;
-            snapshot::take(c).await?;
+            snapshot::take(c, &prepared).await?;
             let parked = snapshot::park(c).await?;
             let made = work::have_done(c, &prepared, &parked).await?;
             if c.request.options.no_import {

@@ -1,11 +1,14 @@
 //! Snapshot and park: the consistent copy of home's library, and its way into the depot.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use plex_library::Which;
+use plex_library::gentle;
+use plex_library::snapshot::{self, Options};
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, engine};
+use super::{Controller, Prepared, engine};
 use crate::burst::kept::Kept;
 use crate::burst::phase::Phase;
 use crate::burst::spec::Parked;
@@ -25,20 +28,31 @@ pub(super) struct Snapshot {
 }
 
 /// Takes the copy while home runs, and refuses to take a damaged library along.
-pub(super) async fn take(c: &Controller) -> Result<()> {
+pub(super) async fn take(c: &Controller, prepared: &Prepared) -> Result<()> {
     let home = c.home()?;
     let base = c.area.base();
     c.side
         .phase(Phase::Snapshot, "copying home's library while Plex runs", async || {
             crate::home::discard(base.dir())?;
+            let packed = packed(c);
+            crate::home::discard(&packed)?;
+            let printer = c.printer().clone();
             let said = |what: &str, done: u64, total: u64| {
-                c.printer().progress(&format!(
+                printer.progress(&format!(
                     "snapshot: {} of {} of the {what} database",
                     crate::term::bytes(done),
                     crate::term::bytes(total)
                 ));
             };
-            let manifest = engine(|| plex_library::snapshot::take(&home.databases(), base.dir(), &said))?;
+            let options = Options {
+                plex_version: prepared.plex_version.clone(),
+                bytes_per_second: c.request.config.home.limit_rate.map(crate::config::Rate::bytes),
+                // Where the depot keeps a base, perhaps only what changed since then has to go there.
+                packed: c.kept().is_none().then_some(packed.as_path()),
+                ..Options::default()
+            };
+            let (from, to) = (home.databases(), base.dir());
+            let manifest = engine(|| gentle::gently(|| snapshot::take_with(&from, to, &options, &said)))?.manifest;
             check(&base)?;
             Ok(Snapshot {
                 bytes: manifest.databases.values().map(|copied| copied.whole.bytes).sum(),
@@ -66,6 +80,11 @@ pub(super) fn check(base: &plex_library::Databases) -> Result<()> {
     .hint("`plexburst verify` on the library lists everything; repair it before a burst"))
 }
 
+/// Where the snapshot's one pass leaves both databases compressed.
+fn packed(c: &Controller) -> PathBuf {
+    c.dir.join("packed")
+}
+
 /// Brings the base into the depot: as a whole, or what changed since the one that the depot keeps.
 pub(super) async fn park(c: &Controller) -> Result<Parked> {
     c.side
@@ -81,6 +100,7 @@ pub(super) async fn park(c: &Controller) -> Result<Parked> {
                 true => format!(" instead of {}", crate::term::bytes(whole)),
                 false => String::new(),
             };
+            crate::home::discard(&packed(c))?;
             c.printer().say(&format!(
                 "            {}{of} went to the depot",
                 crate::term::bytes(sent)
@@ -107,8 +127,8 @@ async fn keep(c: &Controller, kept: &Kept, temp: &Path) -> Result<Parked> {
 
 async fn put_whole(c: &Controller, depot: &Depot, temp: &Path) -> Result<Parked> {
     let base = c.area.base();
-    let library = put_compressed(depot, "base/library.db.zst", &base.library(), temp).await?;
-    let blobs = put_compressed(depot, "base/blobs.db.zst", &base.blobs(), temp).await?;
+    let library = put_compressed(c, depot, Which::Library, temp).await?;
+    let blobs = put_compressed(c, depot, Which::Blobs, temp).await?;
     let manifest = depot.put_file("base/manifest.json", &base.dir().join(MANIFEST)).await?;
     Ok(Parked {
         sent: library.bytes + blobs.bytes + manifest.bytes,
@@ -120,7 +140,15 @@ async fn put_whole(c: &Controller, depot: &Depot, temp: &Path) -> Result<Parked>
     })
 }
 
-async fn put_compressed(depot: &Depot, key: &str, from: &Path, temp: &Path) -> Result<Object> {
+async fn put_compressed(c: &Controller, depot: &Depot, which: Which, temp: &Path) -> Result<Object> {
+    let name = snapshot::packed_name(which);
+    let key = format!("base/{name}");
+    let ready = packed(c).join(&name);
+    if ready.is_file() {
+        return depot.put_file(&key, &ready).await;
+    }
+    // A base out of an archive, or one of which only the changes were meant to travel.
+    let from = &c.area.base().path(which);
     let packed = temp.join("object");
     let failed = || format!("cannot compress {}", from.display());
     tokio::task::block_in_place(|| -> Result<()> {
@@ -131,5 +159,5 @@ async fn put_compressed(depot: &Depot, key: &str, from: &Path, temp: &Path) -> R
         encoder.finish().context(failed)?;
         Ok(())
     })?;
-    depot.put_file(key, &packed).await
+    depot.put_file(&key, &packed).await
 }
