@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod losses;
 pub mod phase;
 pub mod request;
+pub mod retention;
 pub mod side;
 pub mod spec;
 pub mod store;

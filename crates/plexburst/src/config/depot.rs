@@ -16,7 +16,7 @@ pub enum Encryption {
 }
 
 /// `[depot]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Depot {
     /// A folder; unset, and no `remote`: `depot` in the state folder.
@@ -49,6 +49,10 @@ pub struct Depot {
     pub keep_base: Option<bool>,
     /// After so many such steps the whole library is sent again.
     pub longest_chain: usize,
+    /// Results of so many bursts that have ended stay there.
+    pub keep: usize,
+    /// What a gigabyte costs there for a month, in euros: for `plexburst depot list`.
+    pub price: Option<f64>,
     /// How long a depot that does not answer is tried again, in seconds.
     pub patience: u64,
     /// Bytes that travel as one: what is sent again when the link is cut.
@@ -74,6 +78,8 @@ impl Default for Depot {
             keep_base: None,
             // A worker applies them one after the other, each a pass over the library.
             longest_chain: 8,
+            keep: 0,
+            price: None,
             // A router that is started again, a provider's short outage; the work itself is not held up by it.
             patience: 3600,
             part_bytes: 16 << 20,

@@ -227,6 +227,8 @@ const SIMPLE_KEYS: &[&str] = &[
     "depot.ssh_config",
     "depot.encryption",
     "depot.identity_file",
+    "depot.longest_chain",
+    "depot.keep",
     "depot.patience",
     "depot.part_bytes",
     "scaleway.profile",

@@ -43,6 +43,16 @@ pub struct Object {
     pub parts: Vec<Part>,
 }
 
+impl Object {
+    /// The names of its parts, for an object that is in the folder `folder`.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let parts = self.parts.iter().enumerate();
+        parts
+            .map(|(number, part)| format!("{folder}/{}.{number:04}-{:.16}", self.key, part.blake3))
+            .collect()
+    }
+}
+
 /// A part of an object as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
@@ -127,11 +137,12 @@ impl Depot {
     pub async fn has_all(&self, objects: &[&Object]) -> Result<bool> {
         let listed = self.list().await?;
         let there: HashMap<&str, u64> = listed.iter().map(|l| (l.key.as_str(), l.bytes)).collect();
-        let transfer = self.transfer();
-        Ok(objects
-            .iter()
-            .flat_map(|object| transfer.names(object))
-            .all(|(name, bytes)| there.get(name.as_str()) == Some(&bytes)))
+        Ok(objects.iter().all(|object| {
+            let named = object.names(&self.id).into_iter().zip(&object.parts);
+            named
+                .into_iter()
+                .all(|(name, part)| there.get(name.as_str()) == Some(&part.bytes))
+        }))
     }
 
     /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything.
@@ -236,6 +247,31 @@ impl Depot {
     /// The place, with what to do about it.
     pub async fn list(&self) -> Result<Vec<Listed>> {
         self.place.list(&self.id).await
+    }
+
+    /// Everything that is in the depot, of whatever burst.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn list_all(&self) -> Result<Vec<Listed>> {
+        self.place.list("").await
+    }
+
+    /// Looks at one object of a listing: whether it is what its name says. Only parts have such names; `None` for others.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn is_sound(&self, listed: &Listed) -> Result<Option<bool>> {
+        let Some((_, hash)) = listed.key.rsplit_once('-') else {
+            return Ok(None);
+        };
+        if hash.len() != 16 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let kept = self.place.get(&listed.key, listed.bytes).await?;
+        Ok(Some(
+            kept.is_some_and(|kept| blake3::hash(&kept).to_hex().starts_with(hash)),
+        ))
     }
 
     /// Removes a status object; one that is not there is fine.

@@ -167,14 +167,6 @@ impl Transfer<'_> {
         format!("{}/{key}.{number:04}-{:.16}", self.prefix, part.blake3)
     }
 
-    /// The names and sizes of all parts of an object.
-    pub(super) fn names(&self, object: &Object) -> Vec<(String, u64)> {
-        let parts = object.parts.iter().enumerate();
-        parts
-            .map(|(number, part)| (self.name(&object.key, number, part), part.bytes))
-            .collect()
-    }
-
     fn note_path(&self, key: &str) -> Option<PathBuf> {
         self.notes
             .map(|dir| dir.join(format!("{}.json", key.replace('/', "_"))))

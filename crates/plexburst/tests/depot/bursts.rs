@@ -57,6 +57,8 @@ async fn burst(world: &World, section: i64, seed: u64, tracks: usize) -> serde_j
 async fn the_second_burst_sends_what_changed() {
     let test = "the_second_burst_sends_what_changed";
     let Some(mut place) = Place::s3(test, true) else { return };
+    place.config.keep = 1;
+    place.config.price = Some(1e6);
     let (world, section) = world(&mut place).await;
     let kept = place.kept().parent().unwrap().to_path_buf();
 
@@ -65,7 +67,6 @@ async fn the_second_burst_sends_what_changed() {
     let in_depot = tree(&kept);
     assert!(!in_depot.is_empty(), "the base stays");
     for (path, content) in &in_depot {
-        assert!(path.starts_with(kept.join("bases")), "{}", path.display());
         assert!(content.starts_with(b"age-encryption.org/v1"), "{}", path.display());
     }
 
@@ -75,12 +76,14 @@ async fn the_second_burst_sends_what_changed() {
     assert!(sent < saved, "{sent} bytes were sent, {saved} saved\n{}", world.logs());
 
     // Of what the depot keeps a part gets lost: the whole library goes, and why is said.
-    let (part, _) = tree(&kept).pop().unwrap();
+    let (part, _) = tree(&kept.join("bases")).pop().unwrap();
     std::fs::remove_file(part).unwrap();
     let third = burst(&world, section, 4, 16).await;
     assert_eq!(third["bytes_saved_up"], 0, "{third:#}");
     assert!(world.logs().contains("missing from the depot"), "{}", world.logs());
     assert_eq!(look("verify", &world.data_dir())["ok"], true);
+
+    retention(&world, &kept);
 
     // No secret anywhere but in the files that are for secrets.
     let identity = std::fs::read_to_string(world.path("identity")).unwrap();
@@ -91,6 +94,70 @@ async fn the_second_burst_sends_what_changed() {
         let is_key = path.extension().is_some_and(|e| e == "key");
         assert!(is_key || !has(content, "AGE-SECRET-KEY"), "{}", path.display());
     }
+}
+
+/// After three bursts, the last of which had to begin anew, with `keep = 1`.
+fn retention(world: &World, kept: &Path) {
+    let list = || {
+        let list = world.json(&["depot", "list", "--json"]);
+        let holdings = list["holdings"].as_array().unwrap().clone();
+        let mut names: Vec<(String, String)> = holdings
+            .iter()
+            .map(|h| {
+                let text = |key: &str| h[key].as_str().unwrap().to_owned();
+                (text("name"), text("need"))
+            })
+            .collect();
+        names.sort();
+        assert!(list["eur_per_month"].as_f64().unwrap() > 0.0, "{list:#}");
+        names
+    };
+    let id = world.burst_dir().file_name().unwrap().to_str().unwrap().to_owned();
+    let expected = [
+        (id.clone(), "kept".to_owned()),
+        (format!("bases/{id}"), "base".to_owned()),
+    ];
+    assert_eq!(list(), expected, "one result and one base are left of three bursts");
+
+    // What nothing speaks of, and what another machine may have put there.
+    std::fs::write(
+        kept.join(format!("bases/{id}/base/library.db.zst.0000-0123456789abcdef")),
+        "left over",
+    )
+    .unwrap();
+    std::fs::create_dir_all(kept.join("01ARZ3NDEKTSV4RRFFQ69G5FAV/base")).unwrap();
+    std::fs::write(kept.join("01ARZ3NDEKTSV4RRFFQ69G5FAV/base/x"), "another's").unwrap();
+    let plan = world.json(&["depot", "prune", "--dry-run", "--json"]);
+    assert_eq!(
+        plan["would_remove"][0]["orphans"].as_array().unwrap().len(),
+        1,
+        "{plan:#}"
+    );
+    let pruned = world.json(&["depot", "prune", "--json"]);
+    assert_eq!(
+        (pruned["orphans"].as_array().unwrap().len(), pruned["bytes"].as_u64()),
+        (1, Some(9)),
+        "{pruned:#}"
+    );
+    assert_eq!(list().len(), 3, "what is not of this machine stays");
+    world.json(&["depot", "prune", "--also", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "--json"]);
+    assert_eq!(list(), expected);
+
+    // Everything is what was put there, until something is not.
+    let check = world.json(&["depot", "check", "--json"]);
+    assert!(check["ok"] == true && check["sound"].as_u64().unwrap() > 3, "{check:#}");
+    let parts = tree(&kept.join(format!("bases/{id}/base")));
+    let (flipped, lost) = (&parts[0], &parts[1]);
+    let mut content = flipped.1.clone();
+    content[300] ^= 1;
+    std::fs::write(&flipped.0, content).unwrap();
+    std::fs::remove_file(&lost.0).unwrap();
+    let output = world.run(&["depot", "check", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let check: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(check["problems"].as_array().unwrap().len(), 2, "{check:#}");
+    std::fs::write(&flipped.0, &flipped.1).unwrap();
+    std::fs::write(&lost.0, &lost.1).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine, swap, work};
 use crate::burst::phase::Phase;
+use crate::burst::retention::{self, Knowledge};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
 use crate::exit;
@@ -104,11 +105,41 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
                 None => c.area.remove_all()?,
             }
             crate::home::discard(&c.fetched())?;
-            c.depot.remove_all().await?;
+            clear_depot(c).await?;
             Ok(ended)
         })
         .await?;
     Ok(())
+}
+
+/// What the burst had in the depot goes, but for what `depot.keep` keeps; so does what earlier bursts left.
+async fn clear_depot(c: &Controller) -> Result<()> {
+    let config = &c.request.config.depot;
+    if config.keep == 0 {
+        c.depot.remove_all().await?;
+    } else {
+        for folder in ["base", "mailbox"] {
+            c.depot.beside(&format!("{}/{folder}", c.id())).remove_all().await?;
+        }
+    }
+    if config.keep == 0 && !config.keeps_base() {
+        return Ok(());
+    }
+    // The burst is done; what cannot be tidied now is tidied by the next one, or by `plexburst depot prune`.
+    if let Err(e) = tidy_depot(c).await {
+        c.printer()
+            .warn(&format!("the depot could not be tidied: {}", e.chain()));
+    }
+    Ok(())
+}
+
+async fn tidy_depot(c: &Controller) -> Result<()> {
+    let knowledge = Knowledge::of(&crate::burst::store::state_dir(c.dir()))?;
+    let listed = c.depot.list_all().await?;
+    // This burst counts as one that has not ended until its last line is written; it is one of those that are kept.
+    let holdings = knowledge.judge(&listed, c.request.config.depot.keep.saturating_sub(1))?;
+    let plan = retention::plan(&holdings, &[])?;
+    retention::prune(&c.depot, &knowledge, &plan, &listed).await.map(drop)
 }
 
 /// `--no-import`: the result stays in the depot.
