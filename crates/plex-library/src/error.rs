@@ -237,6 +237,18 @@ impl Error {
     pub fn sqlite(path: &Path, op: &'static str, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         let path = path.to_owned();
+        // A value of another type than its column always has, or text that is none: nothing that was asked for wrongly.
+        if matches!(
+            source,
+            rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+        ) {
+            return Self::Damaged {
+                what: format!("a value is not what it always is: {source}"),
+                path,
+            };
+        }
         let os = |kind: io::ErrorKind| io::Error::new(kind, source.to_string());
         match source.sqlite_error_code() {
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged {

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod bundle;
 mod collation;
+mod columns;
 mod contents;
 pub mod delta;
 pub mod diff;
@@ -29,6 +30,7 @@ pub mod paths;
 pub mod progress;
 pub mod publish;
 pub mod remap;
+pub mod repair;
 pub mod schema;
 pub mod size;
 pub mod snapshot;

@@ -46,11 +46,46 @@ pub(crate) struct Pointers {
     pub(crate) overflows: Vec<Overflow>,
 }
 
-/// Reads one page. `usable` are its bytes without the reserved ones.
+/// A cell: where it lies in its page, and what its first numbers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cell {
+    /// First byte.
+    pub(crate) start: usize,
+    /// Behind its last byte.
+    pub(crate) end: usize,
+    /// The page below and left of it; only in interior pages.
+    pub(crate) child: Option<u32>,
+    /// The row id; only in tables.
+    pub(crate) rowid: Option<i64>,
+    /// First byte of the payload.
+    pub(crate) payload_start: usize,
+    /// Bytes of the payload in the page itself.
+    pub(crate) local: usize,
+    /// Bytes of the whole payload; none in interior pages of tables.
+    pub(crate) payload: usize,
+    /// Where the rest of the payload is.
+    pub(crate) overflow: Option<Overflow>,
+}
+
+/// Where the parts of a page are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) kind: PageKind,
+    /// Number of cells.
+    pub(crate) cells: usize,
+    /// Where the places of the cells stand.
+    pub(crate) array: usize,
+    /// Where the cells begin.
+    pub(crate) content: usize,
+    /// Where the header of the page begins.
+    pub(crate) head: usize,
+}
+
+/// Reads the header of a page.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn parse(number: u32, page: &[u8], usable: usize) -> Result<(PageKind, Pointers), String> {
+pub(crate) fn shape(number: u32, page: &[u8], usable: usize) -> Result<Shape, String> {
     let head = if number == 1 { super::header::LENGTH } else { 0 };
     let kind =
         PageKind::parse(page[head]).ok_or_else(|| format!("its first byte is {}, no kind of page", page[head]))?;
@@ -64,50 +99,100 @@ pub(crate) fn parse(number: u32, page: &[u8], usable: usize) -> Result<(PageKind
     if array_end > usable || content < array_end || content > usable {
         return Err(format!("{cells} cells from byte {content} on do not fit into it"));
     }
-    let mut pointers = Pointers::default();
-    for cell in 0..cells {
-        let start = usize::from(be16(page, array + 2 * cell));
-        if start < content || start >= usable {
-            return Err(format!("cell {cell} begins at byte {start}, outside of the cells"));
-        }
-        parse_cell(kind, &page[..usable], start, &mut pointers)
-            .ok_or_else(|| format!("cell {cell} does not fit into it"))?;
-    }
-    if kind.is_interior() {
-        pointers.children.push(be32(page, head + 8));
-    }
-    Ok((kind, pointers))
+    Ok(Shape {
+        kind,
+        cells,
+        array,
+        content,
+        head,
+    })
 }
 
-fn parse_cell(kind: PageKind, page: &[u8], start: usize, pointers: &mut Pointers) -> Option<()> {
+/// Reads one cell of a page.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn cell(shape: &Shape, page: &[u8], usable: usize, number: usize) -> Result<Cell, String> {
+    let start = usize::from(be16(page, shape.array + 2 * number));
+    if start < shape.content || start >= usable {
+        return Err(format!("cell {number} begins at byte {start}, outside of the cells"));
+    }
+    parse_cell(shape.kind, &page[..usable], start).ok_or_else(|| format!("cell {number} does not fit into it"))
+}
+
+/// Reads one page. `usable` are its bytes without the reserved ones.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse(number: u32, page: &[u8], usable: usize) -> Result<(PageKind, Pointers), String> {
+    let shape = shape(number, page, usable)?;
+    let mut pointers = Pointers::default();
+    for number in 0..shape.cells {
+        let cell = cell(&shape, page, usable, number)?;
+        pointers.children.extend(cell.child);
+        pointers.overflows.extend(cell.overflow);
+    }
+    if shape.kind.is_interior() {
+        pointers.children.push(be32(page, shape.head + 8));
+    }
+    Ok((shape.kind, pointers))
+}
+
+fn parse_cell(kind: PageKind, page: &[u8], start: usize) -> Option<Cell> {
     let mut at = start;
+    let mut child = None;
     if kind.is_interior() {
-        pointers.children.push(be32(page.get(at..at + 4)?, 0));
+        child = Some(be32(page.get(at..at + 4)?, 0));
         at += 4;
     }
     if kind == PageKind::InteriorTable {
-        return varint(page, at).map(|_| ());
+        let (rowid, end) = varint(page, at)?;
+        return Some(Cell {
+            start,
+            end,
+            child,
+            rowid: Some(rowid.cast_signed()),
+            payload_start: end,
+            local: 0,
+            payload: 0,
+            overflow: None,
+        });
     }
     let (payload, next) = varint(page, at)?;
     at = next;
+    let mut rowid = None;
     if kind == PageKind::LeafTable {
-        at = varint(page, at)?.1;
+        let (id, next) = varint(page, at)?;
+        rowid = Some(id.cast_signed());
+        at = next;
     }
-    let payload = usize::try_from(payload).ok()?;
+    let payload = usize::try_from(payload).ok().filter(|&payload| payload < 1 << 31)?;
     let local = local_bytes(kind, payload, page.len());
-    if at + local > page.len() {
+    let mut end = at + local;
+    if end > page.len() {
         return None;
     }
+    let mut overflow = None;
     if local < payload {
-        let first = be32(page.get(at + local..at + local + 4)?, 0);
+        let first = be32(page.get(end..end + 4)?, 0);
         let pages = u32::try_from((payload - local).div_ceil(page.len() - 4)).ok()?;
-        pointers.overflows.push(Overflow { first, pages });
+        overflow = Some(Overflow { first, pages });
+        end += 4;
     }
-    Some(())
+    Some(Cell {
+        start,
+        end,
+        child,
+        rowid,
+        payload_start: at,
+        local,
+        payload,
+        overflow,
+    })
 }
 
 /// How much of a payload lies in the cell itself; the formulas are those of the file format.
-pub(super) fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usize {
+fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usize {
     let most = if kind == PageKind::LeafTable {
         usable - 35
     } else {
@@ -122,7 +207,7 @@ pub(super) fn local_bytes(kind: PageKind, payload: usize, usable: usize) -> usiz
 }
 
 /// SQLite's variable-length number, and where the next thing begins.
-pub(super) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (count, &byte) in bytes.get(at..)?.iter().take(9).enumerate() {
         if count == 8 {

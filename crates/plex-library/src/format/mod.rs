@@ -8,6 +8,7 @@ pub(crate) mod btree;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod record;
+pub(crate) mod row;
 pub(crate) mod wal;
 
 /// Big-endian 32-bit number at `at`; the callers' slices have a fixed, sufficient size.

@@ -2,22 +2,29 @@
 //!
 //! Damage and drift are told apart. *Problems* are what no healthy server writes: broken pages, a log that SQLite would
 //! cut off, rows that an index lacks, two databases that are not a pair. *Drift* is what healthy servers have: search
-//! tables that differ from the titles, blobs and settings whose owners are gone, a few loose ends. `ok` speaks of problems
+//! tables that differ from the titles, blobs and settings whose owners are gone, a few loose ends; and values that are odd
+//! without being impossible: text that is no UTF-8, days before there was a Plex. `ok` speaks of problems
 //! only. What could not be judged is said in `unchecked`, never passed over.
 //!
-//! [`Level::Quick`] visits every page: header, log, freelist, every tree and overflow chain, each page used once.
-//! [`Level::Full`] also compares every row with every index, follows the references and unpacks every blob.
+//! [`Level::Quick`] visits every page: header, log, freelist, every tree and overflow chain, each page used once and filled
+//! without gaps. [`Level::Full`] also takes every record apart, compares every row with every index, follows the references
+//! and unpacks every blob. [`against`] compares a sealed copy with its manifest, where every changed byte shows.
 //!
 //! Must not: write anything, or panic on anything that a file may hold.
 
 mod blobs;
 mod file;
+mod layout;
+mod manifest;
 mod pair;
 mod references;
 mod search;
+mod sequence;
 mod tables;
 mod titles;
 mod tree;
+mod values;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +34,8 @@ use crate::error::{Error, Kind, Result};
 use crate::open;
 use crate::paths::{self, Databases, Which};
 use crate::source::Source;
+
+pub use manifest::against;
 
 /// How thoroughly to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +117,14 @@ pub enum FindingKind {
     Blob,
     /// Search tables and titles.
     Search,
+    /// Values that Plex hardly meant.
+    Value,
+    /// The last ids given out.
+    Sequence,
+    /// Bytes that nothing uses.
+    Unused,
+    /// Not the file that was sealed with a manifest.
+    Sealed,
 }
 
 /// Findings of one kind are counted beyond so many, not listed: a file of zeros would give millions.
@@ -217,8 +234,14 @@ fn once(databases: &Databases, level: Level) -> Result<Findings> {
     // What reads both at once would only repeat what is broken already.
     if !found.has_problem_in(Which::Library) && !found.has_problem_in(Which::Blobs) {
         let reader = open::pair(databases)?;
-        pair::check(&reader, databases, &mut found)?;
+        let outcome = pair::check(&reader, databases, &mut found);
         reader.confirm()?;
+        match outcome {
+            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotALibrary) => {
+                file::explain(error, Which::Library, &mut found)?;
+            }
+            outcome => outcome?,
+        }
     }
     Ok(found)
 }
@@ -245,7 +268,7 @@ fn one(databases: &Databases, which: Which, level: Level, found: &mut Findings) 
 }
 
 fn contents(source: &Source, reader: &open::Reader, which: Which, level: Level, found: &mut Findings) -> Result<()> {
-    tree::check(source, reader, which, found)?;
+    tree::check(source, reader, which, level, found)?;
     tables::check_schema(reader, which, found)?;
     if level == Level::Quick || found.has_problem_in(which) {
         return Ok(());
@@ -253,6 +276,7 @@ fn contents(source: &Source, reader: &open::Reader, which: Which, level: Level, 
     tables::check(reader, which, found)?;
     titles::check(reader, which, found)?;
     search::check(reader, which, found)?;
+    sequence::check(reader, which, found)?;
     match which {
         Which::Library => references::check(reader, found),
         Which::Blobs => blobs::check(reader, found),

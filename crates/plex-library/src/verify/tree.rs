@@ -4,10 +4,11 @@
 //! SQLite's own check of the whole file cannot run without Plex's tokenizers, and its checks of single tables leave out
 //! the freelist and pages that two of them use; this is what they leave out.
 
-use super::{FindingKind, Findings};
+use super::values::Rows;
+use super::{FindingKind, Findings, Level, layout};
 use crate::error::{At, READ, Result};
 use crate::format::be32;
-use crate::format::btree::{self, Overflow};
+use crate::format::btree::{self, Cell, Overflow, PageKind, Shape};
 use crate::format::header::{Header, LENGTH, lock_page};
 use crate::open::Reader;
 use crate::paths::Which;
@@ -16,7 +17,7 @@ use crate::source::Source;
 /// No tree of SQLite is deeper (`BTCURSOR_MAX_DEPTH`).
 const DEEPEST: u32 = 20;
 
-pub(super) fn check(source: &Source, reader: &Reader, which: Which, found: &mut Findings) -> Result<()> {
+pub(super) fn check(source: &Source, reader: &Reader, which: Which, level: Level, found: &mut Findings) -> Result<()> {
     let mut page = vec![0; source.page_size() as usize];
     source.read_page(1, &mut page)?;
     let mut bytes = [0; LENGTH];
@@ -36,6 +37,7 @@ pub(super) fn check(source: &Source, reader: &Reader, which: Which, found: &mut 
         usable,
         page,
         owners: Owners::new(source.pages()),
+        now: jiff::Timestamp::now().as_second(),
         found,
     };
     walk.claim(lock_page(source.page_size()), "the locks");
@@ -43,20 +45,42 @@ pub(super) fn check(source: &Source, reader: &Reader, which: Which, found: &mut 
         walk.pointer_map();
     }
     walk.freelist(&header)?;
-    for (name, root) in roots {
-        walk.tree(&name, root)?;
+    for Root { name, page, is_table } in roots {
+        let rows = match level {
+            Level::Full if is_table => Some(Rows::of(reader, &name)?),
+            _ => None,
+        };
+        walk.tree(&name, page, rows)?;
     }
     walk.unused();
     Ok(())
 }
 
+/// A tree of the database.
+struct Root {
+    name: String,
+    page: u32,
+    is_table: bool,
+}
+
 /// The root page of every tree. Virtual tables have none.
-fn roots(reader: &Reader) -> Result<Vec<(String, u32)>> {
-    let sql = "SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0 ORDER BY rootpage";
+fn roots(reader: &Reader) -> Result<Vec<Root>> {
+    let sql = "SELECT name, rootpage, type = 'table' FROM sqlite_schema WHERE rootpage > 0 ORDER BY rootpage";
     let mut statement = reader.prepare(sql).at(READ, reader.path())?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-    let mut roots: Vec<(String, u32)> = rows.and_then(Iterator::collect).at(READ, reader.path())?;
-    roots.insert(0, ("sqlite_schema".into(), 1));
+    let rows = statement.query_map([], |row| {
+        Ok(Root {
+            name: row.get(0)?,
+            page: row.get(1)?,
+            is_table: row.get(2)?,
+        })
+    });
+    let mut roots: Vec<Root> = rows.and_then(Iterator::collect).at(READ, reader.path())?;
+    let schema = Root {
+        name: "sqlite_schema".into(),
+        page: 1,
+        is_table: true,
+    };
+    roots.insert(0, schema);
     Ok(roots)
 }
 
@@ -96,6 +120,7 @@ struct Walk<'a> {
     usable: usize,
     page: Vec<u8>,
     owners: Owners,
+    now: i64,
     found: &'a mut Findings,
 }
 
@@ -129,10 +154,11 @@ impl Walk<'_> {
         self.source.read_page(page, &mut self.page)
     }
 
-    fn tree(&mut self, name: &str, root: u32) -> Result<()> {
+    fn tree(&mut self, name: &str, root: u32, mut rows: Option<Rows>) -> Result<()> {
         let mut open = vec![(root, 0)];
         let mut is_table = None;
         let mut leaves_at = None;
+        let mut page = vec![0; self.page.len()];
         while let Some((number, depth)) = open.pop() {
             if !self.claim(number, name) {
                 continue;
@@ -141,45 +167,88 @@ impl Walk<'_> {
                 self.problem(number, format!("{name} is deeper than any tree can be"));
                 continue;
             }
-            self.read(number)?;
-            let (kind, pointers) = match btree::parse(number, &self.page, self.usable) {
-                Ok(parsed) => parsed,
+            self.source.read_page(number, &mut page)?;
+            let (shape, cells) = match self.cells(number, &page) {
+                Ok(read) => read,
                 Err(what) => {
                     self.problem(number, format!("of {name}: {what}"));
                     continue;
                 }
             };
-            if *is_table.get_or_insert(kind.is_table()) != kind.is_table() {
+            if *is_table.get_or_insert(shape.kind.is_table()) != shape.kind.is_table() {
                 self.problem(
                     number,
                     format!("of {name}: a page of an index in a table, or the reverse"),
                 );
                 continue;
             }
-            if pointers.children.is_empty() && *leaves_at.get_or_insert(depth) != depth {
+            let is_interior = matches!(shape.kind, PageKind::InteriorIndex | PageKind::InteriorTable);
+            if !is_interior && *leaves_at.get_or_insert(depth) != depth {
                 self.problem(
                     number,
                     format!("of {name}: it lies at depth {depth}, other leaves do not"),
                 );
             }
-            for overflow in pointers.overflows {
-                self.chain(name, number, overflow)?;
+            for cell in &cells {
+                open.extend(cell.child.map(|child| (child, depth + 1)));
+                let wanted = rows
+                    .as_mut()
+                    .zip(cell.rowid.filter(|_| shape.kind == PageKind::LeafTable));
+                let local = &page[cell.payload_start..cell.payload_start + cell.local];
+                match (cell.overflow, wanted) {
+                    (None, Some((rows, id))) => rows.look(number, id, local, self.now),
+                    (Some(overflow), None) => _ = self.chain(name, number, overflow, None)?,
+                    (Some(overflow), Some((rows, id))) => {
+                        let mut payload = local.to_vec();
+                        if self.chain(name, number, overflow, Some(&mut payload))? {
+                            payload.truncate(cell.payload);
+                            rows.look(number, id, &payload, self.now);
+                        }
+                    }
+                    (None, None) => {}
+                }
             }
-            open.extend(pointers.children.into_iter().map(|child| (child, depth + 1)));
+            if is_interior {
+                open.push((be32(&page, shape.head + 8), depth + 1));
+            }
+        }
+        if let Some(rows) = rows {
+            rows.tell(self.which, self.found);
         }
         Ok(())
     }
 
-    fn chain(&mut self, name: &str, from: u32, overflow: Overflow) -> Result<()> {
+    /// The cells of a page, if it is laid out as SQLite does it.
+    fn cells(&mut self, number: u32, page: &[u8]) -> Result<(Shape, Vec<Cell>), String> {
+        let shape = btree::shape(number, page, self.usable)?;
+        let cells = (0..shape.cells)
+            .map(|cell| btree::cell(&shape, page, self.usable, cell))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Some(fault) = layout::fault(&shape, page, self.usable, &cells) {
+            self.problem(number, fault);
+        }
+        if let Some(at) = layout::odd_byte(&shape, page) {
+            let message = format!("byte {at}, where nothing is stored, is not the zero that lies around it");
+            self.found
+                .drift(self.which, FindingKind::Unused, format!("page {number}"), message);
+        }
+        Ok((shape, cells))
+    }
+
+    /// Follows a chain of overflow pages, and says whether it is whole.
+    fn chain(&mut self, name: &str, from: u32, overflow: Overflow, mut into: Option<&mut Vec<u8>>) -> Result<bool> {
         let mut next = overflow.first;
         for left in (0..overflow.pages).rev() {
             if !self.claim(next, name) {
-                return Ok(());
+                return Ok(false);
             }
             self.read(next)?;
+            if let Some(payload) = &mut into {
+                payload.extend_from_slice(&self.page[4..self.usable]);
+            }
             let behind = be32(&self.page, 0);
             match (left, behind) {
-                (0, 0) => return Ok(()),
+                (0, 0) => return Ok(true),
                 (0, _) => self.problem(
                     next,
                     format!("of {name}: the overflow of page {from} goes on behind its end"),
@@ -189,13 +258,13 @@ impl Walk<'_> {
                         next,
                         format!("of {name}: the overflow of page {from} ends {left} pages too early"),
                     );
-                    return Ok(());
+                    return Ok(false);
                 }
                 _ => {}
             }
             next = behind;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn freelist(&mut self, header: &Header) -> Result<()> {

@@ -9,6 +9,7 @@
 )]
 
 mod bundle;
+mod damage;
 mod delta;
 mod diff;
 mod export;
@@ -19,6 +20,7 @@ mod inspect;
 mod losses;
 mod one_pass;
 mod remap;
+mod repair;
 mod schemas;
 mod snapshot;
 mod support;

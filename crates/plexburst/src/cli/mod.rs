@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod library;
 mod remap;
+mod repair;
 mod sweep;
 mod sync;
 mod verify;
@@ -71,6 +72,8 @@ enum Command {
     Diff(diff::Args),
     /// Let the paths of a library follow media that moved.
     Remap(remap::Args),
+    /// Make a damaged library anew from what can still be read of it.
+    Repair(repair::Args),
     /// Find and destroy what no live burst owns at the cloud provider.
     Sweep(sweep::Args),
     /// The whole round trip on this machine, without Plex, Docker or a cloud.
@@ -179,6 +182,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Depot(args) => depot::run(args, &context).await,
         Command::Diff(args) => diff::run(&args, &context),
         Command::Remap(args) => remap::run(&args, &context),
+        Command::Repair(args) => repair::run(&args, &context),
         Command::Sweep(args) => sweep::run(args, &context).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, &context).await,

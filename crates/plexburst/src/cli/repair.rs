@@ -1,0 +1,137 @@
+//! `plexburst repair PATH`: a damaged library made anew from what can still be read of it. The damaged files are kept.
+
+use std::path::PathBuf;
+
+use plex_library::repair::{self, Report};
+use plex_library::swap;
+
+use super::confirm::confirm;
+use super::{Context, backup, print, print_json};
+use crate::error::{Error, Result};
+use crate::exit;
+
+/// Lost things that are shown; all of them are in the JSON form.
+const SHOWN: usize = 20;
+
+/// Options of `repair`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A library.db, the folder it lies in, or a Plex data folder; no server may have it open.
+    path: PathBuf,
+    /// Put the new pair into this folder and leave the library as it is. Otherwise it takes the place of the damaged one,
+    /// which is kept beside it.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let databases = plex_library::locate(&args.path)?.databases;
+    backup::refuse_in_use(&databases)?;
+    // Beside the folder of the databases, so that the two can be exchanged; afterwards the damaged pair is under this name.
+    let folder = match &args.output {
+        Some(folder) => folder.clone(),
+        None => backup::place(&databases, "repair")?,
+    };
+    context.printer.phase("repair", &databases.dir().display().to_string());
+    let report = repair::repair(&databases, &folder, &())?;
+    if !args.json {
+        print(&text_of(&report))?;
+    }
+    if !report.verification.ok {
+        if args.json {
+            print_json(&serde_json::json!({ "done": false, "report": report }))?;
+        }
+        return Err(Error::refused(format!(
+            "what could be recovered is no whole library: {}; it lies in {}",
+            report
+                .verification
+                .problems
+                .first()
+                .map_or_else(String::new, ToString::to_string),
+            folder.display()
+        ))
+        .hint("put one of Plex's dated backups back; they lie beside its databases"));
+    }
+    if args.output.is_some() {
+        if args.json {
+            print_json(&serde_json::json!({ "done": true, "report": report, "output": folder }))?;
+        } else {
+            print(&format!("the new pair is in {}", folder.display()))?;
+        }
+        return Ok(exit::DONE);
+    }
+    confirm(
+        &format!(
+            "Let it take the place of {}? The damaged files are kept in {}.",
+            databases.dir().display(),
+            folder.display()
+        ),
+        args.yes,
+        context,
+    )
+    .map_err(|e| {
+        e.hint(format!(
+            "the new pair is in {}; -y lets it take the place of the damaged one",
+            folder.display()
+        ))
+    })?;
+    let plan = swap::prepare(&databases, &folder)?;
+    let kept = swap::exchange(&plan)?.previous;
+    if args.json {
+        print_json(&serde_json::json!({ "done": true, "report": report, "backup": kept }))?;
+    } else {
+        print(&format!("done; the damaged files are kept in {}", kept.display()))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn text_of(report: &Report) -> String {
+    let mut lines = Vec::new();
+    for (which, database) in &report.databases {
+        lines.push(format!("{}: {} rows recovered", which.file_name(), database.rows));
+        for table in &database.tables {
+            let mut line = format!("  {}: {} rows", table.table, table.rows);
+            if table.regained > 0 {
+                line.push_str(&format!(", {} of them from pages that it had lost", table.regained));
+            }
+            if table.known_lost > 0 {
+                let first: Vec<String> = table.first_lost.iter().take(5).map(ToString::to_string).collect();
+                line.push_str(&format!(", {} are lost (ids {} …)", table.known_lost, first.join(", ")));
+            }
+            lines.push(line);
+        }
+        for lost in database.lost.iter().take(SHOWN) {
+            let rows = lost.rows.map_or_else(String::new, |rows| format!("{rows} rows "));
+            let table = lost
+                .table
+                .as_ref()
+                .map_or_else(String::new, |table| format!("of {table} "));
+            lines.push(format!("  not saved: {rows}{table}on page {}: {}", lost.page, lost.why));
+        }
+        if database.lost.len() > SHOWN {
+            lines.push(format!(
+                "  and {} more places (--json lists all)",
+                database.lost.len() - SHOWN
+            ));
+        }
+        if !database.lent.is_empty() {
+            lines.push(format!(
+                "  {} entries of its schema came from the other database",
+                database.lent.len()
+            ));
+        }
+        for index in &database.without {
+            lines.push(format!(
+                "  without the index {index}; let Plex optimise its database (Settings, Troubleshooting)"
+            ));
+        }
+    }
+    lines.join("\n")
+}
