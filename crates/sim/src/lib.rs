@@ -7,6 +7,7 @@ mod cli;
 pub mod fixture;
 mod install;
 pub mod music;
+pub mod scaleway;
 pub mod schema;
 pub mod service;
 pub mod store;

@@ -1,5 +1,7 @@
 //! The command line of `plex-sim`, which is also `plexburst sim`.
 
+mod scaleway;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,11 +11,12 @@ use clap::{Parser, Subcommand};
 use crate::fixture::{self, scale};
 use crate::music::{self, Format};
 use crate::plextv::PlexTv;
+use crate::scaleway::ScalewayError;
 use crate::schema::Version;
 use crate::service::{self, ServiceError};
 use crate::store::LIBRARY_DB;
 
-/// A stand-in of Plex Media Server for one machine.
+/// A stand-in of Plex Media Server, and of Scaleway, for one machine.
 #[derive(Debug, Parser)]
 #[command(name = "plex-sim", version)]
 struct Cli {
@@ -49,6 +52,7 @@ enum Command {
         #[arg(long)]
         no_pass: bool,
     },
+    Scaleway(scaleway::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,7 +171,11 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 eprintln!("  because: {cause}");
                 source = cause.source();
             }
-            if let Some(hint) = error.downcast_ref::<ServiceError>().and_then(ServiceError::hint) {
+            let hint = error
+                .downcast_ref::<ServiceError>()
+                .and_then(ServiceError::hint)
+                .or_else(|| error.downcast_ref::<ScalewayError>().and_then(ScalewayError::hint));
+            if let Some(hint) = hint {
                 eprintln!("hint: {hint}");
             }
             ExitCode::FAILURE
@@ -202,6 +210,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 println!("{}", file.display());
             }
         }
+        Command::Scaleway(command) => scaleway::run(command)?,
         Command::Fixture(fixture) => {
             fixture.make()?;
             println!("{}", fixture.dir.display());
