@@ -222,7 +222,7 @@ fn plan(
         }
         let root = slot == "0";
         let size = template.size.unwrap_or(if root { IMAGE_BYTES } else { 0 });
-        if size == 0 || size % 512 != 0 {
+        if size == 0 || !size.is_multiple_of(512) {
             return refuse("the size of a volume must be a multiple of 512");
         }
         if root && size < IMAGE_BYTES {

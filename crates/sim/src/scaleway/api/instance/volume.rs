@@ -72,7 +72,7 @@ pub(super) fn create(context: &mut Context<'_>, zone: &str) -> Result<Reply, Fai
         ));
     }
     let size = body.size.unwrap_or_default();
-    if size == 0 || size % 512 != 0 {
+    if size == 0 || !size.is_multiple_of(512) {
         return Err(Failure::argument("size", "constraint", "must be a multiple of 512"));
     }
     let world = &mut *context.world;
