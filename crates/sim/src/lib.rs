@@ -7,6 +7,7 @@ mod cli;
 pub mod fixture;
 mod install;
 pub mod music;
+pub mod proxy;
 pub mod scaleway;
 pub mod schema;
 pub mod service;

@@ -98,7 +98,7 @@ enum Command {
     Cell(crate::plex::runtime::cell::Args),
     /// Reads real bytes of files, with a time limit.
     #[command(hide = true)]
-    Probe(crate::media::proof::Args),
+    Probe(crate::media::probe::Args),
 }
 
 /// What a command needs from the outside.
@@ -194,7 +194,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Cell(args) => crate::plex::runtime::cell::run(args)
             .await
             .map_err(|e| Error::failed("the cell cannot run the server").because(e)),
-        Command::Probe(args) => Ok(crate::media::proof::run(args)),
+        Command::Probe(args) => Ok(crate::media::probe::run(args)),
     }
 }
 

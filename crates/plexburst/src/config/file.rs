@@ -83,10 +83,57 @@ pub struct Media {
     pub remote: Option<String>,
     /// The `rclone.conf` that knows the remote; unset: rclone's own default.
     pub rclone_config: Option<PathBuf>,
+    /// A bucket by its keys, without any `rclone.conf`, instead of a remote.
+    pub s3: Option<S3>,
     /// A plain folder instead of a remote.
     pub directory: Option<PathBuf>,
+    /// The rclone to run; unset: the one in PATH, then the one beside the program.
+    pub rclone: Option<PathBuf>,
+    /// SHA-256 that rclone must have.
+    pub rclone_sha256: Option<String>,
+    /// Whether the pinned rclone is fetched (and its hash checked) where there is none.
+    pub fetch_rclone: bool,
+    /// Where it is fetched from: a zip that holds it; unset: the pinned place.
+    pub rclone_url: Option<String>,
+    /// Cache, buffers and connections of the mount: lite, standard, power, superpower; unset: by the machine.
+    pub profile: Option<MountProfile>,
+    /// Connections to the store at the same time; 0 is no limit. Unset: 16 with `--on here`, since thousands fill the
+    /// table of a home router.
+    pub connections: Option<u32>,
+    /// MB/s that reading from the worker has to reach; a burst is not begun below it.
+    pub min_speed: Option<f64>,
     /// Section root at home → folder in the media (relative; "" is the media's own root).
     pub roots: BTreeMap<String, String>,
+}
+
+/// `[media.s3]`: a bucket by its keys. The keys themselves stand in the environment or in a file, never here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3 {
+    /// `bucket` or `bucket/folder`.
+    pub bucket: String,
+    /// As in `https://s3.fr-par.scw.cloud`; unset: Scaleway's of the region, or Amazon's.
+    pub endpoint: Option<String>,
+    /// As in `fr-par`; unset: `AWS_REGION`, `SCW_DEFAULT_REGION`.
+    pub region: Option<String>,
+    /// rclone's word for whose it is, as in `Scaleway`; unset: by the endpoint.
+    pub provider: Option<String>,
+    /// A file (mode 0600) with lines `AWS_ACCESS_KEY_ID=…` and `AWS_SECRET_ACCESS_KEY=…`, or Scaleway's names.
+    pub credentials_file: Option<PathBuf>,
+}
+
+/// How much a mount may take of its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountProfile {
+    /// As on a DEV1-S.
+    Lite,
+    /// As on a DEV1-M.
+    Standard,
+    /// As on a GP1-S.
+    Power,
+    /// As on a GP1-M.
+    Superpower,
 }
 
 /// `[worker]` with `--on here`.
@@ -133,6 +180,16 @@ pub struct Limits {
     pub ready: u64,
     /// The mount showing real bytes.
     pub mount: u64,
+    /// One look at the media while Plex works: what has not been read by then counts as silent.
+    pub probe: f64,
+    /// Between two such looks.
+    pub watch: f64,
+    /// How long nothing at all may come through before the mount is taken for dead.
+    pub dead: f64,
+    /// Reading head and tail of new files ahead of a scan, at most; 0 leaves it out.
+    pub warm: f64,
+    /// Before the first new attempt to mount what was dead; the second waits twice, the third three times as long.
+    pub remount: f64,
     /// Home stopping, its write-ahead log gone.
     pub stop: u64,
     /// Between two looks at a working server.
@@ -147,12 +204,29 @@ pub struct Limits {
     pub swap_wait: u64,
 }
 
+impl Media {
+    /// As configured, with few connections unless it says otherwise: for a worker behind a home router, whose table of
+    /// connections (4,096 is common) thousands of them would fill (facts/legacy.md §5).
+    #[must_use]
+    pub fn behind_router(&self) -> Self {
+        Self {
+            connections: self.connections.or(Some(16)),
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         // local_delta of the earlier scripts: 60 s × 10 looks, 2 h; a deep scan of a music section took them over two.
         Self {
             ready: 900,
             mount: 60,
+            probe: 20.0,
+            watch: 15.0,
+            dead: 60.0,
+            warm: 120.0,
+            remount: 10.0,
             stop: 60,
             interval: 2.0,
             grace: 5.0,
@@ -215,6 +289,11 @@ const SIMPLE_KEYS: &[&str] = &[
     "media.remote",
     "media.rclone_config",
     "media.directory",
+    "media.rclone",
+    "media.rclone_sha256",
+    "media.rclone_url",
+    "media.profile",
+    "media.connections",
     "depot.directory",
     "depot.remote",
     "depot.endpoint",
@@ -265,12 +344,16 @@ impl Config {
             &mut self.home.token_file,
             &mut self.media.rclone_config,
             &mut self.media.directory,
+            &mut self.media.rclone,
             &mut self.worker.directory,
             &mut self.worker.server,
             &mut self.worker.claim_file,
             &mut self.scaleway.self_destruct_key_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {
+            *path = base.join(&*path);
+        }
+        if let Some(path) = self.media.s3.as_mut().and_then(|s3| s3.credentials_file.as_mut()) {
             *path = base.join(&*path);
         }
     }

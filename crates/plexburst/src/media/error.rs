@@ -24,6 +24,54 @@ pub enum Error {
     /// rclone is not installed.
     #[error("rclone is not installed")]
     NoRclone,
+    /// rclone lacks what a mount needs.
+    #[error("{} is version {version}, which is too old", program.display())]
+    OldRclone {
+        /// Which.
+        program: PathBuf,
+        /// As it says itself.
+        version: String,
+    },
+    /// rclone is not the one that it should be.
+    #[error("{} is another rclone than the one asked for: its SHA-256 is {is}", program.display())]
+    OtherRclone {
+        /// Which, or where it was fetched from.
+        program: PathBuf,
+        /// Its hash.
+        is: String,
+    },
+    /// rclone could not be fetched.
+    #[error("rclone could not be fetched from {url}: {said}")]
+    Fetch {
+        /// Where from.
+        url: String,
+        /// Why.
+        said: String,
+    },
+    /// The keys of the bucket are missing, or open to others.
+    #[error("no keys for the bucket {bucket}: {said}")]
+    NoKeys {
+        /// Its name.
+        bucket: String,
+        /// What was looked at.
+        said: String,
+    },
+    /// rclone's remote control does not answer, or says no.
+    #[error("the mount's remote control failed on {call}: {said}")]
+    Control {
+        /// As in `vfs/refresh`.
+        call: String,
+        /// Why.
+        said: String,
+    },
+    /// Reading is slower than what was asked for.
+    #[error("the media are read at {rate:.1} MB/s, and {least:.1} are asked for")]
+    TooSlow {
+        /// MB/s.
+        rate: f64,
+        /// MB/s.
+        least: f64,
+    },
     /// FUSE cannot be used.
     #[error("FUSE cannot be used on this machine: {0}")]
     NoFuse(&'static str),
@@ -107,6 +155,21 @@ impl Error {
             Self::NoRclone => {
                 "install rclone 1.65 or newer (https://rclone.org/install), or set `media.directory`".to_owned()
             }
+            Self::OldRclone { .. } => {
+                "install rclone 1.65 or newer (https://rclone.org/install), or set `media.fetch_rclone = true`"
+                    .to_owned()
+            }
+            Self::OtherRclone { .. } => {
+                "correct `media.rclone_sha256`, or get the program from where it should come from".to_owned()
+            }
+            Self::Fetch { .. } => {
+                "set `media.rclone_url` to a place that this machine reaches, or install rclone".to_owned()
+            }
+            Self::NoKeys { .. } => "put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or SCW_ACCESS_KEY and \
+                                    SCW_SECRET_KEY) into the environment, or into the file that \
+                                    `media.s3.credentials_file` names (mode 0600)"
+                .to_owned(),
+            Self::TooSlow { .. } => "use a worker nearer to the media, or lower `media.min_speed`".to_owned(),
             Self::NoFuse(_) => {
                 "install fuse3 (`apt-get install fuse3`) and give this machine /dev/fuse, or set `media.directory`"
                     .to_owned()
@@ -128,7 +191,7 @@ impl Error {
                 "end what uses it (`fuser -vm {0}`), then `fusermount3 -uz {0}`",
                 dir.display()
             ),
-            Self::Rclone { .. } | Self::Io { .. } => return None,
+            Self::Rclone { .. } | Self::Control { .. } | Self::Io { .. } => return None,
         })
     }
 }
@@ -142,8 +205,10 @@ impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         let hint = error.hint();
         let made = match &error {
-            Error::NotConfigured(_) => Self::usage(error.to_string()),
-            Error::NoFolder(_) | Error::FolderMissing { .. } => Self::refused(error.to_string()),
+            Error::NotConfigured(_) | Error::NoKeys { .. } => Self::usage(error.to_string()),
+            Error::NoFolder(_) | Error::FolderMissing { .. } | Error::TooSlow { .. } => {
+                Self::refused(error.to_string())
+            }
             _ => Self::failed(error.to_string()),
         };
         let made = made.because(error);

@@ -24,20 +24,30 @@ pub(super) struct Mounted {
     pub(super) kind: String,
 }
 
+/// Whether the kernel has a mount right there.
+pub(super) fn is_mounted(dir: &Path) -> bool {
+    let resolved = resolve(dir);
+    mounted_below(dir).is_ok_and(|all| all.iter().any(|mount| mount.dir == resolved))
+}
+
 /// The FUSE mounts at or below `dir`, innermost last.
 pub(super) fn mounted_below(dir: &Path) -> Result<Vec<Mounted>, Error> {
     let path = "/proc/self/mountinfo";
     let text = fs::read(path).map_err(io_error(format!("read {path}")))?;
-    // The folder itself may be the dead mount: only what is above it can be resolved.
-    let dir = match (dir.parent().map(fs::canonicalize), dir.file_name()) {
-        (Some(Ok(parent)), Some(name)) => parent.join(name),
-        _ => dir.to_owned(),
-    };
+    let dir = resolve(dir);
     let all = String::from_utf8_lossy(&text)
         .lines()
         .filter_map(parse)
         .collect::<Vec<_>>();
     Ok(all.into_iter().filter(|mount| mount.dir.starts_with(&dir)).collect())
+}
+
+/// The folder itself may be a dead mount: only what is above it can be resolved.
+fn resolve(dir: &Path) -> PathBuf {
+    match (dir.parent().map(fs::canonicalize), dir.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => dir.to_owned(),
+    }
 }
 
 /// `36 35 0:53 / /mnt rw,nosuid - fuse.rclone s3:bucket rw`: the fifth field is the mount point, with octal escapes.
@@ -79,12 +89,24 @@ fn unescape(text: &str) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(plain))
 }
 
+/// Ends the connections of the mounts at or below `dir`: every read that waits in one fails at once. Needs fusectl; where
+/// that is not mounted, killing the file system's process does the same.
+pub(super) fn abort_below(dir: &Path) -> Result<(), Error> {
+    for mount in mounted_below(dir)? {
+        abort(&mount).map_err(io_error(format!("end the connection of {}", mount.dir.display())))?;
+    }
+    Ok(())
+}
+
+fn abort(mount: &Mounted) -> io::Result<()> {
+    fs::write(format!("/sys/fs/fuse/connections/{}/abort", mount.minor), "1")
+}
+
 /// Takes a mount away, whatever hangs in it: lazily first, then by ending its connection, which fails every read that
 /// waits in it.
 pub(super) async fn force_unmount(mount: &Mounted) -> Result<(), Error> {
-    let connection = PathBuf::from(format!("/sys/fs/fuse/connections/{}/abort", mount.minor));
     // Asked to abort first: a lazy unmount makes it nameless while processes still hang in it.
-    let aborted = fs::write(&connection, "1");
+    let aborted = abort(mount);
     let mut command = tokio::process::Command::new("fusermount3");
     command
         .arg("-uz")
@@ -106,7 +128,7 @@ pub(super) async fn force_unmount(mount: &Mounted) -> Result<(), Error> {
         }),
         Err(error) => Err(Error::Stuck {
             dir: mount.dir.clone(),
-            said: format!("{said}; {}: {error}", connection.display()),
+            said: format!("{said}; ending its connection: {error}"),
         }),
     }
 }

@@ -1,16 +1,28 @@
 //! The media: where the files are, which folder of them stands for which section root, what exists, and proof that it
 //! can really be read.
 //!
-//! [`listing`] asks the store itself, [`mount`] makes a file system of it, [`proof`] reads real bytes (guard 4). Must
-//! not: write to the media, or believe a mount that only lists.
+//! [`listing`] asks the store itself, [`mount`] makes a file system of it, [`proof`] reads real bytes (guard 4), [`health`]
+//! judges what was read over time. Must not: write to the media, or believe a mount that only lists.
 
+mod cached;
+pub mod control;
 mod error;
+mod fetch;
+mod flags;
 mod fuse;
+pub mod health;
 pub mod listing;
 pub mod mount;
+pub mod probe;
+mod prober;
+pub mod profile;
+pub mod program;
 pub mod proof;
 pub mod remote;
+mod s3;
 pub mod sample;
+pub mod speed;
+pub mod warm;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,10 +31,13 @@ pub use error::Error;
 use error::io_error;
 use listing::Listing;
 use mount::Mount;
+pub use prober::Prober;
+use program::Wanted;
 use proof::Proof;
 use remote::Remote;
 
 use crate::clock::Clock;
+use crate::config::MountProfile;
 use crate::plex::runtime::Bind;
 
 /// Where the files are.
@@ -38,6 +53,10 @@ pub struct Media {
     source: Source,
     /// (section root or an ancestor of one, folder), longest first.
     roots: Vec<(String, String)>,
+    /// Which rclone.
+    rclone: Wanted,
+    profile: Option<MountProfile>,
+    connections: Option<u32>,
 }
 
 impl Media {
@@ -46,15 +65,28 @@ impl Media {
     /// # Errors
     /// Neither or both of a remote and a directory.
     pub fn of(config: &crate::config::Media) -> Result<Self, Error> {
-        let source = match (&config.remote, &config.directory) {
-            (Some(name), None) => Source::Remote(Remote {
-                name: name.clone(),
-                config: config.rclone_config.clone(),
-            }),
-            (None, Some(dir)) => Source::Directory(dir.clone()),
-            (None, None) => return Err(Error::NotConfigured("neither a remote nor a directory")),
-            (Some(_), Some(_)) => {
-                return Err(Error::NotConfigured("both a remote and a directory"));
+        let rclone = Wanted {
+            program: config.rclone.clone(),
+            sha256: config.rclone_sha256.clone(),
+            fetch: config.fetch_rclone,
+            url: config.rclone_url.clone(),
+        };
+        let with_program = |mut remote: Remote| {
+            if let Some(program) = &rclone.program {
+                remote.program.clone_from(program);
+            }
+            Source::Remote(remote)
+        };
+        let source = match (&config.remote, &config.s3, &config.directory) {
+            (Some(name), None, None) => with_program(Remote::new(name, config.rclone_config.clone())),
+            // The keys are read at the moment of use: no file of ours ever holds them.
+            (None, Some(bucket), None) => with_program(s3::with_keys(bucket, &|name| std::env::var(name).ok())?),
+            (None, None, Some(dir)) => Source::Directory(dir.clone()),
+            (None, None, None) => return Err(Error::NotConfigured("neither a remote nor a directory")),
+            _ => {
+                return Err(Error::NotConfigured(
+                    "more than one of a remote, a bucket and a directory",
+                ));
             }
         };
         let tidy = |text: &String, start: bool| {
@@ -71,7 +103,13 @@ impl Media {
             .map(|(root, folder)| (tidy(root, true), tidy(folder, false)))
             .collect();
         roots.sort_by_key(|(root, _)| std::cmp::Reverse(root.len()));
-        Ok(Self { source, roots })
+        Ok(Self {
+            source,
+            roots,
+            rclone,
+            profile: config.profile,
+            connections: config.connections.filter(|connections| *connections > 0),
+        })
     }
 
     /// What messages call it: the remote or the directory.
@@ -157,21 +195,27 @@ impl Media {
             }
             Source::Remote(remote) => {
                 let spec = mount::Spec {
-                    remote: remote.clone(),
-                    work: work.to_owned(),
-                    program: program.to_owned(),
-                    cache_bytes: None,
+                    rclone: self.rclone.clone(),
+                    profile: self.profile,
+                    connections: self.connections,
                     known,
                     limit,
+                    ..mount::Spec::new(remote.clone(), work, program)
                 };
                 let mount = Mount::start(spec, clock).await?;
                 (mount.dir().to_owned(), Some(mount))
             }
         };
+        let mut media = self.clone();
+        if let (Source::Remote(remote), Some(mount)) = (&mut media.source, &mount) {
+            // The rclone that was found is the one that answers questions, too.
+            remote.program.clone_from(&mount.spec().remote.program);
+        }
         Ok(Opened {
-            media: self.clone(),
+            media,
             base,
             mount,
+            again: None,
             program: program.to_owned(),
         })
     }
@@ -188,6 +232,8 @@ pub struct Opened {
     media: Media,
     base: PathBuf,
     mount: Option<Mount>,
+    /// What was given up and has not come back yet.
+    again: Option<mount::Spec>,
     program: PathBuf,
 }
 
@@ -220,20 +266,104 @@ impl Opened {
     /// # Errors
     /// A path outside of the media, or the probe cannot be run.
     pub async fn prove(&self, paths: &[String], limit: Duration) -> Result<Proof, Error> {
-        let place = |path: &String| Ok(self.base.join(self.media.place(path)?));
-        let files = paths.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
-        let mut proof = proof::prove(&self.program, &files, limit).await?;
-        // The verdict speaks of home's paths, as everything that a person reads does.
-        for (probed, path) in proof.files.iter_mut().zip(paths) {
-            probed.file = PathBuf::from(path);
+        let prober = self.prober();
+        let notes = prober.notes().await;
+        prober.prove(paths, limit, notes.as_ref()).await
+    }
+
+    /// Who looks at these media, for [`health::Monitor`].
+    #[must_use]
+    pub fn prober(&self) -> Prober {
+        Prober {
+            program: self.program.clone(),
+            media: self.media.clone(),
+            base: self.base.clone(),
+            mount: self.mount.as_ref().map(|mount| prober::Mounted {
+                dir: mount.dir().to_owned(),
+                ended: mount.ended(),
+                control: mount.control().cloned(),
+            }),
         }
-        Ok(proof)
+    }
+
+    /// Lists a section root anew, so that a scan sees what the store has now. Nothing to do for a plain folder, or
+    /// right after a mount by an rclone without remote control: nothing was listed before.
+    ///
+    /// # Errors
+    /// The store refuses; [`Error::NoFolder`].
+    pub async fn refresh(&self, root: &str, limit: Duration, clock: &dyn Clock) -> Result<(), Error> {
+        match self.mount.as_ref().and_then(Mount::control) {
+            Some(control) => control.refresh(&self.media.folder_of(root)?, limit, clock).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Everything below a section root, asked of the store itself.
+    ///
+    /// # Errors
+    /// As [`Media::list`].
+    pub async fn list(&self, root: &str) -> Result<Listing, Error> {
+        self.media.list(root, &mut |_| ()).await
+    }
+
+    /// As [`Media::speed`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn speed(&self, files: &[String], limit: Duration) -> Result<Option<speed::Speed>, Error> {
+        self.media.speed(files, limit).await
+    }
+
+    /// Whether the store itself has this file (home's absolute path), asked for it by its name. One that cannot be asked is
+    /// not known to lack it.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`].
+    pub async fn has(&self, path: &str) -> Result<bool, Error> {
+        let place = self.media.folder_of(path)?;
+        match &self.media.source {
+            Source::Remote(remote) => Ok(!remote.lacks(&place).await),
+            Source::Directory(dir) => Ok(crate::plex::blocking(|| dir.join(place).exists())),
+        }
+    }
+
+    /// Empties the cache of a mount that was given up: its disk is full.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn forget_cache(&self) -> Result<(), Error> {
+        let Some(spec) = &self.again else { return Ok(()) };
+        crate::plex::blocking(|| flags::empty(&flags::Places::of(&spec.work).cache))
+    }
+
+    /// Takes a dead mount away for good, so that nothing hangs in it any more. What reads there fails from now on.
+    ///
+    /// # Errors
+    /// [`Error::Stuck`].
+    pub async fn give_up(&mut self) -> Result<(), Error> {
+        if let Some(mount) = self.mount.take() {
+            self.again = Some(mount.spec().clone());
+            mount.abort().await?;
+        }
+        Ok(())
+    }
+
+    /// Mounts again what was given up, at the same place.
+    ///
+    /// # Errors
+    /// [`Error`]; it may be tried again.
+    pub async fn come_back(&mut self, clock: &dyn Clock) -> Result<(), Error> {
+        if let Some(spec) = self.again.clone() {
+            self.mount = Some(Mount::start(spec, clock).await?);
+            self.again = None;
+        }
+        Ok(())
     }
 
     /// Whether what makes the files readable still runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.mount.as_ref().is_none_or(Mount::is_running)
+        self.again.is_none() && self.mount.as_ref().is_none_or(Mount::is_running)
     }
 
     /// Takes a mount away again.

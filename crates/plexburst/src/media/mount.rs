@@ -5,19 +5,23 @@
 //! worker; what a killed worker has left nevertheless is cleared by [`clear`], by its place in the worker's own folder
 //! and never by name.
 
-use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use tokio::sync::watch;
 
+use super::control::Control;
 use super::error::{Error, io_error};
+use super::flags::{self, Places};
 use super::fuse;
-use super::proof::{self, Outcome, Proof};
-use super::remote::{self, Remote};
+use super::program::{Rclone, Wanted};
+use super::proof::{self, Notes, Outcome, Proof};
+use super::remote::Remote;
 use crate::clock::Clock;
+use crate::config::MountProfile;
+use crate::plex::runtime::Exit;
 use crate::plex::runtime::launch::{Launched, launch};
 use crate::plex::runtime::logs::last_lines;
 
@@ -27,10 +31,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const PROBE: Duration = Duration::from_secs(15);
 /// How long rclone may take to unmount by itself.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// Free space that the cache leaves alone, also for the databases beside it.
-const FREE: &str = "2G";
-/// `sun_path` has 108 bytes.
-const SOCKET_PATH: usize = 107;
+/// How long it may take to end when killed.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// What to mount where.
 #[derive(Debug, Clone)]
@@ -41,19 +43,44 @@ pub struct Spec {
     pub work: PathBuf,
     /// The program itself, for the guardian and the probe.
     pub program: PathBuf,
-    /// Bytes that the cache may take; half of what is free when none.
+    /// Which rclone.
+    pub rclone: Wanted,
+    /// How much it may take of the machine; by the machine when none.
+    pub profile: Option<MountProfile>,
+    /// Bytes that the cache may take, whatever the profile says.
     pub cache_bytes: Option<u64>,
+    /// Connections to the store at the same time; no limit when none.
+    pub connections: Option<u32>,
     /// Files of which one must be readable, relative to the remote; any file when none of these exists.
     pub known: Vec<PathBuf>,
     /// How long it may take to show real bytes.
     pub limit: Duration,
 }
 
+impl Spec {
+    /// With everything else by default.
+    #[must_use]
+    pub fn new(remote: Remote, work: &Path, program: &Path) -> Self {
+        Self {
+            remote,
+            work: work.to_owned(),
+            program: program.to_owned(),
+            rclone: Wanted::default(),
+            profile: None,
+            cache_bytes: None,
+            connections: None,
+            known: Vec::new(),
+            limit: Duration::from_secs(60),
+        }
+    }
+}
+
 /// A mount that has shown real bytes.
 #[derive(Debug)]
 pub struct Mount {
     spec: Spec,
-    dir: PathBuf,
+    places: Places,
+    control: Option<Control>,
     child: Launched,
 }
 
@@ -62,25 +89,27 @@ impl Mount {
     ///
     /// # Errors
     /// [`Error`], told apart by cause.
-    pub async fn start(spec: Spec, clock: &dyn Clock) -> Result<Self, Error> {
+    pub async fn start(mut spec: Spec, clock: &dyn Clock) -> Result<Self, Error> {
         fuse::check()?;
-        let version = remote::version().await?;
+        let rclone = Rclone::find(&spec.rclone, &spec.work).await?;
+        spec.remote.program.clone_from(&rclone.program);
         clear(&spec.work).await?;
-        let dir = spec.work.join("media");
-        for folder in [&dir, &spec.work.join("cache")] {
-            fs::create_dir_all(folder).map_err(io_error(format!("make {}", folder.display())))?;
-        }
-        if !fuse::is_empty(&dir).map_err(io_error(format!("list {}", dir.display())))? {
-            return Err(Error::NotEmpty(dir));
-        }
+        let places = Places::of(&spec.work);
+        flags::make(&places)?;
         // Wrong keys and a missing bucket are told plainly here, and as an empty folder by a mount.
-        spec.remote.check().await?;
+        let checked = tokio::time::timeout(spec.limit, spec.remote.check()).await;
+        checked.map_err(|_| Error::Unreachable {
+            remote: spec.remote.name.clone(),
+            said: format!("no answer in {} s", spec.limit.as_secs()),
+        })??;
         let mut command = Command::new(&spec.program);
         command
             .args(["cell", "--parent", &std::process::id().to_string(), "--mount"])
-            .arg(&dir)
-            .args(["--", "rclone"])
-            .args(arguments(&spec, &dir, version)?)
+            .arg(&places.dir)
+            .arg("--")
+            .arg(&rclone.program)
+            .args(flags::arguments(&spec, &places, &rclone)?)
+            .envs(spec.remote.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -88,11 +117,17 @@ impl Mount {
         let child = launch(command, Signal::HUP)
             .await
             .map_err(io_error("run rclone mount"))?;
-        let mount = Self { spec, dir, child };
+        let control = places.control(&rclone).map(Control::at).transpose()?;
+        let mount = Self {
+            spec,
+            places,
+            control,
+            child,
+        };
         match mount.wait_ready(clock).await {
             Ok(()) => Ok(mount),
             Err(error) => {
-                if let Err(stuck) = mount.close().await {
+                if let Err(stuck) = mount.abort().await {
                     tracing::warn!(%stuck, "a mount that did not come up stays behind");
                 }
                 Err(error)
@@ -109,10 +144,7 @@ impl Mount {
                 tracing::debug!(%exit, "rclone mount ended early");
                 return Err(self.spec.remote.complaint(&log));
             }
-            if fuse::mounted_below(&self.dir)?
-                .iter()
-                .any(|mount| mount.dir == self.dir)
-            {
+            if fuse::is_mounted(&self.places.dir) {
                 let limit = PROBE.min(self.spec.limit);
                 let mut proof = self.prove(&self.spec.known, limit).await?;
                 // Files that are gone do not speak against the mount: it has answered. Whether too many are gone is
@@ -145,13 +177,19 @@ impl Mount {
     /// Where the remote's own root is.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.places.dir
+    }
+
+    /// The folder of its cache.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        &self.places.cache
     }
 
     /// rclone's log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.spec.work.join("rclone.log")
+        self.places.log.clone()
     }
 
     /// Whether rclone still runs. Says nothing about whether it reads: see [`Mount::prove`].
@@ -160,16 +198,41 @@ impl Mount {
         self.child.exit().is_none()
     }
 
+    /// How rclone ended, once it has.
+    pub(super) fn ended(&self) -> watch::Receiver<Option<Exit>> {
+        self.child.ended()
+    }
+
+    /// Its remote control; none with an rclone that is too old for a private one.
+    #[must_use]
+    pub fn control(&self) -> Option<&Control> {
+        self.control.as_ref()
+    }
+
+    /// Where rclone notes what its cache holds.
+    pub(super) async fn notes(&self) -> Option<Notes> {
+        let cache = self.control.as_ref()?.cache().await.ok()?;
+        (!cache.path_meta.as_os_str().is_empty()).then(|| Notes {
+            mount: self.places.dir.clone(),
+            notes: cache.path_meta,
+        })
+    }
+
+    /// The same again, for a mount that was closed.
+    pub(super) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// Reads real bytes of files, given relative to the remote; of any file when there are none.
     ///
     /// # Errors
     /// The probe cannot be run.
     pub async fn prove(&self, files: &[PathBuf], limit: Duration) -> Result<Proof, Error> {
         let files = match files {
-            [] => vec![self.dir.clone()],
-            some => some.iter().map(|file| self.dir.join(file)).collect(),
+            [] => vec![self.places.dir.clone()],
+            some => some.iter().map(|file| self.places.dir.join(file)).collect(),
         };
-        proof::prove(&self.spec.program, &files, limit).await
+        proof::prove_past_cache(&self.spec.program, &files, limit, self.notes().await.as_ref()).await
     }
 
     /// Unmounts for good: gently, then by force.
@@ -179,17 +242,33 @@ impl Mount {
     pub async fn close(mut self) -> Result<(), Error> {
         self.child.signal(Signal::TERM);
         let gone = self.child.wait(GOODBYE).await.is_some();
-        let result = clear_mounts(&self.dir).await;
+        let result = clear_mounts(&self.places.dir).await;
         if !gone {
             self.kill();
         }
         result
     }
 
-    /// The guardian's own death would leave rclone behind.
+    /// Unmounts one that is dead: whatever waits in it fails at once, and nothing is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Stuck`]: it is still there.
+    pub async fn abort(mut self) -> Result<(), Error> {
+        let aborted = fuse::abort_below(&self.places.dir);
+        // Without a connection rclone has nothing to do; a stopped one ends only so.
+        self.kill();
+        let ended = self.child.wait(KILLED).await;
+        let result = clear_mounts(&self.places.dir).await;
+        if let (Err(error), None) = (aborted, ended) {
+            tracing::warn!(%error, "rclone does not end");
+        }
+        result
+    }
+
+    /// rclone first: the guardian takes away what it leaves, and its own death would leave rclone behind.
     fn kill(&self) {
         for process in crate::plex::runtime::processes::below(self.child.pid()).unwrap_or_default() {
-            if let Some(pid) = Pid::from_raw(process.pid) {
+            if let Some(pid) = Pid::from_raw(process.pid).filter(|_| process.pid != self.child.pid()) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
         }
@@ -216,104 +295,5 @@ async fn clear_mounts(below: &Path) -> Result<(), Error> {
             said: "it is still mounted".to_owned(),
         }),
         None => Ok(()),
-    }
-}
-
-/// `rclone mount` with the values of facts/cloud.md §5.4, as far as this version knows them.
-fn arguments(spec: &Spec, dir: &Path, version: Option<(u32, u32)>) -> Result<Vec<OsString>, Error> {
-    let cache = spec.work.join("cache");
-    let bytes = match spec.cache_bytes {
-        Some(bytes) => bytes,
-        None => free_bytes(&cache)? / 2,
-    };
-    let mut arguments: Vec<OsString> = vec!["mount".into()];
-    arguments.extend(spec.remote.options().iter().map(|option| (*option).to_owned()));
-    let mut add = |option: &str, value: OsString| arguments.extend([option.into(), value]);
-    add("--cache-dir", cache.into());
-    add("--log-file", spec.work.join("rclone.log").into());
-    add("--log-level", "INFO".into());
-    add("--vfs-cache-mode", "full".into());
-    add("--vfs-cache-max-size", format!("{bytes}B").into());
-    add("--vfs-cache-max-age", "9999h".into());
-    // Nothing polls S3: what is new is asked for when a burst begins, and a burst mounts anew.
-    add("--dir-cache-time", "9999h".into());
-    add("--poll-interval", "0".into());
-    // A scan reads head and tail of each file: rclone's 128M would fetch most of it for nothing.
-    add("--vfs-read-chunk-size", "4M".into());
-    add("--buffer-size", "4M".into());
-    add("--umask", "022".into());
-    let at_least = |minor| version.is_none_or(|(major, has)| major > 1 || has >= minor);
-    if at_least(64) {
-        add("--vfs-cache-min-free-space", FREE.into());
-    }
-    let socket = spec.work.join("rclone.sock");
-    if at_least(65) && socket.as_os_str().len() <= SOCKET_PATH {
-        let _ = fs::remove_file(&socket);
-        add("--rc-addr", format!("unix://{}", socket.display()).into());
-        arguments.extend(["--rc".into(), "--rc-no-auth".into()]);
-    }
-    // File times are rclone's own, as on a mount with its defaults at home: Plex analyses again what seems changed.
-    arguments.extend(["--read-only", "--no-checksum", "--vfs-fast-fingerprint", "--"].map(OsString::from));
-    arguments.extend([OsString::from(&spec.remote.name), dir.as_os_str().to_owned()]);
-    Ok(arguments)
-}
-
-fn free_bytes(dir: &Path) -> Result<u64, Error> {
-    let doing = || format!("ask for the free space of {}", dir.display());
-    let stat = rustix::fs::statvfs(dir).map_err(|error| io_error(doing())(error.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec(work: &Path) -> Spec {
-        Spec {
-            remote: Remote {
-                name: "s3:bucket".into(),
-                config: Some("/c/rclone.conf".into()),
-            },
-            work: work.to_owned(),
-            program: "/no/plexburst".into(),
-            cache_bytes: Some(5_000_000),
-            known: Vec::new(),
-            limit: Duration::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn an_old_rclone_is_not_asked_for_what_it_lacks() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = |version| {
-            let arguments = arguments(&spec(dir.path()), &dir.path().join("media"), version).unwrap();
-            arguments
-                .iter()
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        let (new, old) = (text(Some((1, 75))), text(Some((1, 60))));
-        assert!(
-            new.starts_with("mount --config /c/rclone.conf --contimeout 10s --timeout 30s"),
-            "{new}"
-        );
-        assert!(new.contains("--read-only") && new.contains("--vfs-cache-max-size 5000000B"));
-        assert!(new.contains("--rc-addr unix://") && new.contains("min-free-space"));
-        assert!(!old.contains("--rc") && !old.contains("min-free-space"), "{old}");
-        assert!(new.contains(" -- s3:bucket "));
-    }
-
-    #[tokio::test]
-    async fn a_mount_point_with_files_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("media")).unwrap();
-        fs::write(dir.path().join("media/mine"), "x").unwrap();
-        match Mount::start(spec(dir.path()), &crate::clock::SystemClock).await {
-            Err(error @ (Error::NoFuse(_) | Error::NoRclone)) => {
-                println!("SKIPPED mount point with files: {error}")
-            }
-            other => assert!(matches!(other, Err(Error::NotEmpty(_))), "{other:?}"),
-        }
     }
 }

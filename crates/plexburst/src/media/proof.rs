@@ -2,14 +2,11 @@
 //!
 //! A mount that lists folders may be unable to read files, and a read on a dead one may never come back, not even when
 //! killed. So the reading is done by `plexburst probe`, which is abandoned when its time is up; whatever it has not
-//! reported by then counts as dead. Bytes at a random place are read, so that a cache is unlikely to have them.
+//! reported by then counts as dead. Bytes are read from where the mount's cache has none, by its own notes; what comes
+//! from a cache proves nothing about the store.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -18,26 +15,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::error::{Error, io_error};
 use super::sample;
 
-/// Bytes that are read of each file, at its start and at a random place.
-const PIECE: usize = 16 * 1024;
-/// Files that are read at the same time: a slow remote answers several as fast as one.
-const AT_ONCE: usize = 4;
 /// The probe's own start and end come on top of its limit.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// `plexburst probe`: not for people.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// End after this many milliseconds, whatever hangs.
-    #[arg(long, default_value_t = 30_000)]
-    pub limit_ms: u64,
-    /// Makes the random places.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Files to read; of a folder one file below it is read.
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-}
 
 /// What became of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +26,9 @@ pub enum Outcome {
     Read {
         /// How many.
         bytes: u64,
+        /// Some of them came from where no cache had them.
+        #[serde(default)]
+        fresh: bool,
     },
     /// There is no such file.
     Missing,
@@ -97,6 +79,13 @@ impl Proof {
         self.failed().count() == self.files.len()
     }
 
+    /// How many showed bytes that no cache had.
+    #[must_use]
+    pub fn fresh(&self) -> usize {
+        let is_fresh = |probed: &&Probed| matches!(probed.outcome, Outcome::Read { fresh: true, .. });
+        self.files.iter().filter(is_fresh).count()
+    }
+
     /// The slowest answer.
     #[must_use]
     pub fn slowest(&self) -> Duration {
@@ -126,26 +115,77 @@ impl std::fmt::Display for Proof {
     }
 }
 
+/// Where the cache of a mount notes what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// The mount point.
+    pub mount: PathBuf,
+    /// The folder of the notes: one for each file, under the same name.
+    pub notes: PathBuf,
+}
+
 /// Reads real bytes of `files` (of a folder: of one file below it) in a probe process; comes back within `limit` and a
 /// second, whatever hangs. `program` is the plexburst binary.
 ///
 /// # Errors
 /// The probe cannot be run. What it finds is not an error but the [`Proof`].
 pub async fn prove(program: &Path, files: &[PathBuf], limit: Duration) -> Result<Proof, Error> {
+    prove_past_cache(program, files, limit, None).await
+}
+
+/// As [`prove`], where the cache of a mount has nothing by its notes.
+pub(super) async fn prove_past_cache(
+    program: &Path,
+    files: &[PathBuf],
+    limit: Duration,
+    notes: Option<&Notes>,
+) -> Result<Proof, Error> {
+    run(program, files, limit, &Reading::Fresh { notes: notes.cloned() }).await
+}
+
+/// What of each file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Where no cache has it, and its start.
+    Fresh {
+        /// What a cache has; none when there is no cache but the kernel's.
+        notes: Option<Notes>,
+    },
+    /// Its head and its tail, wherever they come from.
+    Ends {
+        /// So many files at the same time.
+        at_once: usize,
+    },
+}
+
+/// Runs the probe.
+pub(super) async fn run(program: &Path, files: &[PathBuf], limit: Duration, reading: &Reading) -> Result<Proof, Error> {
     if files.is_empty() {
         return Ok(Proof::default());
     }
     let begun = Instant::now();
     let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    let mut child = tokio::process::Command::new(program)
-        .args([
-            "probe",
-            "--limit-ms",
-            &millis.to_string(),
-            "--seed",
-            &sample::seed().to_string(),
-            "--",
-        ])
+    let mut command = tokio::process::Command::new(program);
+    command.args([
+        "probe",
+        "--limit-ms",
+        &millis.to_string(),
+        "--seed",
+        &sample::seed().to_string(),
+    ]);
+    match reading {
+        Reading::Fresh { notes: None } => {}
+        Reading::Fresh {
+            notes: Some(Notes { mount, notes }),
+        } => {
+            command.arg("--mount").arg(mount).arg("--notes").arg(notes);
+        }
+        Reading::Ends { at_once } => {
+            command.args(["--ends", "--at-once", &at_once.to_string()]);
+        }
+    }
+    let mut child = command
+        .arg("--")
         .args(files)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -183,122 +223,15 @@ pub async fn prove(program: &Path, files: &[PathBuf], limit: Duration) -> Result
     })
 }
 
-/// The probe itself: a line of JSON for each file on stdout, as soon as it is known. Gives an exit code: 0 when every
-/// file was read.
-///
-/// Ends the process when its time is up, since a hung read cannot be ended.
-#[must_use]
-pub fn run(args: Args) -> u8 {
-    let deadline = Instant::now() + Duration::from_millis(args.limit_ms);
-    let (report, verdicts) = mpsc::channel();
-    let count = args.files.len();
-    let queue = std::sync::Arc::new(std::sync::Mutex::new(args.files.into_iter()));
-    for number in 0..AT_ONCE.min(count) {
-        let (report, queue) = (report.clone(), queue.clone());
-        let seed = args.seed.wrapping_add(number as u64);
-        std::thread::spawn(move || {
-            let mut random = sample::Random::new(seed);
-            let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-            while let Some(file) = next() {
-                let begun = Instant::now();
-                let outcome = probe(&file, &mut random);
-                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                if report.send(Probed { file, outcome, millis }).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    let mut all_read = true;
-    for _ in 0..count {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(probed) = verdicts.recv_timeout(left) else {
-            return 1;
-        };
-        all_read &= matches!(probed.outcome, Outcome::Read { .. });
-        if say(&probed).is_err() {
-            return 1;
-        }
-    }
-    u8::from(!all_read)
-}
-
-fn say(probed: &Probed) -> io::Result<()> {
-    let mut line = serde_json::to_string(probed).map_err(io::Error::other)?;
-    line.push('\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(line.as_bytes())?;
-    stdout.flush()
-}
-
-fn probe(path: &Path, random: &mut sample::Random) -> Outcome {
-    match read_some(path, random) {
-        Ok(bytes) => Outcome::Read { bytes },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Outcome::Missing,
-        Err(error) => Outcome::Unreadable {
-            reason: error.to_string(),
-        },
-    }
-}
-
-fn read_some(path: &Path, random: &mut sample::Random) -> io::Result<u64> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        let inner = sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
-        return read_some(&inner, random);
-    }
-    // A file of the library never is empty: a mount that shows it so has lost its size.
-    let length = metadata.len();
-    if length == 0 {
-        return Err(io::Error::other("the file is empty"));
-    }
-    // What the kernel holds already proves nothing.
-    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    let mut piece = vec![0; PIECE];
-    let offset = random.below(length.saturating_sub(PIECE as u64).max(1));
-    let mut bytes = 0;
-    for offset in [0, offset] {
-        let read = file.read_at(&mut piece, offset)?;
-        if read == 0 {
-            return Err(io::Error::other(format!("no bytes at {offset} of {length}")));
-        }
-        bytes += read as u64;
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn outcome(path: &Path) -> Outcome {
-        probe(path, &mut sample::Random::new(1))
-    }
-
-    #[test]
-    fn real_bytes_or_the_reason_why_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a/b/track.flac");
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, vec![7; 100_000]).unwrap();
-        assert_eq!(outcome(&file), Outcome::Read { bytes: 32 * 1024 });
-        assert!(matches!(outcome(dir.path()), Outcome::Read { .. }));
-        assert_eq!(outcome(&dir.path().join("none")), Outcome::Missing);
-        let empty = dir.path().join("empty");
-        std::fs::create_dir(&empty).unwrap();
-        assert!(matches!(outcome(&empty), Outcome::Unreadable { .. }));
-        std::fs::write(empty.join("zero"), "").unwrap();
-        assert!(matches!(outcome(&empty.join("zero")), Outcome::Unreadable { .. }));
-        std::fs::write(empty.join("one"), "1").unwrap();
-        assert_eq!(outcome(&empty.join("one")), Outcome::Read { bytes: 2 });
-    }
 
     #[test]
     fn the_verdict_over_several() {
         let read = Probed {
             file: "/a".into(),
-            outcome: Outcome::Read { bytes: 1 },
+            outcome: Outcome::Read { bytes: 1, fresh: true },
             millis: 3,
         };
         let dead = Probed {

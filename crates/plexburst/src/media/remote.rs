@@ -1,29 +1,51 @@
 //! A remote of rclone: the command that speaks to it, and what its complaints mean.
 //!
-//! Credentials are rclone's own business (rclone.conf, its environment); they never stand on a command line.
+//! Credentials are rclone's own business (rclone.conf), or reach it through the environment of its process
+//! ([`super::s3`]); they never stand on a command line.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::error::{Error, io_error};
+use crate::plex::client::Token;
 
-/// A silent connection is given up after this: rclone's own 5 minutes would hang a scan (facts/cloud.md §5.3).
-pub(super) const PATIENCE: [&str; 6] = ["--contimeout", "10s", "--timeout", "30s", "--low-level-retries", "3"];
+/// A silent connection is given up after this: rclone's own 5 minutes would hang a scan (facts/cloud.md §5.3), and a
+/// store that takes half a minute to answer is slow, not dead.
+pub(super) const PATIENCE: [&str; 6] = ["--contimeout", "10s", "--timeout", "45s", "--low-level-retries", "3"];
 
-/// `remote:path`, and the rclone.conf that knows it.
+/// A question by name: several times what a slow store takes.
+const ASKED: Duration = Duration::from_secs(60);
+
+/// `remote:path`, and how rclone comes to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// As in `s3:bucket/folder`.
     pub name: String,
-    /// rclone's own default when none.
+    /// The rclone.conf that knows it; rclone's own default when none.
     pub config: Option<PathBuf>,
+    /// Variables that make it known to rclone instead of a file, keys among them.
+    pub(super) variables: Vec<(String, Token)>,
+    /// rclone itself, by path or by name.
+    pub(super) program: PathBuf,
 }
 
 impl Remote {
+    /// A remote of an rclone.conf.
+    #[must_use]
+    pub fn new(name: &str, config: Option<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            config,
+            variables: Vec::new(),
+            program: PathBuf::from("rclone"),
+        }
+    }
+
     /// A folder inside of it; "" is itself.
     #[must_use]
     pub fn folder(&self, folder: &str) -> Self {
@@ -33,10 +55,14 @@ impl Remote {
             (_, true) => format!("{}{folder}", self.name),
             (_, false) => format!("{}/{folder}", self.name),
         };
-        Self {
-            name,
-            config: self.config.clone(),
-        }
+        Self { name, ..self.clone() }
+    }
+
+    /// What makes the remote known to an rclone that is started: to be put into its environment.
+    pub(super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.reveal()))
     }
 
     /// Arguments that every call on this remote has.
@@ -51,8 +77,9 @@ impl Remote {
 
     /// `rclone VERB … REMOTE`, its output to be read.
     pub(super) fn command(&self, verb: &[&str]) -> Command {
-        let mut command = Command::new("rclone");
+        let mut command = Command::new(&self.program);
         command
+            .envs(self.environment())
             .args(verb)
             .args(self.options())
             .args(["--retries", "1", "--", &self.name])
@@ -77,6 +104,46 @@ impl Remote {
             return Ok(());
         }
         Err(self.complaint(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Reads the first bytes of a file straight from the store; gives how many came.
+    ///
+    /// # Errors
+    /// [`Error`]; no answer within `limit`.
+    pub(super) async fn read(&self, path: &str, bytes: u64, limit: Duration) -> Result<u64, Error> {
+        let file = self.folder(path);
+        let mut command = file.command(&["cat", "--count", &bytes.to_string()]);
+        let output = tokio::time::timeout(limit, command.output()).await;
+        let silent = |_| Error::Unreachable {
+            remote: file.name.clone(),
+            said: format!("no answer in {} s", limit.as_secs()),
+        };
+        let output = output.map_err(silent)?.map_err(cannot_run)?;
+        match (output.status.success(), output.stdout.is_empty()) {
+            (true, false) => Ok(output.stdout.len() as u64),
+            (true, true) => Err(Error::Rclone {
+                remote: file.name,
+                said: "it came without any bytes".to_owned(),
+            }),
+            (false, _) => Err(file.complaint(&String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Whether the store says that it has no such file. Anything but that answer is no.
+    pub(super) async fn lacks(&self, path: &str) -> bool {
+        let file = self.folder(path);
+        let mut command = file.command(&["lsf", "--max-depth", "1"]);
+        let Ok(Ok(output)) = tokio::time::timeout(ASKED, command.output()).await else {
+            return false;
+        };
+        // A bucket has no folders: what does not exist may list as one with nothing in it.
+        match output.status.success() {
+            true => output.stdout.is_empty(),
+            false => matches!(
+                file.complaint(&String::from_utf8_lossy(&output.stderr)),
+                Error::NoBucket { .. }
+            ),
+        }
     }
 
     /// What rclone's last words mean.
@@ -127,32 +194,12 @@ fn last_words(stderr: &str) -> String {
     words.trim().chars().take(300).collect()
 }
 
-/// rclone's version as (major, minor); none when it does not tell.
-pub(super) async fn version() -> Result<Option<(u32, u32)>, Error> {
-    let output = Command::new("rclone")
-        .arg("version")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(cannot_run)?;
-    Ok(parse_version(&String::from_utf8_lossy(&output.stdout)))
-}
-
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let version = text.lines().next()?.strip_prefix("rclone v")?;
-    let mut numbers = version.split(['.', '-']);
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn remote(name: &str) -> Remote {
-        Remote {
-            name: name.to_owned(),
-            config: None,
-        }
+        Remote::new(name, None)
     }
 
     #[test]
@@ -181,12 +228,5 @@ mod tests {
             remote("x:").complaint("").to_string(),
             "rclone failed on x:: it said nothing"
         );
-    }
-
-    #[test]
-    fn versions() {
-        assert_eq!(parse_version("rclone v1.75.2\n- os"), Some((1, 75)));
-        assert_eq!(parse_version("rclone v1.60.1-DEV"), Some((1, 60)));
-        assert_eq!(parse_version("?"), None);
     }
 }

@@ -97,7 +97,7 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> WorkerSpec {
         number: 1,
         depot: c.depot.config_for_worker(&config.depot),
         base: parked.clone(),
-        media: config.media.clone(),
+        media: config.media.behind_router(),
         server: c.server(),
         port: config.worker.port.unwrap_or(PORT),
         cell: config.worker.cell,

@@ -4,11 +4,14 @@
 //! journal, which is sealed into the depot after every line. Killed at any instant and started again on the same
 //! folder, it goes on with the section it was at; Plex, the mount and everything else that died with it is set up anew.
 
+mod checkpoint;
 mod index;
 mod plex;
 mod progress;
+mod recover;
 mod restore;
 mod result;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,8 +73,8 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
 async fn forward(worker: &Worker) -> Result<()> {
     restore::restore(worker).await?;
     if !worker.side.is_done(Phase::Stop) {
-        let media = plex::mount(worker).await?;
-        let indexed = plex::with_server(worker, &media).await;
+        let mut media = plex::mount(worker).await?;
+        let indexed = plex::with_server(worker, &mut media).await;
         // The mount goes whatever happened; the error that came first is the one that counts.
         let unmounted = media.close().await.map_err(Error::from);
         indexed.and(unmounted)?;

@@ -46,8 +46,11 @@ pub(super) async fn mount(w: &Worker) -> Result<Opened> {
             let up = media
                 .open(&w.dir.join("media"), &program()?, &files, limit, &SystemClock)
                 .await?;
-            let proved = prove(w, &up, Phase::Mount, &files, Moment::Before).await;
-            if let Err(error) = proved {
+            let proved = async {
+                prove(w, &up, Phase::Mount, &files, Moment::Before).await?;
+                fast_enough(w, &up, &files, limit).await
+            };
+            if let Err(error) = proved.await {
                 up.close().await?;
                 return Err(error);
             }
@@ -56,6 +59,19 @@ pub(super) async fn mount(w: &Worker) -> Result<Opened> {
         })
         .await?;
     opened.ok_or_else(|| Error::unexpected("the media were opened and are not there"))
+}
+
+/// Measured before hours of work are begun with it.
+async fn fast_enough(w: &Worker, media: &Opened, files: &[String], limit: Duration) -> Result<()> {
+    let least = w.spec.media.min_speed;
+    match media.speed(files, limit).await.map_err(Error::from)? {
+        Some(speed) => {
+            let warning = if speed.is_slow() { "warning: slow media: " } else { "" };
+            w.side.note(Phase::Mount, format!("{warning}{speed}"))?;
+            speed.at_least(least).map_err(Error::from)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Guard 4: real bytes of sampled files, within a limit that a hung mount cannot break.
@@ -113,7 +129,7 @@ fn program() -> Result<std::path::PathBuf> {
 }
 
 /// Starts Plex, has every section indexed, and stops Plex, whatever happened.
-pub(super) async fn with_server(w: &Worker, media: &Opened) -> Result<()> {
+pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     alone(w).await?;
     prepare_preferences(w)?;
     let mut server = Native::prepare(spec(w, media)?).map_err(Error::from)?;
@@ -196,7 +212,7 @@ fn cells_left(w: &Worker) -> Result<Vec<rustix::process::Pid>> {
     Ok(found)
 }
 
-async fn drive(w: &Worker, media: &Opened, server: &mut Native) -> Result<()> {
+async fn drive(w: &Worker, media: &mut Opened, server: &mut Native) -> Result<()> {
     let teller = Teller::new(w);
     let client = w
         .side
@@ -227,7 +243,19 @@ async fn drive(w: &Worker, media: &Opened, server: &mut Native) -> Result<()> {
             Ok(has_pass)
         })
         .await?;
-    index::all(w, media, server, &client, has_pass, &teller).await
+    index::all(w, media, server, client, has_pass, &teller).await
+}
+
+/// Starts Plex again after it was stopped in the middle of a section, as quiet as it was: its claim and its preferences
+/// are in its own files.
+pub(super) async fn begin(w: &Worker, server: &mut Native, teller: &Teller<'_>) -> Result<Client> {
+    server.start().await.map_err(Error::from)?;
+    come_up(w, server, teller).await?;
+    let client = client_of(server)?;
+    preferences::forbid_deleting(&client).await.map_err(Error::from)?;
+    let hour = jiff::ZonedDateTime::now().hour();
+    preferences::quiet(&client, hour).await.map_err(Error::from)?;
+    Ok(client)
 }
 
 /// Preferences of the worker's own identity, before the first start; a worker that goes on keeps what it has (the

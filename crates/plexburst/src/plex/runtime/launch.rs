@@ -62,6 +62,11 @@ impl Launched {
         *self.exit.borrow()
     }
 
+    /// Its end, for who looks after it elsewhere.
+    pub(crate) fn ended(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
+    }
+
     /// Waits for its end; none when `limit` passes first.
     pub(crate) async fn wait(&mut self, limit: Duration) -> Option<Exit> {
         let ended = self.exit.wait_for(Option::is_some);

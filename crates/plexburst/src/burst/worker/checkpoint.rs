@@ -1,0 +1,68 @@
+//! The worker's library as it was before the scan of a section: what is gone back to when that scan saw a dead mount.
+//!
+//! Taken beside the quiet server, complete or not there at all; kept until the section is done, also by a worker that was
+//! killed in the middle and goes on. Going back exchanges the whole folder, so that a kill in its middle leaves one or
+//! the other. Must not: be taken of a library in which a scan has already drawn conclusions.
+
+use std::path::PathBuf;
+
+use plex_library::losses::Lost;
+use plex_library::{Databases, swap};
+
+use super::Worker;
+use crate::error::{Context, Result};
+use crate::home::discard;
+
+/// What the folder for going back is called while it is made.
+const STAGED: &str = "checkpoint";
+
+fn folder(w: &Worker, section: i64) -> PathBuf {
+    w.dir.join("checkpoints").join(section.to_string())
+}
+
+/// Takes it, unless an earlier attempt at this section has.
+pub(super) fn take(w: &Worker, section: i64) -> Result<()> {
+    let folder = folder(w, section);
+    if folder.exists() {
+        return Ok(());
+    }
+    tokio::task::block_in_place(|| {
+        let all = w.dir.join("checkpoints");
+        std::fs::create_dir_all(&all).context(|| format!("cannot make {}", all.display()))?;
+        plex_library::snapshot::take(&w.databases(), &folder, &())?;
+        Ok(())
+    })
+}
+
+/// Files that it has and the library has not any more.
+pub(super) fn lost(w: &Worker, section: i64) -> Result<Vec<Lost>> {
+    tokio::task::block_in_place(|| {
+        Ok(plex_library::losses::of(
+            &Databases::at(folder(w, section)),
+            &w.databases(),
+        )?)
+    })
+}
+
+/// Goes back to it. Plex has to be stopped.
+pub(super) fn go_back(w: &Worker, section: i64) -> Result<()> {
+    tokio::task::block_in_place(|| {
+        let (kept, live) = (Databases::at(folder(w, section)), w.databases());
+        let staged = swap::stage_dir(&live, STAGED)?;
+        discard(&staged)?;
+        std::fs::create_dir_all(&staged).context(|| format!("cannot make {}", staged.display()))?;
+        for which in plex_library::Which::BOTH {
+            let (from, to) = (kept.path(which), Databases::at(&staged).path(which));
+            // A reflink where the file system can, else a copy.
+            std::fs::copy(&from, &to).context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        }
+        let plan = swap::prepare(&live, &staged)?;
+        swap::exchange(&plan)?;
+        discard(&staged)
+    })
+}
+
+/// The section is done.
+pub(super) fn drop(w: &Worker, section: i64) -> Result<()> {
+    discard(&folder(w, section))
+}

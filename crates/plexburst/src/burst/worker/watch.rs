@@ -1,0 +1,323 @@
+//! The guard around the scans of a section: the media are watched in the background, and what Plex sees of them is
+//! believed only when they were alive before, during and after.
+//!
+//! While something is suspected Plex is held still, so that it concludes nothing; when the media are proved dead its
+//! scanners are killed before they wake up. A file that a scan has missed although the store has it means that the scan
+//! was deceived: it counts as trouble like a dead mount. Must not: mount or restart anything; that is recovery.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use super::{Worker, checkpoint};
+use crate::burst::phase::Phase;
+use crate::burst::spec::Section;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
+use crate::media::proof::Outcome;
+use crate::media::warm::Warmed;
+use crate::media::{Opened, sample};
+use crate::plex::index::Moment;
+use crate::plex::runtime::{Native, Runtime};
+
+/// Files that are read before and after a scan, each of which must be readable.
+const SAMPLE: usize = 12;
+/// Missed files that are asked for by name.
+const NAMED: usize = 20;
+
+/// Why the work on a section has to begin again.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    /// What happened.
+    pub(super) why: String,
+    /// A scan may have drawn conclusions from it.
+    pub(super) in_scan: bool,
+    /// The disk of the mount's cache is full.
+    pub(super) is_full: bool,
+}
+
+/// One section under watch.
+pub(super) struct Watch<'a> {
+    w: &'a Worker,
+    section: &'a Section,
+    media: &'a Opened,
+    server: &'a Native,
+    monitor: Monitor,
+    /// Files of the section that the base knew.
+    files: Vec<String>,
+    in_scan: Cell<bool>,
+    trouble: RefCell<Option<Trouble>>,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins to look at every root of the section.
+    pub(super) fn start(w: &'a Worker, section: &'a Section, media: &'a Opened, server: &'a Native) -> Result<Self> {
+        let mut known = plex_library::files::known(&w.base())?;
+        let files = known.remove(&section.id).unwrap_or_default();
+        let root = |root: &String| {
+            let inside = |file: &&String| {
+                file.strip_prefix(root.trim_end_matches('/'))
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            Root {
+                root: root.clone(),
+                files: files.iter().filter(inside).cloned().collect(),
+            }
+        };
+        let roots = section.roots.iter().map(root).collect();
+        let limits = Limits::of(&w.spec.limits);
+        Ok(Self {
+            monitor: Monitor::start(media.prober(), roots, limits, Arc::new(SystemClock)),
+            w,
+            section,
+            media,
+            server,
+            files,
+            in_scan: Cell::new(false),
+            trouble: RefCell::default(),
+        })
+    }
+
+    /// How the media are, for who watches.
+    pub(super) fn health(&self) -> Health {
+        self.monitor.health()
+    }
+
+    /// Lists the section's roots anew, unless the media die meanwhile.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        let limit = Duration::from_secs(self.w.spec.limits.section);
+        for root in &self.section.roots {
+            let refreshed = self.unless_dead(self.media.refresh(root, limit, &SystemClock)).await?;
+            if let Err(error) = refreshed {
+                return Err(self.in_trouble(format!("{root} cannot be listed: {error}"), false));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the ends of what the scan will find new, so that Plex does not wait for each.
+    pub(super) async fn warm(&self) -> Result<()> {
+        let limit = Duration::from_secs_f64(self.w.spec.limits.warm);
+        if limit.is_zero() {
+            return Ok(());
+        }
+        let known: HashSet<&str> = self.files.iter().map(String::as_str).collect();
+        let warming = async {
+            let mut new = Vec::new();
+            for root in &self.section.roots {
+                let listing = self.media.list(root).await?;
+                new.extend(listing.paths().filter(|file| !known.contains(file.as_str())));
+            }
+            // Beside each other as Plex comes by them.
+            new.sort_unstable();
+            self.media.warm(&new, limit).await
+        };
+        // It is a help, no proof: what fails here is judged by the guard.
+        match self.unless_dead(warming).await? {
+            Ok(warmed) if warmed != Warmed::default() => self.note(warmed.to_string()),
+            Ok(_) => {}
+            Err(error) => self.note(format!("nothing was warmed: {error}")),
+        }
+        Ok(())
+    }
+
+    /// The guard itself.
+    pub(super) async fn guard(&self, moment: Moment) -> Result<()> {
+        match moment {
+            Moment::Before => {
+                self.alive().await?;
+                self.read_all(moment).await?;
+                self.in_scan.set(true);
+            }
+            Moment::During => {
+                if !self.health().verdict.is_alive() {
+                    self.alive().await?;
+                }
+            }
+            Moment::After => {
+                self.alive().await?;
+                self.read_all(moment).await?;
+                self.undeceived().await?;
+                self.in_scan.set(false);
+            }
+        }
+        Ok(())
+    }
+
+    /// What went wrong, if it is the media's doing; looks once more when something failed for a reason of its own.
+    pub(super) async fn trouble(&self, has_failed: bool) -> Option<Trouble> {
+        if has_failed && self.trouble.borrow().is_none() {
+            // Plex may have failed because it waits for media that are dead.
+            let _ = self.alive().await;
+        }
+        self.trouble.borrow().clone()
+    }
+
+    /// A look that begins now finds the media alive. While it is not certain, Plex is held.
+    async fn alive(&self) -> Result<()> {
+        let mut held = None;
+        loop {
+            let health = self.monitor.fresh().await;
+            match health.verdict {
+                Verdict::Healthy | Verdict::Slow => return Ok(()),
+                Verdict::Dead { why } => {
+                    held.get_or_insert_with(|| Held::hold(self.server));
+                    kill_scanners(self.server);
+                    return Err(self.in_trouble(why, health.is_full));
+                }
+                Verdict::Suspect { why } => {
+                    if held.is_none() {
+                        self.note(format!("media suspect, Plex is held: {why}"));
+                        held = Some(Held::hold(self.server));
+                    }
+                }
+                Verdict::Unknown => {}
+            }
+        }
+    }
+
+    /// Some files of the section, every one of them. One that fails is asked for again for as long as death takes.
+    async fn read_all(&self, moment: Moment) -> Result<()> {
+        let limits = &self.w.spec.limits;
+        let mut files = match self.files.as_slice() {
+            [] => self.section.roots.clone(),
+            files => sample::of(files, SAMPLE, sample::seed()),
+        };
+        let begun = SystemClock.now();
+        loop {
+            let proving = self.media.prove(&files, Duration::from_secs_f64(limits.probe));
+            let proof = self.unless_dead(proving).await?.map_err(Error::from)?;
+            if moment == Moment::Before && proof.holds() {
+                self.note(format!(
+                    "{} files read, the slowest in {} ms",
+                    proof.files.len(),
+                    proof.slowest().as_millis()
+                ));
+            }
+            files = Vec::new();
+            for probed in proof.failed() {
+                let file = probed.file.to_string_lossy().into_owned();
+                // What the store has not either proves nothing: guard 5 judges the loss.
+                if probed.outcome != Outcome::Missing || self.media.has(&file).await? {
+                    files.push(file);
+                }
+            }
+            if files.is_empty() {
+                return Ok(());
+            }
+            if SystemClock.now() - begun >= Duration::from_secs_f64(limits.dead) {
+                let named = files.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+                return Err(self.in_trouble(format!("{} sampled files cannot be read: {named}", files.len()), false));
+            }
+            SystemClock.sleep(Duration::from_secs_f64(limits.dead / 10.0)).await;
+        }
+    }
+
+    /// No file is missed by the scan that the store has.
+    async fn undeceived(&self) -> Result<()> {
+        let lost = checkpoint::lost(self.w, self.section.id)?;
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let mut there = Vec::new();
+        for root in &self.section.roots {
+            match self.media.list(root).await {
+                Ok(listing) => there.extend(lost.iter().filter(|lost| listing.size(&lost.file).is_some())),
+                Err(error) => {
+                    return Err(self.in_trouble(format!("{} files were missed, and {error}", lost.len()), false));
+                }
+            }
+        }
+        // Half a listing lacks what a question by name finds.
+        for file in lost.iter().take(NAMED) {
+            if there.is_empty() && self.media.has(&file.file).await? {
+                there.push(file);
+            }
+        }
+        match there.first() {
+            None => {
+                self.note(format!(
+                    "{} files that were known are not in the media any more",
+                    lost.len()
+                ));
+                Ok(())
+            }
+            Some(first) => {
+                let why = format!("the scan missed files that the media have, {} among them", first.file);
+                Err(self.in_trouble(why, false))
+            }
+        }
+    }
+
+    async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            health = self.monitor.death() => {
+                kill_scanners(self.server);
+                Err(self.in_trouble(health.to_string(), health.is_full))
+            }
+        }
+    }
+
+    fn in_trouble(&self, why: String, is_full: bool) -> Error {
+        let error = Error::new(exit::REFUSED, format!("the media of {:?} are not to be relied on: {why}", self.section.name))
+            .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`");
+        self.trouble.borrow_mut().get_or_insert(Trouble {
+            why,
+            in_scan: self.in_scan.get(),
+            is_full,
+        });
+        error
+    }
+
+    /// A journal that cannot be written is noticed by the phase's own lines.
+    fn note(&self, text: String) {
+        let phase = Phase::Index {
+            section: self.section.id,
+        };
+        if let Err(error) = self.w.side.note(phase, text) {
+            tracing::warn!("{}", error.chain());
+        }
+    }
+}
+
+/// Ends what would draw conclusions, stopped or not; the server itself lives on and is asked to end later.
+pub(super) fn kill_scanners(server: &Native) {
+    send(server, Signal::KILL, |process| process.is_scanner());
+}
+
+/// Plex stands still for as long as this lives.
+struct Held<'a>(&'a Native);
+
+impl<'a> Held<'a> {
+    fn hold(server: &'a Native) -> Self {
+        send(server, Signal::STOP, |_| true);
+        Self(server)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        send(self.0, Signal::CONT, |_| true);
+    }
+}
+
+fn send(server: &Native, signal: Signal, whom: impl Fn(&crate::plex::runtime::Process) -> bool) {
+    match server.processes() {
+        Ok(processes) => {
+            for process in processes.iter().filter(|process| whom(process)) {
+                if let Some(pid) = Pid::from_raw(process.pid) {
+                    // Gone by itself meanwhile is as good.
+                    let _ = rustix::process::kill_process(pid, signal);
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the processes of the worker's Plex cannot be looked at"),
+    }
+}

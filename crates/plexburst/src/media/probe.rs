@@ -1,0 +1,218 @@
+//! `plexburst probe`: reads real bytes of files and says what came, a line for each. It is a process of its own because a
+//! read on a dead mount may never come back; its parent abandons it then.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::cached::Uncached;
+use super::proof::{Notes, Outcome, Probed};
+use super::sample::{self, Random};
+
+/// Bytes that are read of each file, where no cache has them and at its start.
+const PIECE: usize = 16 * 1024;
+/// Bytes at either end: what Plex hashes of a file, and where tags lie (facts/plex.md §2.3).
+const END: u64 = 64 * 1024;
+/// Files that are read at the same time: a slow remote answers several as fast as one.
+const AT_ONCE: usize = 4;
+/// The same where many are warmed.
+pub(super) const MANY: usize = 16;
+
+/// `plexburst probe`: not for people.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// End after this many milliseconds, whatever hangs.
+    #[arg(long, default_value_t = 30_000)]
+    pub limit_ms: u64,
+    /// Makes the random places.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The mount that the files are on.
+    #[arg(long)]
+    pub mount: Option<PathBuf>,
+    /// Where its cache notes what it holds.
+    #[arg(long)]
+    pub notes: Option<PathBuf>,
+    /// Read head and tail of each file instead.
+    #[arg(long)]
+    pub ends: bool,
+    /// Files that are read at the same time.
+    #[arg(long, default_value_t = AT_ONCE)]
+    pub at_once: usize,
+    /// Files to read; of a folder one file below it is read.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// The probe itself: a line of JSON for each file on stdout, as soon as it is known. Gives an exit code: 0 when every
+/// file was read.
+///
+/// Ends the process when its time is up, since a hung read cannot be ended.
+#[must_use]
+pub fn run(args: Args) -> u8 {
+    let notes = match (&args.mount, &args.notes) {
+        (Some(mount), Some(notes)) => Some(Notes {
+            mount: mount.clone(),
+            notes: notes.clone(),
+        }),
+        _ => None,
+    };
+    let deadline = Instant::now() + Duration::from_millis(args.limit_ms);
+    let (report, verdicts) = mpsc::channel();
+    let count = args.files.len();
+    let queue = std::sync::Arc::new(std::sync::Mutex::new(args.files.into_iter()));
+    let ends = args.ends;
+    for number in 0..args.at_once.min(count) {
+        let (report, queue, notes) = (report.clone(), queue.clone(), notes.clone());
+        let seed = args.seed.wrapping_add(number as u64);
+        std::thread::spawn(move || {
+            let mut random = Random::new(seed);
+            let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            while let Some(file) = next() {
+                let begun = Instant::now();
+                let outcome = if ends {
+                    outcome_of(read_ends(&file))
+                } else {
+                    probe(&file, notes.as_ref(), &mut random)
+                };
+                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                if report.send(Probed { file, outcome, millis }).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    let mut all_read = true;
+    for _ in 0..count {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(probed) = verdicts.recv_timeout(left) else {
+            return 1;
+        };
+        all_read &= matches!(probed.outcome, Outcome::Read { .. });
+        if say(&probed).is_err() {
+            return 1;
+        }
+    }
+    u8::from(!all_read)
+}
+
+fn say(probed: &Probed) -> io::Result<()> {
+    let mut line = serde_json::to_string(probed).map_err(io::Error::other)?;
+    line.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line.as_bytes())?;
+    stdout.flush()
+}
+
+fn probe(path: &Path, notes: Option<&Notes>, random: &mut Random) -> Outcome {
+    outcome_of(read_some(path, notes, random))
+}
+
+fn outcome_of(read: io::Result<(u64, bool)>) -> Outcome {
+    match read {
+        Ok((bytes, fresh)) => Outcome::Read { bytes, fresh },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Outcome::Missing,
+        Err(error) => Outcome::Unreadable {
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn read_ends(path: &Path) -> io::Result<(u64, bool)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut piece = vec![0; usize::try_from(END.min(length)).unwrap_or(0)];
+    file.read_exact_at(&mut piece, 0)?;
+    file.read_exact_at(&mut piece, length - END.min(length))?;
+    Ok((2 * piece.len() as u64, false))
+}
+
+/// How many bytes, and whether some came from where no cache had them.
+fn read_some(path: &Path, notes: Option<&Notes>, random: &mut Random) -> io::Result<(u64, bool)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        let inner = sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
+        return read_some(&inner, notes, random);
+    }
+    // A file of the library never is empty: a mount that shows it so has lost its size.
+    let length = metadata.len();
+    if length == 0 {
+        return Err(io::Error::other("the file is empty"));
+    }
+    // What the kernel holds already proves nothing.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let note = notes.and_then(|notes| Some(notes.notes.join(path.strip_prefix(&notes.mount).ok()?)));
+    // Without a mount there is no cache but the kernel's.
+    let uncached = match &note {
+        Some(note) => Uncached::of(note, length).somewhere(random),
+        None => Some(random.below(length)),
+    };
+    let mut piece = vec![0; PIECE];
+    let mut bytes = 0;
+    for offset in [uncached, Some(0)].into_iter().flatten() {
+        let read = file.read_at(&mut piece, offset)?;
+        if read == 0 {
+            return Err(io::Error::other(format!("no bytes at {offset} of {length}")));
+        }
+        bytes += read as u64;
+    }
+    Ok((bytes, uncached.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(path: &Path) -> Outcome {
+        probe(path, None, &mut Random::new(1))
+    }
+
+    #[test]
+    fn real_bytes_or_the_reason_why_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a/b/track.flac");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, vec![7; 100_000]).unwrap();
+        assert!(matches!(
+            outcome(&file),
+            Outcome::Read {
+                bytes: 16_385..,
+                fresh: true
+            }
+        ));
+        assert!(matches!(outcome(dir.path()), Outcome::Read { .. }));
+        assert_eq!(outcome(&dir.path().join("none")), Outcome::Missing);
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        assert!(matches!(outcome(&empty), Outcome::Unreadable { .. }));
+        std::fs::write(empty.join("zero"), "").unwrap();
+        assert!(matches!(outcome(&empty.join("zero")), Outcome::Unreadable { .. }));
+        std::fs::write(empty.join("one"), "1").unwrap();
+        assert_eq!(outcome(&empty.join("one")), Outcome::Read { bytes: 2, fresh: true });
+    }
+
+    #[test]
+    fn what_a_cache_holds_is_not_fresh() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes {
+            mount: dir.path().join("mount"),
+            notes: dir.path().join("notes"),
+        };
+        for folder in [&notes.mount, &notes.notes] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let file = notes.mount.join("1.flac");
+        std::fs::write(&file, vec![1; 100]).unwrap();
+        let fresh = || match probe(&file, Some(&notes), &mut Random::new(1)) {
+            Outcome::Read { fresh, .. } => fresh,
+            other => panic!("{other:?}"),
+        };
+        assert!(fresh());
+        std::fs::write(notes.notes.join("1.flac"), r#"{"Rs": [{"Pos": 0, "Size": 100}]}"#).unwrap();
+        assert!(!fresh());
+    }
+}
