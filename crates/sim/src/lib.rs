@@ -1,7 +1,8 @@
-//! A stand-in of Plex Media Server that can be run on one machine: for the tests, for `plexburst demo`, for nothing else.
+//! Stand-ins of Plex Media Server and of Scaleway that can be run on one machine: for the tests, for `plexburst demo`, for
+//! nothing else.
 //!
-//! It has the real one's databases, files, programs and HTTP API, so that whatever works on it has met the real shapes.
-//! It depends on none of plexburst's own code.
+//! They have the real ones' databases, files, programs and HTTP APIs, so that whatever works on them has met the real shapes.
+//! They depend on none of plexburst's own code.
 
 mod cli;
 pub mod fixture;

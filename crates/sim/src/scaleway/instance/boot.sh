@@ -40,10 +40,27 @@ done
 mkdir -p "$fs/boot" "$fs/home" "$fs/media" "$fs/mnt" "$fs/opt" "$fs/root" "$fs/srv" "$fs/dev" "$fs/proc" "$fs/run" \
     "$fs/sys" "$fs/tmp" "$fs/.host"
 chmod 700 "$fs/root"
-mount --rbind /dev "$fs/dev" && mount --rbind /sys "$fs/sys" || die "to mount /dev and /sys"
-mount -t proc proc "$fs/proc" || die "to mount /proc"
+# No disks of the host, and no settings of its kernel.
+mount -t tmpfs -o mode=755 tmpfs "$fs/dev" && mkdir "$fs/dev/pts" "$fs/dev/shm" "$fs/dev/net" || die "to mount /dev"
+for node in null zero full random urandom tty fuse net/tun; do
+    [ ! -e "/dev/$node" ] || { : >"$fs/dev/$node" && mount --bind "/dev/$node" "$fs/dev/$node"; }
+done
+mount -t devpts -o newinstance,mode=620,gid=5,ptmxmode=666 devpts "$fs/dev/pts" || die "to mount /dev/pts"
+mount -t tmpfs -o mode=1777 tmpfs "$fs/dev/shm" || die "to mount /dev/shm"
+ln -s pts/ptmx "$fs/dev/ptmx"
+ln -s /proc/self/fd "$fs/dev/fd"
+for number in 0:stdin 1:stdout 2:stderr; do
+    ln -s "/proc/self/fd/${number%:*}" "$fs/dev/${number#*:}"
+done
+mount --rbind /sys "$fs/sys" && mount -t proc proc "$fs/proc" || die "to mount /sys and /proc"
+mount --bind "$fs/proc/sys" "$fs/proc/sys" && mount -o remount,bind,ro "$fs/proc/sys" || die "to close /proc/sys"
 mount -t tmpfs -o mode=755 tmpfs "$fs/run" && mount -t tmpfs -o mode=1777 tmpfs "$fs/tmp" || die "to mount /run"
 mkdir -p "$fs/run/scw" && cp "$disk/boot/"* "$fs/run/scw/" && chmod 700 "$fs/run/scw" || die "to be told what it is"
+# What a mirror of packages would have, of what is on this machine.
+while read -r program path; do
+    mkdir -p "$fs/usr/lib/scw-mirror"
+    [ -e "$fs/usr/lib/scw-mirror/$program" ] || cp "$path" "$fs/usr/lib/scw-mirror/$program"
+done <"$disk/boot/programs"
 cd "$fs" && pivot_root . .host && cd / || die "to enter its root"
 umount -l /.host && rmdir /.host || die "to leave the host"
 
@@ -72,10 +89,13 @@ if [ ! -e /etc/scw/booted ]; then
     echo "$name" >/etc/hostname
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "$name" >/etc/hosts
     tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
-    # Nothing is fetched from anywhere: packages are there, or they are not.
-    rm -rf /etc/apt/sources.list.d
-    mkdir -p /etc/apt/sources.list.d
-    : >/etc/apt/sources.list
+    # Nothing is fetched from anywhere, and nothing of the host's network is changed.
+    cp /run/scw/apt-get.sh /usr/bin/apt-get && chmod 755 /usr/bin/apt-get
+    for tool in iptables ip6tables nft ufw; do
+        rm -f "/usr/sbin/$tool"
+        printf '#!/bin/sh\necho "%s: this machine shares its network with others" >&2\nexit 1\n' "$tool" >"/usr/sbin/$tool"
+        chmod 755 "/usr/sbin/$tool"
+    done
     # A locked password locks root out of SSH too.
     sed -i 's/^root:!*:/root:*:/; s/^root:!\*/root:*/' /etc/shadow
     cp /run/scw/cloud.cfg /etc/cloud/cloud.cfg

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +29,7 @@ const REBOOT: i32 = 3;
 /// What a machine is made with, and the Debian package it comes in.
 const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("bash", "bash"),
     ("/usr/sbin/sshd", "openssh-server"),
     ("ssh-keygen", "openssh-client"),
@@ -50,13 +50,7 @@ pub(crate) fn check(ssh_port: u16) -> Result<(), (String, String)> {
         return Err(("instances in namespaces need root".to_owned(), hint.to_owned()));
     }
     for (program, package) in PROGRAMS {
-        let found = match Path::new(program).is_absolute() {
-            true => Path::new(program).exists(),
-            false => Command::new("which")
-                .arg(program)
-                .output()
-                .is_ok_and(|found| found.status.success()),
-        };
+        let found = Path::new(program).exists() || machine::find_program(program).is_some();
         if !found {
             return Err((
                 format!("{program} is not installed"),

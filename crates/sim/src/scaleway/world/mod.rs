@@ -141,7 +141,7 @@ impl World {
             delays: options.delays,
             real: options.instances != super::Instances::None,
             bill: Bill::default(),
-            addresses: Addresses::new(options.seed),
+            addresses: Addresses::new((options.instances != super::Instances::None).then_some(options.ssh_port)),
             organization,
             projects,
             servers: Store::default(),
