@@ -124,7 +124,8 @@ fn rows_of(context: &mut Context<'_>, writer: &mut Writer, table: &Table, change
         }
         match rows::get(context.conn, MAIN, table, id)? {
             Some(theirs) => {
-                let merged = policy::adopt(table, &mine, &theirs);
+                let mut merged = policy::adopt(table, &mine, &theirs);
+                keep_words(context, writer, table, id, &mine, &theirs, &mut merged)?;
                 write(context, writer, table, id, &theirs, merged)?;
             }
             None => {
@@ -178,16 +179,7 @@ fn changed(context: &mut Context<'_>, writer: &mut Writer, table: &Table, id: i6
         return Ok(());
     };
     let (mut merged, both) = policy::merge(table, &base, &mine, &theirs);
-    if writer.words_differ(table, &theirs, &merged) {
-        let broken = !writer.unsearchable(context.conn, &table.name, &[id])?.is_empty();
-        let obstacle = match broken {
-            true => Some("home's search index does not hold its words".to_owned()),
-            false => writer.obstacle(context.conn, &table.name)?,
-        };
-        if let Some(why) = obstacle {
-            keep_words(context, table, id, &mine, &theirs, &mut merged, why);
-        }
-    }
+    keep_words(context, writer, table, id, &mine, &theirs, &mut merged)?;
     if !both.is_empty() {
         context.report.decided.push(Decided {
             table: table.name.clone(),
@@ -210,21 +202,31 @@ fn is_edited(table: &Table, base: &Row, mine: &Row) -> bool {
             .any(|(n, column)| base[n] != mine[n] && (column == "user_fields" || policy::is_editable(column)))
 }
 
-/// Leaves title and sort title as the worker has them, and says so.
+/// Leaves title and sort title as the worker has them where they cannot be written, and says so.
 fn keep_words(
     context: &mut Context<'_>,
+    writer: &mut Writer,
     table: &Table,
     id: i64,
     mine: &Row,
     theirs: &Row,
     merged: &mut Row,
-    why: String,
-) {
+) -> Step<()> {
+    if !writer.words_differ(table, theirs, merged) {
+        return Ok(());
+    }
+    let broken = !writer.unsearchable(context.conn, &table.name, &[id])?.is_empty();
+    let obstacle = match broken {
+        true => Some("home's search index does not hold its words".to_owned()),
+        false => writer.obstacle(context.conn, &table.name)?,
+    };
+    let Some(why) = obstacle else { return Ok(()) };
     for column in ["title", "title_sort", "original_title", "tag"] {
         if let Some(n) = table.at(column) {
             merged[n] = theirs[n].clone();
         }
     }
+    super::wishes::name(context, table, id, mine);
     context.report.kept_aside.push(KeptAside {
         table: table.name.clone(),
         id,
@@ -233,6 +235,7 @@ fn keep_words(
         remedy: "the edit is made through Plex after the start".into(),
         row: as_json(table, mine),
     });
+    Ok(())
 }
 
 fn write(

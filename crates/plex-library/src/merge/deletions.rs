@@ -199,9 +199,15 @@ fn item(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<()> {
         if context.schema.get(name).is_none() {
             continue;
         }
+        // A tie that home itself left behind when it deleted the item stays, as Plex does not mind it.
+        let homes = match name {
+            "taggings" => "",
+            _ => " AND NOT EXISTS (SELECT 1 FROM mine.{name} m WHERE m.id = main.{name}.id)",
+        };
+        let homes = homes.replace("{name}", name);
         let deleted = context
             .conn
-            .prepare_cached(&format!("DELETE FROM main.{name} WHERE {column} = ?1"))?
+            .prepare_cached(&format!("DELETE FROM main.{name} WHERE {column} = ?1{homes}"))?
             .execute([id])?;
         context.report.carried(name).deleted += deleted as u64;
     }

@@ -50,9 +50,11 @@ mod touched;
 mod two_way;
 mod values;
 mod views;
+mod wishes;
 mod writer;
 
 pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
+pub use wishes::Wish;
 
 use crate::error::Result;
 use crate::paths::{Databases, Which};
@@ -191,6 +193,7 @@ fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
     home_tables::carry(context, LIBRARY, &tables)?;
     views::devices(context)?;
     blobs::carry(context, blobs)?;
+    wishes::collect(context)?;
     if context.mode == Mode::Back {
         back::waiting(context)?;
     }

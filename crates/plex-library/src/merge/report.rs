@@ -24,6 +24,9 @@ pub struct Report {
     /// What could not be written by this program and has to be made through Plex after the start.
     #[serde(default)]
     pub kept_aside: Vec<KeptAside>,
+    /// What of it the server can make by itself, once it runs.
+    #[serde(default)]
+    pub to_make: Vec<super::wishes::Wish>,
     /// User state that is in the result and waits there for an item that the result does not have (yet).
     #[serde(default)]
     pub waiting: Vec<KeptAside>,

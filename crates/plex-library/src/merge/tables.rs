@@ -199,6 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_both_schemas_has_a_rule() {
+        use sim::schema::Version;
+        for version in [Version::Plex2026, Version::Plex2020] {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let fixture = sim::fixture::Builder::new(dir.path().join("databases"))
+                .version(version)
+                .build()
+                .expect("fixture");
+            let conn = rusqlite::Connection::open(fixture.databases_dir.join(crate::LIBRARY_DB)).expect("open");
+            let schema = super::super::schema::Schema::read(&conn, "main").expect("schema");
+            assert!(schema.tables.len() > 50, "{version:?}");
+            let unknown: Vec<_> = schema.tables.keys().filter(|name| rule(name).is_none()).collect();
+            assert!(unknown.is_empty(), "{version:?}: {unknown:?}");
+        }
+    }
+
+    #[test]
     fn no_reference_is_listed_twice() {
         for (n, one) in REFERENCES.iter().enumerate() {
             assert!(!REFERENCES[n + 1..].contains(one), "{one:?}");

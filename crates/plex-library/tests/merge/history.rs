@@ -42,6 +42,11 @@ pub(crate) enum Act {
     Queue(usize),
     Bookmark(usize),
     Odds(usize),
+    Cluster(usize),
+    Place(usize),
+    Relate(usize),
+    Folder(usize),
+    Section(usize),
 }
 
 /// What a household does.
@@ -73,7 +78,12 @@ pub(crate) fn household() -> impl Strategy<Value = Act> {
         1 => n().prop_map(Act::Preference),
         1 => n().prop_map(Act::Queue),
         1 => n().prop_map(Act::Bookmark),
-        2 => (0usize..TABLES.len()).prop_map(Act::Odds),
+        4 => (0usize..TABLES.len()).prop_map(Act::Odds),
+        1 => (0usize..4).prop_map(Act::Cluster),
+        1 => (0usize..4).prop_map(Act::Place),
+        1 => n().prop_map(Act::Relate),
+        1 => (0usize..3).prop_map(Act::Folder),
+        1 => (0usize..3).prop_map(Act::Section),
     ]
 }
 
@@ -95,11 +105,15 @@ pub(crate) fn worker() -> impl Strategy<Value = Act> {
         1 => n().prop_map(Act::Device),
         1 => n().prop_map(Act::Statistics),
         1 => n().prop_map(Act::Trash),
+        1 => (0usize..4).prop_map(Act::Cluster),
+        1 => (0usize..4).prop_map(Act::Place),
+        1 => n().prop_map(Act::Relate),
+        1 => (0usize..3).prop_map(Act::Section),
     ]
 }
 
 /// Tables that nothing above writes, and a row for each.
-pub(crate) const TABLES: [(&str, &str); 13] = [
+pub(crate) const TABLES: [(&str, &str); 23] = [
     (
         "view_settings",
         "(account_id, client_type, view_group) VALUES (1, 'web', ?1)",
@@ -131,6 +145,40 @@ pub(crate) const TABLES: [(&str, &str); 13] = [
         "(sub_id, remote_id) VALUES (1, ?1)",
     ),
     ("remote_id_translation", "(type, local_id, remote_id) VALUES (1, 1, ?1)"),
+    ("accounts", "(name, created_at) VALUES (?1, 1)"),
+    ("statistics_resources", "(timespan, at) VALUES (6, length(?1))"),
+    ("plugins", "(identifier) VALUES (?1)"),
+    (
+        "plugin_prefixes",
+        "(plugin_id, name) SELECT min(id), ?1 FROM plugins",
+    ),
+    (
+        "external_metadata_items",
+        "(id, external_metadata_source_id, guid) SELECT length(?1), min(id), ?1 FROM external_metadata_sources",
+    ),
+    (
+        "metadata_agent_providers",
+        "(identifier, created_at, updated_at) VALUES (hex(randomblob(8)) || ?1, 1, 1)",
+    ),
+    (
+        "metadata_agent_provider_groups",
+        "(title, created_at, updated_at) VALUES (?1, 1, 1)",
+    ),
+    (
+        "metadata_agent_provider_group_items",
+        "(metadata_agent_provider_group_id, metadata_agent_provider_id, \"order\") SELECT g.id, p.id, length(?1)
+         FROM metadata_agent_provider_groups g, metadata_agent_providers p WHERE NOT EXISTS (SELECT 1 FROM metadata_agent_provider_group_items i
+           WHERE i.metadata_agent_provider_group_id = g.id AND i.metadata_agent_provider_id = p.id) LIMIT 1",
+    ),
+    (
+        "download_queue_items",
+        "(queue_id, key, metadata_item_id, media_part_id) SELECT (SELECT min(id) FROM download_queues), '/library/metadata/' || m.metadata_item_id, m.metadata_item_id, p.id
+         FROM media_parts p JOIN media_items m ON m.id = p.media_item_id WHERE ?1 <> '' LIMIT 1",
+    ),
+    (
+        "versioned_metadata_items",
+        "(metadata_item_id, selected_media_id, state) SELECT m.metadata_item_id, m.id, length(?1) FROM media_items m LIMIT 1",
+    ),
 ];
 
 /// The files that both sides may find.
@@ -469,8 +517,102 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
                 );
             }
         }
+        Act::Cluster(n) => {
+            let photos = ids("SELECT id FROM metadata_items NOT INDEXED WHERE metadata_type = 13 ORDER BY id");
+            if let Some(photo) = pick(&photos, n) {
+                let title = format!("Days {}", n % 2);
+                let found = db.query_row(
+                    "SELECT id FROM metadata_item_clusters WHERE title = ?1",
+                    [&title],
+                    |row| row.get(0),
+                );
+                let cluster: i64 = match found {
+                    Ok(cluster) => cluster,
+                    Err(_) => {
+                        run(
+                            "INSERT INTO metadata_item_clusters (zoom_level, library_section_id, title, count, starts_at, ends_at)
+                             SELECT 1, library_section_id, ?2, 1, 5, 9 FROM metadata_items WHERE id = ?1",
+                            params![photo, title],
+                        );
+                        db.last_insert_rowid()
+                    }
+                };
+                run(
+                    "INSERT INTO metadata_item_clusterings (metadata_item_id, metadata_item_cluster_id, \"index\", version)
+                     SELECT ?1, ?2, 0, 1 WHERE NOT EXISTS (SELECT 1 FROM metadata_item_clusterings
+                       WHERE metadata_item_id = ?1 AND metadata_item_cluster_id = ?2)",
+                    &[&photo, &cluster],
+                );
+            }
+        }
+        Act::Place(n) => {
+            let photos = ids("SELECT id FROM metadata_items NOT INDEXED WHERE metadata_type = 13 ORDER BY id");
+            if let Some(photo) = pick(&photos, n) {
+                let at = i32::try_from(n).expect("small");
+                // Whoever finds a place first numbers it, whatever the other side does.
+                let place: i64 = match db.query_row(
+                    "SELECT id FROM locations WHERE lat_min = ?1 AND lon_min = ?1",
+                    [at],
+                    |row| row.get(0),
+                ) {
+                    Ok(place) => place,
+                    Err(_) => {
+                        run("INSERT INTO locations VALUES (NULL, ?1, ?1, ?1, ?1)", &[&at]);
+                        db.last_insert_rowid()
+                    }
+                };
+                run(
+                    "INSERT OR IGNORE INTO locatables (location_id, locatable_id, locatable_type) VALUES (?1, ?2, 'metadata_item')",
+                    &[&place, &photo],
+                );
+                run(
+                    "INSERT OR IGNORE INTO location_places (location_id, guid) VALUES (?1, ?2)",
+                    params![place, format!("place {n}")],
+                );
+            }
+        }
+        Act::Relate(n) => {
+            if let (Some(one), Some(other)) = (leaf(n), leaf(n + 1)) {
+                run(
+                    "INSERT INTO metadata_relations (metadata_item_id, related_metadata_item_id, relation_type, created_at) VALUES (?1, ?2, 1, ?3)",
+                    &[&one, &other, &at],
+                );
+            }
+        }
+        Act::Folder(n) => {
+            run(
+                "INSERT INTO section_locations (library_section_id, root_path, created_at)
+                 SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM section_locations WHERE root_path = ?2)",
+                params![music.id, format!("/more/{n}"), at],
+            );
+        }
+        Act::Section(n) => {
+            let uuid = format!("section-{n}");
+            let known = db
+                .prepare("SELECT 1 FROM library_sections WHERE uuid = ?1")
+                .and_then(|mut statement| statement.exists([&uuid]))
+                .expect("query");
+            if !known {
+                run(
+                    "INSERT INTO library_sections (name, name_sort, section_type, agent, scanner, uuid, created_at)
+                     VALUES (?1, ?1, 8, 'tv.plex.agents.music', 'Plex Music', ?2, ?3)",
+                    params![format!("Section {n}"), uuid, at],
+                );
+                let section = db.last_insert_rowid();
+                run(
+                    "INSERT INTO section_locations (library_section_id, root_path, created_at) VALUES (?1, ?2, ?3)",
+                    params![section, format!("/sections/{n}"), at],
+                );
+            }
+        }
         Act::Odds(n) => {
             let (table, row) = TABLES[n % TABLES.len()];
+            let known = db
+                .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")
+                .and_then(|mut s| s.exists([table]));
+            if !known.expect("schema") {
+                return;
+            }
             run(&format!("INSERT INTO {table} {row}"), params![format!("step {step}")]);
         }
     }

@@ -94,6 +94,8 @@ phases! {
     Swap = "swap",
     /// Controller: home healthy with the expected counts.
     Health = "health",
+    /// Controller: what the merge could not write, made by home's server.
+    Aside = "aside",
     /// Controller: the archive that holds the result (instead of merge and swap).
     Pack = "pack",
     /// Controller: the end; home's preferences as they were.

@@ -49,6 +49,9 @@ pub struct Options {
     pub accept_losses: u64,
     /// Do not wait until nobody streams.
     pub swap_now: bool,
+    /// Take a library.db that came without its blobs.db.
+    #[serde(default)]
+    pub without_blobs: bool,
 }
 
 /// One burst as it was asked for.

@@ -1,4 +1,4 @@
-//! `plexburst import`: a result archive into home, merged, swapped in, undone by itself if home does not come up.
+//! `plexburst import`: a library out of an archive into home, merged, swapped in, undone by itself if home does not come up.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,11 @@ use crate::error::{Error, Result};
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The archive that `sync --archive` made.
+    /// The archive: what `sync --archive` made, or any of the earlier scripts' (also a bare library.db).
     file: PathBuf,
+    /// Take a library.db that came without its blobs.db: home's own blobs stay.
+    #[arg(long)]
+    without_blobs: bool,
     /// Let a result through that lost at most this many files.
     #[arg(long, value_name = "N", default_value_t = 0)]
     accept_losses: u64,
@@ -35,6 +38,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let options = Options {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
+        without_blobs: args.without_blobs,
         ..Options::default()
     };
     let request = Request::new(Source::Result { path }, options, settings.config.clone());

@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// Where the result of --archive goes; default: beside the archive.
     #[arg(long, value_name = "FILE", requires = "archive")]
     output: Option<PathBuf>,
+    /// With --archive: take a library.db that came without its blobs.db.
+    #[arg(long, requires = "archive")]
+    without_blobs: bool,
     /// Only this section (repeatable).
     #[arg(long = "section", value_name = "NAME")]
     sections: Vec<String>,
@@ -79,6 +82,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         no_import: args.no_import,
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
+        without_blobs: args.without_blobs,
     };
     let request = Request::new(source, options, settings.config.clone());
     let dir = settings.burst_dir(&request.id);

@@ -79,13 +79,12 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
                 discard(mine.dir())?;
                 engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
                 ids_are_apart(c, &mine)?;
-                let report = engine(|| {
-                    plex_library::merge::merge(
-                        &c.area.base(),
-                        &mine,
-                        &c.area.staged(),
-                        &plex_library::merge::Options::default(),
-                    )
+                let options = plex_library::merge::Options::default();
+                let (base, staged) = (c.area.base(), c.area.staged());
+                // An archive of the earlier scripts comes without its base.
+                let report = engine(|| match base.library().is_file() {
+                    true => plex_library::merge::merge(&base, &mine, &staged, &options),
+                    false => plex_library::merge::two_way(&mine, &staged, &options),
                 })?;
                 for (table, carried) in &report.carried {
                     c.printer().say(&format!(
@@ -103,6 +102,7 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
 
 /// What of home's could not be written stands in the journal, and so in the report, by name.
 pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
+    super::aside::note(c, phase, report)?;
     for kept in &report.kept_aside {
         let text = format!(
             "{} of home's is not in the result ({}): {}",

@@ -1,20 +1,25 @@
 //! Bursts that do not begin at a live home: a base out of an archive, a result into one, a result brought home.
 //!
 //! A result archive holds the library as it came from the worker, the bundle files that are new, and the pages that
-//! lead back to the base: so `import` can merge three-way with whatever home has become.
+//! lead back to the base: so `import` can merge three-way with whatever home has become. Archives of the earlier scripts
+//! have no such pages; they are merged without a base, and whether they call themselves result, export or backup decides
+//! nothing but what is said.
 
 use std::path::{Path, PathBuf};
 
+use plex_library::archive::{Holds, Lone, REVERSE, Unpacked, Why};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::BUNDLES;
 use super::{Controller, Prepared, engine, prepare, snapshot};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
-use crate::exit;
 use crate::home::{discard, files_in};
 
-const REVERSE: &str = "reverse";
+/// Where what lay beside the databases waits for the result.
+const BESIDE: &str = "beside";
+/// Names of entries that are shown of each kind.
+const SHOWN: usize = 3;
 
 /// The base out of an exported archive.
 pub(super) async fn unpack_base(c: &Controller, path: &Path) -> Result<Prepared> {
@@ -24,9 +29,22 @@ pub(super) async fn unpack_base(c: &Controller, path: &Path) -> Result<Prepared>
             let base = c.area.base();
             discard(base.dir())?;
             engine(|| plex_library::snapshot::take(&unpacked.databases(), base.dir(), &()))?;
+            let beside = c.dir.join(BESIDE);
+            discard(&beside)?;
+            move_extras(&unpacked, &beside)?;
+            let holds = unpacked.holds;
             discard(unpacked.data_dir())?;
             snapshot::check(&base)?;
-            prepare::of_library(c, &base)
+            let mut prepared = prepare::of_library(c, &base)?;
+            prepared.is_no_base = holds == Holds::Result;
+            if prepared.is_no_base {
+                say(
+                    c,
+                    "it is a result; if home does not have it yet, `plexburst import` it first: what comes of it now is merged \
+                     with home without a base",
+                )?;
+            }
+            Ok(prepared)
         })
         .await
 }
@@ -38,7 +56,7 @@ struct Packed {
 }
 
 /// The staged result as an archive.
-pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
+pub(super) async fn pack_result(c: &Controller, prepared: &Prepared, result: &Path) -> Result<()> {
     c.side
         .phase(
             Phase::Pack,
@@ -47,19 +65,24 @@ pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
                 let staged = c.area.staged();
                 let reverse = c.dir.join(REVERSE);
                 discard(&reverse)?;
-                let index = c.dir.join("index");
-                discard(&index)?;
-                std::fs::create_dir_all(&index)
-                    .map_err(|e| Error::failed(format!("cannot make {}", index.display())).because(e))?;
-                engine(|| plex_library::pages::index_pair(&staged, &index, &()))?;
-                engine(|| plex_library::delta::make(&index, &c.area.base(), &reverse, &()))?;
-                discard(&index)?;
+                if !prepared.is_no_base {
+                    way_back(c, &staged, &reverse)?;
+                }
                 let support = "Plug-in Support/Databases";
                 let mut files = vec![
                     (format!("{support}/{}", plex_library::LIBRARY_DB), staged.library()),
                     (format!("{support}/{}", plex_library::BLOBS_DB), staged.blobs()),
                 ];
-                for path in files_in(&reverse)? {
+                let beside = c.dir.join(BESIDE);
+                for extra in below(&beside)? {
+                    files.push((format!("{support}/{}", extra.display()), beside.join(&extra)));
+                }
+                let pages = if reverse.is_dir() {
+                    files_in(&reverse)?
+                } else {
+                    Vec::new()
+                };
+                for path in pages {
                     files.push((
                         format!("{}/{REVERSE}/{}", plex_library::archive::NOTES, name_of(&path)),
                         path,
@@ -90,6 +113,17 @@ pub(super) async fn pack_result(c: &Controller, result: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The pages that lead from the result back to the base.
+fn way_back(c: &Controller, staged: &plex_library::Databases, reverse: &Path) -> Result<()> {
+    let index = c.dir.join("index");
+    discard(&index)?;
+    std::fs::create_dir_all(&index)
+        .map_err(|e| Error::failed(format!("cannot make {}", index.display())).because(e))?;
+    engine(|| plex_library::pages::index_pair(staged, &index, &()))?;
+    engine(|| plex_library::delta::make(&index, &c.area.base(), reverse, &()))?;
+    discard(&index)
+}
+
 /// A result archive becomes base and staged copy beside home's library.
 pub(super) async fn unpack_result(c: &Controller, path: &Path) -> Result<Prepared> {
     let home = c.home()?;
@@ -110,22 +144,23 @@ pub(super) async fn unpack_result(c: &Controller, path: &Path) -> Result<Prepare
 pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     let unpacked = take_out(c, path)?;
     let reverse = unpacked.notes().join(REVERSE);
-    if !reverse.is_dir() {
-        return Err(Error::new(
-            exit::REFUSED,
-            format!(
-                "{} has no base, so what the household did since cannot be told from what the worker did",
-                path.display()
-            ),
-        )
-        .hint("make the result with `plexburst sync --archive`, which keeps the base in it"));
-    }
     let (base, staged) = (c.area.base(), c.area.staged());
     for dir in [base.dir(), staged.dir()] {
         discard(dir)?;
     }
     engine(|| plex_library::snapshot::take(&unpacked.databases(), staged.dir(), &()))?;
-    engine(|| plex_library::delta::apply(staged.dir(), &reverse, base.dir(), &()))?;
+    if reverse.is_dir() {
+        engine(|| plex_library::delta::apply(staged.dir(), &reverse, base.dir(), &()))?;
+    } else {
+        say(
+            c,
+            &format!(
+                "it is {} without its base: what the household has wins, and what only the archive has is added",
+                unpacked.holds.words()
+            ),
+        )?;
+    }
+    move_extras(&unpacked, staged.dir())?;
     let fetched = c.fetched();
     discard(&fetched)?;
     std::fs::create_dir_all(&fetched)
@@ -142,17 +177,100 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     discard(unpacked.data_dir())
 }
 
-fn take_out(c: &Controller, path: &Path) -> Result<plex_library::archive::Unpacked> {
+/// Removes what only waited for the result.
+pub(super) fn tidy(c: &Controller) -> Result<()> {
+    discard(&c.dir.join(BESIDE))
+}
+
+/// Puts what lay beside the databases into the folder `to`.
+fn move_extras(unpacked: &Unpacked, to: &Path) -> Result<()> {
+    let databases = unpacked.databases();
+    for extra in &unpacked.extras {
+        let (from, to) = (databases.dir().join(extra), to.join(extra));
+        to.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::rename(&from, &to))
+            .map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
+    }
+    Ok(())
+}
+
+fn take_out(c: &Controller, path: &Path) -> Result<Unpacked> {
     let dir = c.dir.join("unpacked");
     discard(&dir)?;
-    let unpacked = engine(|| plex_library::archive::unpack(path, &dir))?;
-    if !unpacked.left_out.is_empty() {
-        c.printer().say(&format!(
-            "            {} other files in it are not used",
-            unpacked.left_out.len()
-        ));
+    let lone = match c.request.options.without_blobs {
+        true => Lone::Accepted,
+        false => Lone::Refused,
+    };
+    let unpacked = engine(|| plex_library::archive::unpack_with(path, &dir, lone))?;
+    for (why, names) in &unpacked.left_out {
+        let told = format!("{} not used ({}): {}", names.len(), why.words(), some(names));
+        // What is no part of a library is in every archive of a whole folder.
+        if *why == Why::NotLibrary {
+            c.printer().say(&format!("            {told}"));
+        } else {
+            say(c, &told)?;
+        }
+    }
+    if !unpacked.extras.is_empty() {
+        let names: Vec<String> = unpacked
+            .extras
+            .iter()
+            .map(|extra| extra.display().to_string())
+            .collect();
+        say(
+            c,
+            &format!(
+                "{} lie beside the databases and come along: {}",
+                names.len(),
+                some(&names)
+            ),
+        )?;
+    }
+    if unpacked.is_lone {
+        say(
+            c,
+            "its blobs.db is missing: what Sonic and the detection of intros had found is measured anew",
+        )?;
     }
     Ok(unpacked)
+}
+
+/// Said to a person, and noted for the report.
+fn say(c: &Controller, text: &str) -> Result<()> {
+    c.printer().say(&format!("            {text}"));
+    c.side.note(Phase::Prepare, text)
+}
+
+/// The first few of many names.
+fn some(names: &[String]) -> String {
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+/// All files below a folder, by their path in it; none if there is no such folder.
+fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let here = dir.join(&folder);
+        if !here.is_dir() {
+            continue;
+        }
+        for path in files_in(&here)? {
+            let name = folder.join(path.file_name().unwrap_or_default());
+            if path.is_dir() {
+                folders.push(name);
+            } else {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn name_of(path: &Path) -> String {

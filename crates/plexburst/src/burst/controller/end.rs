@@ -105,6 +105,7 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
                 None => c.area.remove_all()?,
             }
             crate::home::discard(&c.fetched())?;
+            super::archive::tidy(c)?;
             clear_depot(c).await?;
             Ok(ended)
         })
@@ -313,6 +314,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
                 c.area.remove_all()?;
             }
             crate::home::discard(&c.fetched())?;
+            super::archive::tidy(c)?;
             c.depot.remove_all().await?;
             Ok(ended)
         })

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod archive;
+mod aside;
 mod end;
 mod guards;
 mod prepare;
@@ -177,6 +178,7 @@ async fn forward(c: &Controller) -> Result<()> {
             adopt::verify(c).await?;
             swap::swap_in(c, &prepared).await?;
             swap::check_health(c).await?;
+            aside::make(c).await?;
             end::commit(c).await
         }
         Source::Archive { path, result } => {
@@ -187,7 +189,7 @@ async fn forward(c: &Controller) -> Result<()> {
             adopt::fetch(c, &made).await?;
             adopt::stage(c).await?;
             adopt::verify(c).await?;
-            archive::pack_result(c, result).await?;
+            archive::pack_result(c, &prepared, result).await?;
             end::commit(c).await
         }
         Source::Result { path } => {
@@ -197,6 +199,7 @@ async fn forward(c: &Controller) -> Result<()> {
             adopt::verify(c).await?;
             swap::swap_in(c, &prepared).await?;
             swap::check_health(c).await?;
+            aside::make(c).await?;
             end::commit(c).await
         }
     }

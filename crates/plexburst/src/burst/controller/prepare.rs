@@ -21,6 +21,9 @@ pub struct Prepared {
     pub selected: Vec<i64>,
     /// `inspect` of the library before the burst.
     pub before: serde_json::Value,
+    /// The base is a result that home never had: what a worker makes of it is merged with home without a base.
+    #[serde(default)]
+    pub is_no_base: bool,
 }
 
 /// Looks at home: its server answers, its library can be read, the commands that stop and start it are known.
@@ -72,6 +75,7 @@ pub(super) fn of_library(c: &Controller, databases: &plex_library::Databases) ->
         selected,
         before: serde_json::to_value(&inspection)
             .map_err(|e| Error::unexpected("cannot note the inspection of the library").because(e))?,
+        is_no_base: false,
     })
 }
 

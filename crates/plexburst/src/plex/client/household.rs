@@ -1,5 +1,5 @@
-//! What people do with a server: watching, rating, playlists. A burst never calls these on a real home; the
-//! demonstration and the tests do, to be a household while a burst runs.
+//! What people do with a server: watching, rating, playlists. The demonstration and the tests call these, to be a household
+//! while a burst runs. A burst itself only has made what the household had made and no merge could write.
 
 use reqwest::Method;
 
@@ -75,16 +75,74 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn create_playlist(&self, title: &str, items: &[i64]) -> Result<Playlist, Error> {
-        let machine = self.identity().await?.machine_identifier;
-        let ids = items.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-        let call = self
+        self.make_playlist("audio", title, items).await
+    }
+
+    /// Makes a playlist; `kind` is audio, video or photo.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn make_playlist(&self, kind: &str, title: &str, items: &[i64]) -> Result<Playlist, Error> {
+        let mut call = self
             .call(Method::POST, "/playlists")
-            .query("type", "audio")
+            .query("type", kind)
             .query("title", title)
-            .query("smart", "0")
-            .query("uri", &format!("server://{machine}/{LIBRARY}/library/metadata/{ids}"));
+            .query("smart", "0");
+        if !items.is_empty() {
+            call = call.query("uri", &self.uri(items).await?);
+        }
         let malformed = call.error(Kind::Malformed("no playlist in it".to_owned()));
         let answer = call.json::<Envelope<Playlists>>().await?.container;
         answer.playlists.into_iter().next().ok_or(malformed)
+    }
+
+    /// The collections of a section.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn collections(&self, section: i64) -> Result<Vec<Playlist>, Error> {
+        let path = format!("/library/sections/{section}/collections");
+        let call = self.call(Method::GET, &path);
+        Ok(call.json::<Envelope<Playlists>>().await?.container.playlists)
+    }
+
+    /// Makes a collection of items of one `metadata_type`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn make_collection(&self, section: i64, kind: i64, title: &str, items: &[i64]) -> Result<(), Error> {
+        let mut call = self
+            .call(Method::POST, "/library/collections")
+            .query("type", &kind.to_string())
+            .query("title", title)
+            .query("smart", "0")
+            .query("sectionId", &section.to_string());
+        if !items.is_empty() {
+            call = call.query("uri", &self.uri(items).await?);
+        }
+        call.send().await.map(drop)
+    }
+
+    /// Names an item, for good: agents do not change the name any more.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn rename(&self, item: i64, title: &str, title_sort: Option<&str>) -> Result<(), Error> {
+        let path = format!("/library/metadata/{item}");
+        let mut call = self
+            .call(Method::PUT, &path)
+            .query("title.value", title)
+            .query("title.locked", "1");
+        if let Some(sort) = title_sort.filter(|sort| *sort != title) {
+            call = call.query("titleSort.value", sort).query("titleSort.locked", "1");
+        }
+        call.send().await.map(drop)
+    }
+
+    /// Items of this server as playlists and collections name them.
+    async fn uri(&self, items: &[i64]) -> Result<String, Error> {
+        let machine = self.identity().await?.machine_identifier;
+        let ids = items.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        Ok(format!("server://{machine}/{LIBRARY}/library/metadata/{ids}"))
     }
 }

@@ -1,32 +1,59 @@
-//! Archives: a library in one file. Ours are tar in zstd; those of the earlier scripts (tar in gzip, rooted anywhere)
-//! are read as well.
+//! Archives: a library in one file. Ours are tar in zstd; those of the earlier scripts (tar in gzip, rooted anywhere, or a
+//! bare library.db) are read as well.
 //!
-//! What is taken out: the two databases, the bundle trees, and our own notes. What never is: identity
-//! (Preferences.xml, .LocalAdminToken, Cache), dated backups of the databases and `restore/`; they are listed. No name
-//! in an archive can lead out of the folder that it is unpacked to.
+//! What is taken out: the two databases, what nobody knows beside them, the bundle trees, and our own notes. What never is:
+//! identity (Preferences.xml, .LocalAdminToken, Cache), dated backups of the databases and `restore/`; they are listed. No
+//! name in an archive can lead out of the folder that it is unpacked to.
 
+mod lone;
+mod names;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use tar::EntryType;
 
 use crate::error::{At, Error, Result};
-use crate::paths::{BLOBS_DB, Databases, LIBRARY_DB};
+use crate::paths::{BLOBS_DB, DATABASES_DIR, Databases, LIBRARY_DB};
 use crate::publish::FileWriter;
+use names::{Entry, Root, judge};
+
+pub use names::{Holds, Why};
 
 /// Folder in an archive with our own notes.
 pub const NOTES: &str = "plexburst";
+/// Folder of our notes with the pages that lead from a result back to its base.
+pub const REVERSE: &str = "reverse";
 const SUPPORT: &str = "Plug-in Support";
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// How many entries that are left out are named.
+const NAMED: usize = 1000;
+
+/// What to do with a library.db that comes without its blobs.db.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lone {
+    /// Refuse it and say why.
+    Refused,
+    /// Give it an empty blobs.db.
+    Accepted,
+}
 
 /// An archive that was unpacked.
 #[derive(Debug)]
 pub struct Unpacked {
     root: PathBuf,
-    /// Entries that were left out, by name (at most the first thousand).
-    pub left_out: Vec<String>,
+    /// What it holds.
+    pub holds: Holds,
+    /// Whether the blobs.db is one that was made for it.
+    pub is_lone: bool,
+    /// Entries that were left out, by name (at most the first thousand of each kind).
+    pub left_out: BTreeMap<Why, Vec<String>>,
+    /// What else lay beside the databases, by its path below their folder. It was taken out too.
+    pub extras: Vec<PathBuf>,
 }
 
 impl Unpacked {
@@ -39,13 +66,20 @@ impl Unpacked {
     /// The pair.
     #[must_use]
     pub fn databases(&self) -> Databases {
-        Databases::at(self.root.join(SUPPORT).join("Databases"))
+        Databases::at(self.root.join(DATABASES_DIR))
     }
 
     /// Our own notes.
     #[must_use]
     pub fn notes(&self) -> PathBuf {
         self.root.join(NOTES)
+    }
+
+    fn leave_out(&mut self, why: Why, name: &Path) {
+        let names = self.left_out.entry(why).or_default();
+        if names.len() < NAMED {
+            names.push(name.display().to_string());
+        }
     }
 }
 
@@ -59,18 +93,87 @@ pub fn is_archive(path: &Path) -> bool {
     head.starts_with(&GZIP) || head.starts_with(&ZSTD) || (n == 262 && &head[257..262] == b"ustar")
 }
 
+fn is_database(path: &Path) -> bool {
+    let mut head = [0; 16];
+    File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head == SQLITE
+}
+
 /// Unpacks the library in `archive` into the folder `dest` (made if missing).
 ///
 /// # Errors
-/// [`Error::NotALibrary`] when there is none in it, or only one file of the pair; [`Error::Damaged`] when it ends early
-/// or cannot be decompressed; the disk.
+/// [`Error::NotALibrary`] when there is none in it; [`Error::Refused`] when only one file of the pair is;
+/// [`Error::Damaged`] when it ends early or cannot be decompressed; the disk.
 pub fn unpack(archive: &Path, dest: &Path) -> Result<Unpacked> {
-    let root = find_root(archive)?;
-    std::fs::create_dir_all(dest).at("make", dest)?;
+    unpack_with(archive, dest, Lone::Refused)
+}
+
+/// The same; `lone` says what becomes of a library.db without its blobs.db.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_with(archive: &Path, dest: &Path, lone: Lone) -> Result<Unpacked> {
     let mut unpacked = Unpacked {
         root: dest.to_path_buf(),
-        left_out: Vec::new(),
+        holds: Holds::by_name(archive),
+        is_lone: false,
+        left_out: BTreeMap::new(),
+        extras: Vec::new(),
     };
+    let databases = unpacked.databases();
+    if is_database(archive) {
+        if lone == Lone::Refused {
+            return Err(without_blobs(archive));
+        }
+        std::fs::create_dir_all(databases.dir()).at("make", databases.dir())?;
+        copy(archive, &databases.library())?;
+    } else {
+        take_out(archive, &mut unpacked)?;
+    }
+    if !databases.library().is_file() {
+        return Err(Error::NotALibrary {
+            path: archive.to_path_buf(),
+            why: format!("it holds no {LIBRARY_DB}"),
+        });
+    }
+    if unpacked.notes().join(REVERSE).is_dir() {
+        unpacked.holds = Holds::Result;
+    } else if unpacked.notes().join(crate::snapshot::MANIFEST).is_file() {
+        unpacked.holds = Holds::Export;
+    }
+    if !databases.blobs().is_file() {
+        if lone == Lone::Refused {
+            return Err(without_blobs(archive));
+        }
+        lone::empty_blobs(&databases.library(), &databases.blobs())?;
+        unpacked.is_lone = true;
+    }
+    Ok(unpacked)
+}
+
+/// The bytes alone: the modes of what lies in somebody's archive folder are not ours.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).at("open", from)?;
+    let mut target = File::create(to).at("create", to)?;
+    std::io::copy(&mut source, &mut target).at("write", to).map(drop)
+}
+
+fn without_blobs(archive: &Path) -> Error {
+    Error::Refused {
+        what: format!(
+            "{} has a library without its blobs, and the two only mean something together",
+            archive.display()
+        ),
+        items: vec![format!("{BLOBS_DB} is not in it")],
+        hint: "`--without-blobs` takes it all the same: home's own blobs stay, and what Sonic and the detection of \
+               intros had found in the lost ones is measured anew"
+            .into(),
+    }
+}
+
+fn take_out(archive: &Path, unpacked: &mut Unpacked) -> Result<()> {
+    let root = find_root(archive)?;
+    let dest = unpacked.root.clone();
+    std::fs::create_dir_all(&dest).at("make", &dest)?;
     let mut tar = open(archive)?;
     for entry in tar.entries().map_err(|e| damaged(archive, &e))? {
         let mut entry = entry.map_err(|e| damaged(archive, &e))?;
@@ -78,13 +181,20 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<Unpacked> {
         if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
             continue;
         }
-        let Some(wanted) = wanted(&path, &root) else {
-            if unpacked.left_out.len() < 1000 {
-                unpacked.left_out.push(path.display().to_string());
+        let to = match judge(&path, &root) {
+            Entry::Wanted(to) => to,
+            Entry::Extra(to) => {
+                if let Ok(below) = to.strip_prefix(DATABASES_DIR) {
+                    unpacked.extras.push(below.to_path_buf());
+                }
+                to
             }
-            continue;
+            Entry::LeftOut(why) => {
+                unpacked.leave_out(why, &path);
+                continue;
+            }
         };
-        let to = dest.join(wanted);
+        let to = dest.join(to);
         if let Some(dir) = to.parent() {
             std::fs::create_dir_all(dir).at("make", dir)?;
         }
@@ -107,19 +217,7 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<Unpacked> {
     }
     // To the very end: the checksum of the compression stands there, behind the last entry.
     std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(|e| damaged(archive, &e))?;
-    let databases = unpacked.databases();
-    for file in [databases.library(), databases.blobs()] {
-        if !file.is_file() {
-            return Err(Error::NotALibrary {
-                path: archive.to_path_buf(),
-                why: format!(
-                    "it holds no {}, and the two databases only mean something together",
-                    file.file_name().unwrap_or_default().to_string_lossy()
-                ),
-            });
-        }
-    }
-    Ok(unpacked)
+    Ok(())
 }
 
 /// Writes `files` (name in the archive, file on disk) as an archive that appears when it is whole.
@@ -145,43 +243,24 @@ pub fn pack(files: &[(String, PathBuf)], archive: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// The part of the names before "Plug-in Support".
-fn find_root(archive: &Path) -> Result<PathBuf> {
+/// Where the library is. Only one half of a pair may be in an archive, so either shows it.
+fn find_root(archive: &Path) -> Result<Root> {
     let mut tar = open(archive)?;
+    let mut second = None;
     for entry in tar.entries().map_err(|e| damaged(archive, &e))? {
         let entry = entry.map_err(|e| damaged(archive, &e))?;
         let path = entry.path().map_err(|e| damaged(archive, &e))?;
-        let mut root = PathBuf::new();
-        for part in path.components() {
-            if part.as_os_str() == SUPPORT {
-                return Ok(root);
-            }
-            root.push(part);
+        match Root::shown_by(&path) {
+            // Plex's own layout is sure; any other folder with a database is taken only if there is none.
+            Some(root) if !root.is_databases => return Ok(root),
+            Some(root) => second = second.or(Some(root)),
+            None => {}
         }
     }
-    Err(Error::NotALibrary {
+    second.ok_or_else(|| Error::NotALibrary {
         path: archive.to_path_buf(),
-        why: format!("nothing in it lies in a folder {SUPPORT:?}"),
+        why: format!("there is no {LIBRARY_DB} in it"),
     })
-}
-
-/// Where an entry goes below the destination; `None` when it is not taken out.
-fn wanted(path: &Path, root: &Path) -> Option<PathBuf> {
-    let below = path.strip_prefix(root).ok()?;
-    let mut parts = Vec::new();
-    for part in below.components() {
-        match part {
-            Component::Normal(name) => parts.push(name.to_str()?),
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    let is_wanted = match parts.as_slice() {
-        [SUPPORT, "Databases", name] => *name == LIBRARY_DB || *name == BLOBS_DB,
-        ["Metadata" | "Media", _, ..] | [NOTES, _, ..] => true,
-        _ => false,
-    };
-    is_wanted.then(|| parts.iter().collect())
 }
 
 fn open(archive: &Path) -> Result<tar::Archive<Box<dyn Read>>> {
@@ -249,7 +328,8 @@ mod tests {
             assert!(unpacked.databases().library().is_file());
             assert!(dest.join("Metadata/Movies/1/x.bundle/Contents/y").is_file());
             assert!(!dest.join("Preferences.xml").exists());
-            assert_eq!(unpacked.left_out.len(), 2);
+            assert_eq!(unpacked.left_out[&Why::Identity].len(), 1);
+            assert_eq!(unpacked.left_out[&Why::OldCopy].len(), 1);
         }
     }
 
@@ -258,6 +338,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let e = unpack(&tar_gz(dir.path(), &PAIR[..1]), &dir.path().join("out")).unwrap_err();
         assert!(e.to_string().contains("library.blobs.db"), "{e}");
+        assert!(e.hint().is_some_and(|hint| hint.contains("--without-blobs")), "{e}");
     }
 
     #[test]
@@ -270,16 +351,6 @@ mod tests {
             let e = unpack(&path, &dir.path().join("out")).unwrap_err();
             assert!(matches!(e, Error::Damaged { .. } | Error::NotALibrary { .. }), "{e}");
         }
-    }
-
-    #[test]
-    fn names_cannot_lead_out() {
-        assert_eq!(wanted(Path::new("Metadata/../../etc/passwd"), Path::new("")), None);
-        assert_eq!(wanted(Path::new("/Metadata/x/y"), Path::new("")), None);
-        assert_eq!(
-            wanted(Path::new("plexburst/manifest.json"), Path::new("")),
-            Some("plexburst/manifest.json".into())
-        );
     }
 
     #[test]
