@@ -3,6 +3,8 @@
 use sim::fixture::edit;
 use sim::schema::Version;
 
+use plex_library::merge::{Options, Wish, carry_back, two_way};
+
 use crate::support::{NOW, Trio, databases, guid, one};
 
 #[test]
@@ -62,6 +64,69 @@ fn a_library_of_2020_keeps_its_user_state_and_says_what_it_cannot_write() {
     assert_eq!(report.kept_aside.len(), 1, "{report:?}");
     assert_eq!(report.kept_aside[0].id, playlist);
     assert!(report.kept_aside[0].why.contains("naturalsort"), "{report:?}");
+}
+
+#[test]
+fn a_library_of_2020_is_merged_without_a_base_and_carried_back_too() {
+    let trio = Trio::of(|builder| {
+        builder
+            .version(Version::Plex2020)
+            .music("M", "/m", 3, 2, 4)
+            .household(9, 3, 1)
+    });
+    let tracks = trio.base.sections[0].leaves.clone();
+    let track = guid(&trio.base, tracks[0]);
+    trio.worker(|worker| {
+        worker
+            .library
+            .execute(
+                "UPDATE media_items SET bitrate = 7 WHERE metadata_item_id = ?1",
+                [tracks[0]],
+            )
+            .expect("analyse");
+    });
+    let playlist = trio.home(|home| {
+        edit::rate(home, 1, &track, Some(6.0), NOW).expect("rate");
+        home.library
+            .execute(
+                "INSERT INTO metadata_items (metadata_type, guid, title, title_sort) VALUES (15, 'x', 'Old', 'Old')",
+                [],
+            )
+            .expect("playlist");
+        let playlist = home.library.last_insert_rowid();
+        home.library
+            .execute(
+                "INSERT INTO play_queue_generators (playlist_id, metadata_item_id, \"order\", created_at, updated_at) VALUES (?1, ?2, 1.0, '2020-02-24 13:13:00', '2020-02-24 13:13:00')",
+                [playlist, tracks[1]],
+            )
+            .expect("entry");
+        playlist
+    });
+    let rating = "SELECT rating FROM metadata_item_settings WHERE account_id = 1 AND guid = ?1";
+    let wish = |made: &[Wish]| match made {
+        [Wish::Playlist { id, title, items, .. }] => *id == playlist && title == "Old" && *items == [tracks[1]],
+        _ => false,
+    };
+    let back = trio.theirs.copy(&trio.dir.path().join("back")).expect("copy");
+    let report = two_way(&databases(&trio.mine), &databases(&trio.theirs), &Options::default()).expect("merged");
+    assert!(wish(&report.to_make), "{report:?}");
+    assert_eq!(one(&trio.theirs, rating, [&track]), "6");
+    let measured = "SELECT bitrate FROM media_items WHERE metadata_item_id = ?1";
+    assert_eq!(one(&trio.theirs, measured, [tracks[0]]), "7");
+    let report = carry_back(
+        &databases(&trio.base),
+        &databases(&trio.mine),
+        &databases(&back),
+        &Options::default(),
+    )
+    .expect("carried back");
+    assert!(wish(&report.to_make), "{report:?}");
+    assert_eq!(one(&back, rating, [&track]), "6");
+    assert_eq!(
+        one(&back, measured, [tracks[0]]),
+        "7",
+        "what the older library had measured stays"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plex_library::merge::{Options, merge};
+use plex_library::merge::{Options, carry_back, merge, two_way};
 use plex_library::{Databases, ids};
 use rusqlite::Connection;
 
@@ -177,4 +177,127 @@ fn a_title_that_home_does_not_search_is_not_searched_in_the_result() {
         rows(&conn, "SELECT count(*) FROM fts4_metadata_titles_icu_docsize", ()),
         ["106"]
     );
+}
+
+#[test]
+fn without_a_base_nothing_to_do_leaves_every_row_as_it_is() {
+    let Some((_dir, [_, mine, theirs])) = three() else {
+        return;
+    };
+    let content = |databases: &Databases| {
+        rows(
+            &open(databases),
+            "SELECT * FROM metadata_items NOT INDEXED ORDER BY id",
+            (),
+        )
+    };
+    let before = content(&theirs);
+    let report = two_way(&mine, &theirs, &Options::default()).expect("merged");
+    assert!(report.changed_nothing(), "{report:?}");
+    assert!(report.decided.is_empty() && report.kept_aside.is_empty(), "{report:?}");
+    assert_eq!(content(&theirs), before);
+}
+
+#[test]
+fn without_a_base_home_wins_and_what_it_deleted_stays_deleted() {
+    let Some((_dir, [_, mine, theirs])) = three() else {
+        return;
+    };
+    write(
+        &mine,
+        "UPDATE metadata_item_settings SET rating = 2.5, view_count = NULL;
+         DELETE FROM metadata_item_views WHERE id = (SELECT min(id) FROM metadata_item_views);
+         UPDATE metadata_items SET title = 'Ours', title_sort = 'Ours', user_fields = 'lockedFields=1' WHERE id = 24;
+         DELETE FROM metadata_items WHERE id = 25;
+         DELETE FROM media_items WHERE metadata_item_id = 25;
+         DELETE FROM taggings WHERE metadata_item_id = 25;",
+    );
+    write(
+        &theirs,
+        "UPDATE metadata_items SET summary = 'theirs', duration = 5 WHERE id IN (24, 25);
+         UPDATE media_streams SET bitrate = 99;
+         UPDATE metadata_item_settings SET view_count = 9;",
+    );
+    let report = two_way(&mine, &theirs, &Options::default()).expect("merged");
+    let (conn, home) = (open(&theirs), open(&mine));
+    assert_eq!(rows(&conn, "PRAGMA integrity_check('metadata_items')", ()), ["ok"]);
+    for sql in [
+        "SELECT id, account_id, guid, rating, view_count, view_offset, last_viewed_at FROM metadata_item_settings ORDER BY id",
+        "SELECT * FROM metadata_item_views ORDER BY id",
+        "SELECT id FROM metadata_items NOT INDEXED ORDER BY id",
+        "SELECT id FROM media_items ORDER BY id",
+    ] {
+        assert_eq!(rows(&conn, sql, ()), rows(&home, sql, ()), "{sql}");
+    }
+    // Real words need Plex's tokenizer, and home's index here does not have those of the new name: it is home's server that
+    // will be told.
+    assert!(report.kept_aside.iter().all(|kept| kept.id == 24), "{report:?}");
+    assert_eq!(
+        rows(&conn, "SELECT duration FROM metadata_items WHERE id = 24", ()),
+        ["5"]
+    );
+    let streams =
+        "SELECT count(*) FROM media_streams WHERE bitrate = 99 AND media_item_id IN (SELECT id FROM media_items)";
+    assert_ne!(rows(&conn, streams, ()), ["0"]);
+}
+
+#[test]
+fn the_way_back_carries_the_household_and_nothing_of_the_burst() {
+    let Some((_dir, [swapped_in, home, previous])) = three() else {
+        return;
+    };
+    let burst = "UPDATE metadata_items SET summary = 'of the burst', duration = 5 WHERE id IN (23, 24);
+                 UPDATE media_streams SET bitrate = 99;";
+    write(&swapped_in, burst);
+    std::fs::write(home.library(), std::fs::read(swapped_in.library()).expect("read")).expect("write");
+    write(
+        &home,
+        "INSERT INTO metadata_item_views (account_id, guid, metadata_type, viewed_at, device_id)
+           SELECT 1, guid, 1, 1795000000, 1 FROM metadata_items NOT INDEXED WHERE id = 23;
+         UPDATE metadata_item_settings SET rating = 7.5;
+         UPDATE metadata_items SET tagline = 'ours', user_fields = 'lockedFields=7' WHERE id = 24;",
+    );
+    let before = rows(
+        &open(&previous),
+        "SELECT id, summary, duration FROM metadata_items NOT INDEXED ORDER BY id",
+        (),
+    );
+    let report = carry_back(&swapped_in, &home, &previous, &Options::default()).expect("carried back");
+    assert!(report.kept_aside.is_empty() && report.waiting.is_empty(), "{report:?}");
+    let conn = open(&previous);
+    assert_eq!(
+        rows(
+            &conn,
+            "SELECT id, summary, duration FROM metadata_items NOT INDEXED ORDER BY id",
+            ()
+        ),
+        before
+    );
+    assert_eq!(
+        rows(&conn, "SELECT tagline FROM metadata_items WHERE id = 24", ()),
+        ["ours"]
+    );
+    assert_eq!(
+        rows(
+            &conn,
+            "SELECT count(*) FROM metadata_item_settings WHERE rating = 7.5",
+            ()
+        ),
+        ["48"]
+    );
+    assert_eq!(
+        rows(
+            &conn,
+            "SELECT count(*) FROM metadata_item_views WHERE viewed_at = 1795000000",
+            ()
+        ),
+        ["1"]
+    );
+    assert_eq!(
+        rows(&conn, "SELECT count(*) FROM media_streams WHERE bitrate = 99", ()),
+        ["0"]
+    );
+    drop(conn);
+    let again = carry_back(&swapped_in, &home, &previous, &Options::default()).expect("carried back again");
+    assert!(again.changed_nothing(), "{again:?}");
 }
