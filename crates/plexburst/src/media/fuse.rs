@@ -25,9 +25,12 @@ pub(super) struct Mounted {
 }
 
 /// Whether the kernel has a mount right there.
-pub(super) fn is_mounted(dir: &Path) -> bool {
+///
+/// # Errors
+/// It cannot be asked, which is not the same as no.
+pub(super) fn is_mounted(dir: &Path) -> Result<bool, Error> {
     let resolved = resolve(dir);
-    mounted_below(dir).is_ok_and(|all| all.iter().any(|mount| mount.dir == resolved))
+    Ok(mounted_below(dir)?.iter().any(|mount| mount.dir == resolved))
 }
 
 /// The FUSE mounts at or below `dir`, innermost last.

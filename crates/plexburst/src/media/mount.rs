@@ -144,7 +144,7 @@ impl Mount {
                 tracing::debug!(%exit, "rclone mount ended early");
                 return Err(self.spec.remote.complaint(&log));
             }
-            if fuse::is_mounted(&self.places.dir) {
+            if fuse::is_mounted(&self.places.dir)? {
                 let limit = PROBE.min(self.spec.limit);
                 let mut proof = self.prove(&self.spec.known, limit).await?;
                 // Files that are gone do not speak against the mount: it has answered. Whether too many are gone is

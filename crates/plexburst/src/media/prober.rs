@@ -51,7 +51,9 @@ impl Prober {
         let mut notes = None;
         if let Some(mount) = &self.mount {
             evidence.ended = mount.ended.borrow().map(|exit| exit.to_string());
-            evidence.is_unmounted = !fuse::is_mounted(&mount.dir);
+            // Said twice: nothing comes back from this verdict.
+            let is_gone = || matches!(fuse::is_mounted(&mount.dir), Ok(false));
+            evidence.is_unmounted = is_gone() && is_gone();
             if evidence.ended.is_some() || evidence.is_unmounted {
                 return evidence;
             }

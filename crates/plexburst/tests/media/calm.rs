@@ -95,7 +95,8 @@ async fn slow_with_some_errors_is_never_dead() {
             *counts.entry(name(&health.verdict)).or_default() += 1;
             assert!(!matches!(health.verdict, Verdict::Dead { .. }), "{health}");
             if seen % 20 == 1 {
-                println!("{} s: {health}", begun.elapsed().as_secs());
+                let open = fs::read_dir("/proc/self/fd").unwrap().count();
+                println!("{} s: {health}; {open} files open", begun.elapsed().as_secs());
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
