@@ -327,7 +327,7 @@ impl Opened {
         }
     }
 
-    /// Empties the cache of a mount that was given up: its disk is full.
+    /// Empties the cache of a mount that was given up.
     ///
     /// # Errors
     /// The disk.

@@ -16,6 +16,7 @@ use super::control::Control;
 use super::error::{Error, io_error};
 use super::flags::{self, Places};
 use super::fuse;
+use super::profile::Machine;
 use super::program::{Rclone, Wanted};
 use super::proof::{self, Notes, Outcome, Proof};
 use super::remote::Remote;
@@ -31,6 +32,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const PROBE: Duration = Duration::from_secs(15);
 /// How long rclone may take to unmount by itself.
 const GOODBYE: Duration = Duration::from_secs(10);
+/// A disk with less than this is full, as far as a cache is concerned.
+const FULL: u64 = 64 << 20;
 /// How long it may take to end when killed.
 const KILLED: Duration = Duration::from_secs(5);
 
@@ -96,6 +99,10 @@ impl Mount {
         clear(&spec.work).await?;
         let places = Places::of(&spec.work);
         flags::make(&places)?;
+        if Machine::this(&places.cache)?.disk < FULL {
+            // What an earlier mount has cached is all that can be spared here.
+            flags::empty(&places.cache)?;
+        }
         // Wrong keys and a missing bucket are told plainly here, and as an empty folder by a mount.
         let checked = tokio::time::timeout(spec.limit, spec.remote.check()).await;
         checked.map_err(|_| Error::Unreachable {

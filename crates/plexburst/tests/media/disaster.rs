@@ -85,7 +85,7 @@ async fn without_guards_a_mount_that_only_lists_takes_the_library_with_it() {
         ..Default::default()
     };
     sim::music::synthesise(&music, &spec).unwrap();
-    let mut opened = bucket.open_any().await.unwrap();
+    let mut opened = bucket.open().await.unwrap();
     let support = bucket.dir.path().join("support");
     let port = free_port();
     let prepared = Native::prepare(Spec {

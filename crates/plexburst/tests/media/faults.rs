@@ -28,7 +28,7 @@ const CALM: Fault = Fault::Slow {
     errors: 0,
 };
 /// For one start of the worker.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Harm {

@@ -15,7 +15,7 @@ use crate::common::{PROGRAM, free_port, has, skip, wait_until};
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Keys as long as real ones: 20 and 40 characters.
-const KEYS: [&str; 2] = ["PLEXBURSTTESTKEY0001", "plexburst/test/secret/of/forty/chars/001"];
+pub(crate) const KEYS: [&str; 2] = ["PLEXBURSTTESTKEY0001", "plexburst/test/secret/of/forty/chars/001"];
 
 /// `rclone serve s3` over a folder of buckets.
 pub(crate) struct Store {
@@ -119,31 +119,15 @@ impl Bucket {
         files
     }
 
+    /// Mounted, and proved by any file.
     pub(crate) async fn open(&self) -> Result<Opened, Error> {
-        let media = Media::of(&self.config())?;
-        let known = self.files().into_iter().take(1).collect::<Vec<_>>();
-        media
-            .open(
-                &self.dir.path().join("work"),
-                Path::new(PROGRAM),
-                &known,
-                SOON,
-                &SystemClock,
-            )
-            .await
+        self.open_as(&self.config()).await
     }
 
-    /// As [`Bucket::open`], proved by any file.
-    pub(crate) async fn open_any(&self) -> Result<Opened, Error> {
-        let media = Media::of(&self.config())?;
-        media
-            .open(
-                &self.dir.path().join("work"),
-                Path::new(PROGRAM),
-                &[],
-                SOON,
-                &SystemClock,
-            )
+    pub(crate) async fn open_as(&self, config: &config::Media) -> Result<Opened, Error> {
+        let work = self.dir.path().join("work");
+        Media::of(config)?
+            .open(&work, Path::new(PROGRAM), &[], SOON, &SystemClock)
             .await
     }
 

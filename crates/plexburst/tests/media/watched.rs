@@ -9,7 +9,7 @@ use plexburst::media::health::{Limits, Monitor, Root, Verdict};
 use rustix::process::Signal;
 use sim::proxy::Fault;
 
-use crate::support::{Bucket, abort_connection, mounts, signal};
+use crate::support::{Bucket, KEYS, abort_connection, mounts, signal};
 
 /// Quick enough for a test, in the proportions of the real ones.
 const LIMITS: Limits = Limits {
@@ -109,5 +109,51 @@ async fn a_store_that_refuses_and_one_that_is_silent() {
     })
     .await;
     assert!(stopped.contains("no answer"), "{stopped}");
+    opened.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_alone_make_a_remote_and_stand_on_no_command_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(bucket) = Bucket::start("keys_alone_make_a_remote_and_stand_on_no_command_line", 5, 50_000).await else {
+        return;
+    };
+    let keys = bucket.dir.path().join("keys");
+    let [key, secret] = KEYS;
+    std::fs::write(
+        &keys,
+        format!("AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n"),
+    )
+    .unwrap();
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let config = plexburst::config::Media {
+        remote: None,
+        rclone_config: None,
+        s3: Some(plexburst::config::S3 {
+            bucket: "bucket".to_owned(),
+            endpoint: Some(format!("http://{}", bucket.proxy.address())),
+            provider: Some("Rclone".to_owned()),
+            credentials_file: Some(keys),
+            ..Default::default()
+        }),
+        ..bucket.config()
+    };
+    let opened = bucket.open_as(&config).await.unwrap();
+    let folder = &opened.binds(["/Media/Music"]).unwrap()[0].media;
+    assert_eq!(std::fs::read(folder.join("Artist/003.flac")).unwrap(), vec![3; 50_000]);
+    let speed = opened
+        .speed(&bucket.files(), Duration::from_secs(30))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((speed.bytes, speed.failed), (200_000, 0));
+    let warmed = opened.warm(&bucket.files(), Duration::from_secs(30)).await.unwrap();
+    assert_eq!((warmed.read, warmed.missing, warmed.unreadable), (5, 0, 0), "{warmed}");
+    assert!(opened.has("/Media/Music/Artist/003.flac").await.unwrap());
+    assert!(!opened.has("/Media/Music/Artist/none.flac").await.unwrap());
+    let secret = "forty/chars";
+    assert!(crate::common::processes_with(secret).is_empty());
+    let log = std::fs::read_to_string(bucket.dir.path().join("work/rclone.log")).unwrap_or_default();
+    assert!(!log.contains(secret));
     opened.close().await.unwrap();
 }

@@ -28,6 +28,8 @@ pub(super) fn take(w: &Worker, section: i64) -> Result<()> {
     }
     tokio::task::block_in_place(|| {
         let all = w.dir.join("checkpoints");
+        // One of another section, left by an attempt that failed, would take back what was done since.
+        discard(&all)?;
         std::fs::create_dir_all(&all).context(|| format!("cannot make {}", all.display()))?;
         plex_library::snapshot::take(&w.databases(), &folder, &())?;
         Ok(())

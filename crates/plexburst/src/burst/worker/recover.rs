@@ -47,9 +47,8 @@ pub(super) async fn recover(
         say("the library is what it was before the scan".to_owned())?;
     }
     let pause = Duration::from_secs_f64(w.spec.limits.remount);
-    if trouble.is_full {
-        media.forget_cache().map_err(Error::from)?;
-    }
+    // Its disk may be full, and what it holds may be what has deceived the scan.
+    media.forget_cache().map_err(Error::from)?;
     let mounted = attempts(&SystemClock, pause, async |attempt| {
         say(format!("mounting again, attempt {attempt} of {ATTEMPTS}"))?;
         media.come_back(&SystemClock).await.map_err(Error::from)

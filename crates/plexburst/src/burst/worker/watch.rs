@@ -38,8 +38,6 @@ pub(super) struct Trouble {
     pub(super) why: String,
     /// A scan may have drawn conclusions from it.
     pub(super) in_scan: bool,
-    /// The disk of the mount's cache is full.
-    pub(super) is_full: bool,
 }
 
 /// One section under watch.
@@ -95,7 +93,7 @@ impl<'a> Watch<'a> {
         for root in &self.section.roots {
             let refreshed = self.unless_dead(self.media.refresh(root, limit, &SystemClock)).await?;
             if let Err(error) = refreshed {
-                return Err(self.in_trouble(format!("{root} cannot be listed: {error}"), false));
+                return Err(self.in_trouble(format!("{root} cannot be listed: {error}")));
             }
         }
         Ok(())
@@ -169,7 +167,7 @@ impl<'a> Watch<'a> {
                 Verdict::Dead { why } => {
                     held.get_or_insert_with(|| Held::hold(self.server));
                     kill_scanners(self.server);
-                    return Err(self.in_trouble(why, health.is_full));
+                    return Err(self.in_trouble(why));
                 }
                 Verdict::Suspect { why } => {
                     if held.is_none() {
@@ -213,7 +211,7 @@ impl<'a> Watch<'a> {
             }
             if SystemClock.now() - begun >= Duration::from_secs_f64(limits.dead) {
                 let named = files.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-                return Err(self.in_trouble(format!("{} sampled files cannot be read: {named}", files.len()), false));
+                return Err(self.in_trouble(format!("{} sampled files cannot be read: {named}", files.len())));
             }
             SystemClock.sleep(Duration::from_secs_f64(limits.dead / 10.0)).await;
         }
@@ -230,7 +228,7 @@ impl<'a> Watch<'a> {
             match self.media.list(root).await {
                 Ok(listing) => there.extend(lost.iter().filter(|lost| listing.size(&lost.file).is_some())),
                 Err(error) => {
-                    return Err(self.in_trouble(format!("{} files were missed, and {error}", lost.len()), false));
+                    return Err(self.in_trouble(format!("{} files were missed, and {error}", lost.len())));
                 }
             }
         }
@@ -250,7 +248,7 @@ impl<'a> Watch<'a> {
             }
             Some(first) => {
                 let why = format!("the scan missed files that the media have, {} among them", first.file);
-                Err(self.in_trouble(why, false))
+                Err(self.in_trouble(why))
             }
         }
     }
@@ -260,18 +258,17 @@ impl<'a> Watch<'a> {
             done = work => Ok(done),
             health = self.monitor.death() => {
                 kill_scanners(self.server);
-                Err(self.in_trouble(health.to_string(), health.is_full))
+                Err(self.in_trouble(health.to_string()))
             }
         }
     }
 
-    fn in_trouble(&self, why: String, is_full: bool) -> Error {
+    fn in_trouble(&self, why: String) -> Error {
         let error = Error::new(exit::REFUSED, format!("the media of {:?} are not to be relied on: {why}", self.section.name))
             .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`");
         self.trouble.borrow_mut().get_or_insert(Trouble {
             why,
             in_scan: self.in_scan.get(),
-            is_full,
         });
         error
     }

@@ -80,7 +80,6 @@ impl Judge {
         self.health.read = evidence.read();
         self.health.slowest = evidence.slowest();
         self.health.throughput = throughput;
-        self.health.is_full = evidence.is_full;
         self.health.notes = notes(evidence);
         &self.health
     }

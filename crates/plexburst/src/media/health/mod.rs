@@ -90,8 +90,6 @@ pub struct Health {
     pub slowest: Duration,
     /// Bytes a second that came from the store since the look before; none when nothing tells.
     pub throughput: Option<f64>,
-    /// The disk of the mount's cache is full.
-    pub is_full: bool,
     /// What a person should know although it is no reason to stop.
     pub notes: Vec<String>,
 }
