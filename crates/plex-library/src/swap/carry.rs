@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, linkat};
 
-use super::place::own_like;
+use super::likeness::own_like;
 use crate::error::{At, OPEN, Result};
 use crate::paths::Which;
 

@@ -2,9 +2,10 @@
 //!
 //! The result is staged as a folder beside `Databases`, made ready while Plex still runs ([`prepare`]), and exchanged with
 //! it in one step of the file system ([`exchange`], `renameat2` with `RENAME_EXCHANGE`): at every instant, a power cut
-//! included, home has the whole old pair or the whole new one. Which of them is told by inode numbers ([`state`]), so a
-//! resumed burst need not trust its memory. What was replaced stays where the result was staged, until somebody removes
-//! it; [`undo`] exchanges back.
+//! included, home has the whole old pair or the whole new one. Where the folder cannot be exchanged (a mount of its own,
+//! a file system without that step) the files are moved one by one behind a guard that no server gets past
+//! ([`guard`], [`files`]). Which pair is live is told by inode numbers ([`state`]), so a resumed burst need not trust its
+//! memory. What was replaced is kept ([`Plan::replaced`]), until somebody removes it; [`undo`] brings it back.
 //!
 //! Whatever else lies in `Databases` (dated backups, programme guides, `restore`, anything) belongs to home and not to a
 //! pair: it is in the live folder before, during and after. A `-wal` or `-shm` never lies beside a database that it was
@@ -13,23 +14,25 @@
 //! Must not: start or stop Plex, or remove a pair.
 
 mod carry;
+mod files;
+mod guard;
+mod likeness;
 mod place;
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, OPEN, Result};
 use crate::paths::{Databases, Which, journal_of, shm_of, wal_of};
 use crate::publish::{parent_of, sync_folder};
 use crate::users;
+use files::Pairs;
 
-pub use place::{probe, stage_dir};
+pub use place::{area, can_exchange};
 
 /// An exchange that is ready to be done. Written into the journal before it is, so that [`state`] can tell afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,53 @@ pub struct Plan {
     pub before: Inode,
     /// The folder that was staged when the plan was made.
     pub after: Inode,
+    /// How it is done.
+    #[serde(default)]
+    pub way: Way,
+}
+
+/// How the pairs change places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// The folders are exchanged in one step.
+    #[default]
+    Exchange,
+    /// The files are moved one by one, behind the start guard.
+    Files {
+        /// Where the pair from before goes.
+        previous: PathBuf,
+        /// Its library and blobs.
+        before: [Inode; 2],
+        /// Those of the result.
+        after: [Inode; 2],
+    },
+}
+
+impl Plan {
+    /// Where the pair from before lies once the result is live.
+    #[must_use]
+    pub fn replaced(&self) -> &Path {
+        match &self.way {
+            Way::Exchange => &self.staged,
+            Way::Files { previous, .. } => previous,
+        }
+    }
+
+    fn pairs(&self) -> Option<Pairs<'_>> {
+        match &self.way {
+            Way::Exchange => None,
+            Way::Files {
+                previous,
+                before,
+                after,
+            } => Some(Pairs {
+                previous,
+                before: *before,
+                after: *after,
+            }),
+        }
+    }
 }
 
 /// A file or folder, whatever its name.
@@ -61,6 +111,8 @@ pub enum State {
     NotYet,
     /// The result.
     Done,
+    /// Neither: the files were being moved. No server can open them until [`exchange`] or [`undo`] has ended it.
+    Between,
 }
 
 /// An exchange that was done.
@@ -70,34 +122,42 @@ pub struct Swapped {
     pub previous: PathBuf,
 }
 
-/// Makes a staged pair ready to go live: owner and modes as the live one's, everything durable. Plex may still run. May be
-/// done again.
+/// Makes a staged pair ready to go live: owner, modes and attributes as the live one's, everything durable. Plex may
+/// still run. May be done again, as long as [`exchange`] was not. `previous` is where the replaced pair is kept if it has
+/// to be moved file by file.
 ///
 /// # Errors
 /// [`Error::NotALibrary`] if one of the staged pair is missing, [`Error::Refused`] if a log lies beside it,
-/// [`Error::ReadOnly`] if this user may not give files to Plex's user, [`Error::Unsupported`] if the folders cannot be
-/// exchanged.
-pub fn prepare(live: &Databases, staged: &Path) -> Result<Plan> {
+/// [`Error::ReadOnly`] if this user may not give files to Plex's user, [`Error::Unsupported`] if the staged files cannot
+/// be renamed into the live folder.
+pub fn prepare(live: &Databases, staged: &Path, previous: &Path) -> Result<Plan> {
+    let can_exchange = can_exchange(live)?;
     let live = place::real(live)?;
-    place::refuse_mount(&live)?;
     refuse_unready(staged)?;
     let pair = Databases::at(staged);
     for which in Which::BOTH {
         let (model, path) = (Databases::at(&live).path(which), pair.path(which));
-        place::own_like(&model, &path)?;
+        likeness::own_like(&model, &path)?;
         fs::File::open(&path).at(OPEN, &path)?.sync_all().at("flush", &path)?;
     }
-    place::own_like(&live, staged)?;
+    likeness::own_like(&live, staged)?;
     sync_folder(staged)?;
-    let (before, after) = (inode(&live)?, inode(staged)?);
-    if before.device != after.device {
-        return Err(place::not_exchangeable(staged, io::ErrorKind::CrossesDevices.into()));
-    }
+    place::probe_rename(staged, &live)?;
+    let way = if can_exchange {
+        Way::Exchange
+    } else {
+        Way::Files {
+            previous: previous.to_owned(),
+            before: files::inodes(&live)?,
+            after: files::inodes(staged)?,
+        }
+    };
     Ok(Plan {
+        before: inode(&live)?,
+        after: inode(staged)?,
         live,
         staged: staged.to_owned(),
-        before,
-        after,
+        way,
     })
 }
 
@@ -106,7 +166,8 @@ pub fn prepare(live: &Databases, staged: &Path) -> Result<Plan> {
 /// # Errors
 /// [`Error::InUse`] if a process holds a database for writing, [`Error::Refused`] if a log lies beside a staged one,
 /// [`Error::Unsupported`] if the file system cannot exchange folders. As long as it fails, [`state`] is what it was,
-/// except that a failure to flush or to tidy up may come after the exchange.
+/// except that a failure to flush or to tidy up may come after the exchange, and that files which are moved one by one may
+/// be left in between.
 pub fn exchange(plan: &Plan) -> Result<Swapped> {
     if state(plan)? == State::NotYet {
         // What home did last may have been merged into it since it was made ready.
@@ -115,11 +176,10 @@ pub fn exchange(plan: &Plan) -> Result<Swapped> {
             let path = Databases::at(&plan.staged).path(which);
             fs::File::open(&path).at(OPEN, &path)?.sync_all().at("flush", &path)?;
         }
-        swap(plan)?;
     }
-    tidy(plan)?;
+    bring(plan, State::Done)?;
     Ok(Swapped {
-        previous: plan.staged.clone(),
+        previous: plan.replaced().to_owned(),
     })
 }
 
@@ -130,7 +190,14 @@ pub fn exchange(plan: &Plan) -> Result<Swapped> {
 /// # Errors
 /// As [`exchange`].
 pub fn undo(plan: &Plan) -> Result<()> {
-    if state(plan)? == State::Done {
+    bring(plan, State::NotYet)
+}
+
+fn bring(plan: &Plan, target: State) -> Result<()> {
+    if let Some(pairs) = plan.pairs() {
+        return files::bring(plan, pairs, target);
+    }
+    if state(plan)? != target {
         swap(plan)?;
     }
     tidy(plan)
@@ -141,6 +208,9 @@ pub fn undo(plan: &Plan) -> Result<()> {
 /// # Errors
 /// [`Error::Mismatch`] if neither is: somebody replaced the folder.
 pub fn state(plan: &Plan) -> Result<State> {
+    if let Some(pairs) = plan.pairs() {
+        return files::state(plan, pairs);
+    }
     match (inode(&plan.live)?, inode(&plan.staged)?) {
         (live, staged) if (live, staged) == (plan.before, plan.after) => Ok(State::NotYet),
         (live, staged) if (live, staged) == (plan.after, plan.before) => Ok(State::Done),
@@ -155,6 +225,15 @@ pub fn state(plan: &Plan) -> Result<State> {
     }
 }
 
+/// The plan of a move that was cut off in `live` ([`State::Between`]), whoever's it is; no server can start until it is
+/// finished ([`exchange`]) or undone ([`undo`]).
+///
+/// # Errors
+/// The live folder, or the plan in it, cannot be read.
+pub fn unfinished(live: &Databases) -> Result<Option<Plan>> {
+    guard::plan(live.dir())
+}
+
 /// The step itself, whichever way.
 fn swap(plan: &Plan) -> Result<()> {
     refuse_users(&plan.live)?;
@@ -162,9 +241,7 @@ fn swap(plan: &Plan) -> Result<()> {
     carry::link_all(&plan.live, &plan.staged)?;
     sync_folder(&plan.staged)?;
     renameat_with(CWD, &plan.live, CWD, &plan.staged, RenameFlags::EXCHANGE).map_err(|errno| match errno {
-        Errno::XDEV | Errno::BUSY | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => {
-            place::not_exchangeable(&plan.live, errno.into())
-        }
+        errno if place::is_inability(errno) => place::not_exchangeable(&plan.live, errno.into()),
         errno => Error::io(&plan.live, "exchange", errno.into()),
     })?;
     sync_folder(parent_of(&plan.live))?;

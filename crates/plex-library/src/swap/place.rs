@@ -1,51 +1,60 @@
-//! Where a pair can be staged, and what it has to look like there.
+//! Where a pair can be staged, and which ways lead from there into place.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::error::{At, Error, OPEN, READ, Result};
 use crate::paths::Databases;
 use crate::publish::parent_of;
 
-/// The folder in which a burst stages its result: beside the live one, on the same file system, under a hidden name. It
-/// is not made here.
+/// Name of the folder in which everything lies that waits to be put in place, or was replaced.
+const AREA: &str = ".plexburst";
+
+/// The folder for what is staged and for what was replaced: where a file can be renamed into the live folder. Beside it,
+/// or, where the live folder is a mount of its own, in it. It is not made here.
 ///
 /// # Errors
-/// [`Error::Refused`] for a burst whose id is no plain word, [`Error::Unsupported`] if the live folder is a mount.
-pub fn stage_dir(live: &Databases, burst: &str) -> Result<PathBuf> {
-    let is_word =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if !is_word(burst) {
-        return Err(Error::Refused {
-            what: "an id of a burst has to be letters, digits and hyphens".into(),
-            items: vec![burst.to_owned()],
-            hint: "take the id that `plexburst runs` shows".into(),
-        });
-    }
+/// The live folder, or the table of mounts, cannot be looked at.
+pub fn area(live: &Databases) -> Result<PathBuf> {
     let live = real(live)?;
-    refuse_mount(&live)?;
-    Ok(parent_of(&live).join(format!(".Databases-{burst}")))
+    Ok(match mounts_at_or_below(&live)? {
+        Mounts::At => live.join(AREA),
+        Mounts::None | Mounts::Below => parent_of(&live).join(AREA),
+    })
 }
 
-/// Tries on two empty folders beside the live one whether the file system can exchange folders, and removes them.
+/// Whether the file system can exchange the live folder with another one: tried on two empty folders beside it, which are
+/// removed.
 ///
 /// # Errors
-/// [`Error::Unsupported`] if it cannot, [`Error::ReadOnly`] if this user may not.
-pub fn probe(live: &Databases) -> Result<()> {
+/// [`Error::ReadOnly`] if this user may not write there, and the like.
+pub fn can_exchange(live: &Databases) -> Result<bool> {
     let live = real(live)?;
-    refuse_mount(&live)?;
+    if mounts_at_or_below(&live)? != Mounts::None {
+        return Ok(false);
+    }
     let parent = parent_of(&live);
-    let name = |side: &str| parent.join(format!(".plexburst-probe-{}-{side}", std::process::id()));
-    let (left, right) = (name("left"), name("right"));
-    let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).at("create", path);
+    // Names of their own, so that what a killed try left is taken away by the next one.
+    let (left, right) = (
+        parent.join(".plexburst-probe-left"),
+        parent.join(".plexburst-probe-right"),
+    );
+    let make = |path: &Path| {
+        _ = fs::remove_dir(path);
+        DirBuilder::new().mode(0o700).create(path).at("create", path)
+    };
     let tried = make(&left).and_then(|()| make(&right)).and_then(|()| {
-        renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE)
-            .map_err(|errno| not_exchangeable(parent, errno.into()))
+        match renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(errno) if is_inability(errno) => Ok(false),
+            Err(errno) => Err(errno).at("exchange", &left),
+        }
     });
     for path in [&left, &right] {
         _ = fs::remove_dir(path);
@@ -53,24 +62,57 @@ pub fn probe(live: &Databases) -> Result<()> {
     tried
 }
 
+/// Tries whether a file of `from` can be renamed into `to`, which is as a file of a staged pair goes live.
+pub(super) fn probe_rename(from: &Path, to: &Path) -> Result<()> {
+    let (left, right) = (from.join(".plexburst-probe"), to.join(".plexburst-probe"));
+    fs::File::create(&left).at("create", &left)?;
+    let renamed = fs::rename(&left, &right).map_err(|source| not_movable(to, source));
+    for path in [&left, &right] {
+        _ = fs::remove_file(path);
+    }
+    renamed
+}
+
+/// Answers of `renameat2` that speak of the file system and not of this moment.
+pub(super) fn is_inability(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::XDEV | Errno::BUSY | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP
+    )
+}
+
 /// The live folder without symbolic links: exchanging a link would leave the folder where it is.
 pub(super) fn real(live: &Databases) -> Result<PathBuf> {
     fs::canonicalize(live.dir()).at(OPEN, live.dir())
 }
 
-/// A mount cannot be renamed, and neither can a folder that has one below it be given away.
-pub(super) fn refuse_mount(live: &Path) -> Result<()> {
+/// Where mounts keep a folder from being renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mounts {
+    None,
+    /// The folder is a mount point itself.
+    At,
+    /// Something below it is.
+    Below,
+}
+
+fn mounts_at_or_below(live: &Path) -> Result<Mounts> {
     let table = Path::new("/proc/self/mountinfo");
     let mounts = fs::read(table).at(READ, table)?;
-    let is_mount = mounts.split(|&byte| byte == b'\n').any(|line| {
-        line.split(|&byte| byte == b' ')
-            .nth(4)
-            .is_some_and(|point| Path::new(std::ffi::OsStr::from_bytes(&unescape(point))).starts_with(live))
-    });
-    if is_mount {
-        return Err(not_exchangeable(live, io::ErrorKind::ResourceBusy.into()));
+    let mut found = Mounts::None;
+    for line in mounts.split(|&byte| byte == b'\n') {
+        let Some(point) = line.split(|&byte| byte == b' ').nth(4).map(unescape) else {
+            continue;
+        };
+        let point = Path::new(std::ffi::OsStr::from_bytes(&point));
+        if point == live {
+            return Ok(Mounts::At);
+        }
+        if point.starts_with(live) {
+            found = Mounts::Below;
+        }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The kernel writes blanks and backslashes in mount points as three octal digits.
@@ -97,24 +139,19 @@ pub(super) fn not_exchangeable(path: &Path, source: io::Error) -> Error {
     Error::Unsupported {
         path: path.to_owned(),
         what: "exchanging the folder of the databases in one step",
-        hint: "its parent has to be an ordinary folder of the same file system (ext4, xfs, btrfs, zfs from 2.2, overlayfs); \
-               where `Databases` itself is a mount or a bind mount, mount its parent \"Plug-in Support\" instead",
+        hint: "its parent has to be an ordinary folder of the same file system (ext4, xfs, btrfs, zfs from 2.2, overlayfs)",
         source,
     }
 }
 
-/// Gives `path` the owner, group and mode of `model`.
-pub(super) fn own_like(model: &Path, path: &Path) -> Result<()> {
-    let (wanted, has) = (fs::metadata(model).at(OPEN, model)?, fs::metadata(path).at(OPEN, path)?);
-    if (wanted.uid(), wanted.gid()) != (has.uid(), has.gid()) {
-        chown(path, Some(wanted.uid()), Some(wanted.gid())).at("change the owner of", path)?;
+fn not_movable(path: &Path, source: io::Error) -> Error {
+    Error::Unsupported {
+        path: path.to_owned(),
+        what: "putting a staged file in place by a rename",
+        hint: "what is staged has to lie on the file system and in the mount of the databases: see that \
+               `home.data_dir` names the folder as Plex itself sees it",
+        source,
     }
-    let mode = wanted.permissions().mode() & 0o7777;
-    // After the owner: giving a file away takes its special bits.
-    if has.permissions().mode() & 0o7777 != mode {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).at("change the mode of", path)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -128,9 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_is_refused() {
-        assert!(refuse_mount(Path::new("/proc")).is_err());
+    fn a_mount_is_seen() {
+        assert_eq!(mounts_at_or_below(Path::new("/proc")).unwrap(), Mounts::At);
+        assert_eq!(mounts_at_or_below(Path::new("/")).unwrap(), Mounts::At);
         let tmp = tempfile::tempdir().unwrap();
-        refuse_mount(tmp.path()).unwrap();
+        assert_eq!(mounts_at_or_below(tmp.path()).unwrap(), Mounts::None);
     }
 }

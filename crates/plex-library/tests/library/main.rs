@@ -25,5 +25,6 @@ mod schemas;
 mod snapshot;
 mod support;
 mod swap;
+mod swap_files;
 mod verify;
 mod writer;

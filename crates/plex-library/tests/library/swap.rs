@@ -8,11 +8,18 @@ use plex_library::{Databases, Kind, snapshot};
 use crate::support::{self, names};
 use crate::writer::Writer;
 
+/// Where a result is staged.
+pub(crate) fn stage_dir(live: &Databases) -> PathBuf {
+    let dir = swap::area(live).unwrap().join("burst");
+    fs::create_dir_all(&dir).unwrap();
+    dir.join("staged")
+}
+
 /// A home with all that may lie in its `Databases`, and a result staged beside it.
-fn home(root: &Path) -> (Databases, Plan) {
+pub(crate) fn home(root: &Path) -> (Databases, Plan) {
     let live = support::plex_pair(&root.join("Plug-in Support/Databases"));
     let result = support::pair(&root.join("result"), 4096, 50);
-    let staged = swap::stage_dir(&live, "01BURST").unwrap();
+    let staged = stage_dir(&live);
     snapshot::take(&result, &staged, &()).unwrap();
     for own in ["manifest.json", "library.pages", "blobs.pages"] {
         fs::remove_file(staged.join(own)).unwrap();
@@ -25,24 +32,24 @@ fn home(root: &Path) -> (Databases, Plan) {
     symlink("nowhere", dir.join("link")).unwrap();
     fs::set_permissions(live.library(), fs::Permissions::from_mode(0o640)).unwrap();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o750)).unwrap();
-    let plan = swap::prepare(&live, &staged).unwrap();
+    let plan = swap::prepare(&live, &staged, &staged.with_file_name("previous")).unwrap();
     (live, plan)
 }
 
-const OTHERS: [&str; 4] = [
+pub(crate) const OTHERS: [&str; 4] = [
     "com.plexapp.plugins.library.db-2026-01-01",
     "link",
     "restore",
     "tv.plex.providers.epg.cloud.db",
 ];
 
-fn title(databases: &Databases) -> Option<String> {
+pub(crate) fn title(databases: &Databases) -> Option<String> {
     let db = plex_library::open::read_only(&databases.library()).unwrap();
     db.query_row("SELECT name FROM library_sections", [], |row| row.get(0))
         .ok()
 }
 
-fn assert_others_only_in(live: &Databases, other: &Path) {
+pub(crate) fn assert_others_only_in(live: &Databases, other: &Path) {
     for name in OTHERS {
         assert!(live.dir().join(name).symlink_metadata().is_ok(), "{name}");
     }
@@ -97,11 +104,11 @@ fn logs_stay_with_the_pair_that_they_were_written_for() {
     let tmp = tempfile::tempdir().unwrap();
     let live = support::pair(&tmp.path().join("Databases"), 1024, 100);
     let result = support::pair(&tmp.path().join("result"), 1024, 10);
-    let staged = swap::stage_dir(&live, "b").unwrap();
+    let staged = stage_dir(&live);
     fs::rename(result.dir(), &staged).unwrap();
     Writer::start(&live).kill();
     assert!(names(live.dir()).iter().any(|name| name.ends_with(".db-wal")));
-    let plan = swap::prepare(&live, &staged).unwrap();
+    let plan = swap::prepare(&live, &staged, &staged.with_file_name("previous")).unwrap();
     swap::exchange(&plan).unwrap();
     assert_eq!(names(live.dir()).len(), 2);
     assert!(names(&plan.staged).iter().any(|name| name.ends_with(".db-wal")));
@@ -117,9 +124,9 @@ fn nothing_is_exchanged_under_a_running_server() {
     let tmp = tempfile::tempdir().unwrap();
     let live = support::pair(&tmp.path().join("Databases"), 1024, 100);
     let result = support::pair(&tmp.path().join("result"), 1024, 10);
-    let staged = swap::stage_dir(&live, "b").unwrap();
+    let staged = stage_dir(&live);
     fs::rename(result.dir(), &staged).unwrap();
-    let plan = swap::prepare(&live, &staged).unwrap();
+    let plan = swap::prepare(&live, &staged, &staged.with_file_name("previous")).unwrap();
     let writer = Writer::start(&live);
     let error = swap::exchange(&plan).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse);
@@ -142,15 +149,23 @@ fn nothing_is_exchanged_under_a_running_server() {
 fn what_is_not_ready_is_not_prepared() {
     let tmp = tempfile::tempdir().unwrap();
     let live = support::pair(&tmp.path().join("Databases"), 1024, 10);
-    let staged = swap::stage_dir(&live, "b").unwrap();
+    let staged = stage_dir(&live);
     let result = support::pair(&staged, 1024, 10);
     fs::write(staged.join("com.plexapp.plugins.library.db-wal"), "stale").unwrap();
-    assert_eq!(swap::prepare(&live, &staged).unwrap_err().kind(), Kind::Refused);
+    assert_eq!(
+        swap::prepare(&live, &staged, &staged.with_file_name("previous"))
+            .unwrap_err()
+            .kind(),
+        Kind::Refused
+    );
     fs::remove_file(staged.join("com.plexapp.plugins.library.db-wal")).unwrap();
     fs::remove_file(result.blobs()).unwrap();
-    assert_eq!(swap::prepare(&live, &staged).unwrap_err().kind(), Kind::NotALibrary);
-    assert_eq!(swap::stage_dir(&live, "../b").unwrap_err().kind(), Kind::Refused);
-    assert_eq!(swap::stage_dir(&live, "").unwrap_err().kind(), Kind::Refused);
+    assert_eq!(
+        swap::prepare(&live, &staged, &staged.with_file_name("previous"))
+            .unwrap_err()
+            .kind(),
+        Kind::NotALibrary
+    );
 }
 
 #[test]
@@ -160,10 +175,10 @@ fn a_folder_behind_a_symbolic_link_is_exchanged_itself() {
     let link = tmp.path().join("Databases");
     symlink(real.dir(), &link).unwrap();
     let live = Databases::at(&link);
-    let staged = swap::stage_dir(&live, "b").unwrap();
-    assert_eq!(staged.parent(), real.dir().parent());
+    let staged = stage_dir(&live);
+    assert!(staged.starts_with(real.dir().parent().unwrap()));
     support::pair(&staged, 1024, 99);
-    let plan = swap::prepare(&live, &staged).unwrap();
+    let plan = swap::prepare(&live, &staged, &staged.with_file_name("previous")).unwrap();
     swap::exchange(&plan).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(inode(&link), (plan.after.device, plan.after.number));
@@ -190,6 +205,7 @@ fn a_folder_that_somebody_replaced_is_not_taken_for_either() {
 fn the_probe_says_what_can_be_exchanged_and_leaves_nothing() {
     let tmp = tempfile::tempdir().unwrap();
     let live = support::pair(&tmp.path().join("Databases"), 1024, 1);
-    swap::probe(&live).unwrap();
+    assert!(swap::can_exchange(&live).unwrap());
     assert_eq!(names(tmp.path()), ["Databases"]);
+    assert!(!swap::can_exchange(&Databases::at("/proc")).unwrap());
 }
