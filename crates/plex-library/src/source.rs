@@ -81,7 +81,8 @@ impl Source {
         source.map_or_else(|| Self::by_backup(path, scratch), Ok)
     }
 
-    fn at_rest(path: &Path) -> Result<Self> {
+    /// The moment at which the files lie at rest, whoever has them open under other names.
+    pub(crate) fn at_rest(path: &Path) -> Result<Self> {
         let log_path = wal_of(path);
         let stamps = vec![Stamp::of(path)?, Stamp::of(&log_path)?];
         let file = Handle::open(path)?;

@@ -23,11 +23,21 @@ use crate::source::Source;
 /// # Errors
 /// [`crate::Error::Damaged`] for a broken index or database, [`crate::Error::NoSpace`], [`crate::Error::Cancelled`].
 pub fn make(base_index: &Path, result: &Databases, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
+    make_of(base_index, out, progress, |which, dir| Source::open_in(&result.path(which), dir))
+}
+
+/// As [`make`], of the pages that `open` gives; it may put a private copy into the folder that it is told.
+pub(crate) fn make_of(
+    base_index: &Path,
+    out: &Path,
+    progress: &dyn Progress,
+    open: impl Fn(Which, &Path) -> Result<Source>,
+) -> Result<Manifest> {
     let folder = FolderWriter::create(out)?;
     let [blobs, library] = Which::BLOBS_FIRST;
     let sources = [
-        (blobs, Source::open_in(&result.path(blobs), folder.path())?),
-        (library, Source::open_in(&result.path(library), folder.path())?),
+        (blobs, open(blobs, folder.path())?),
+        (library, open(library, folder.path())?),
     ];
     let mut databases = BTreeMap::new();
     for (which, source) in &sources {

@@ -21,7 +21,7 @@ use crate::snapshot::read_versioned;
 pub use crate::packer::Object;
 pub use apply::apply;
 pub use make::make;
-pub(crate) use make::{Changes, seal};
+pub(crate) use make::{Changes, make_of, seal};
 
 /// File name of the manifest within a delta.
 pub const MANIFEST: &str = "delta.json";

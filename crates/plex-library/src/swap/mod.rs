@@ -16,6 +16,7 @@
 mod carry;
 mod files;
 mod guard;
+mod hold;
 mod likeness;
 mod place;
 
@@ -27,11 +28,14 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, OPEN, Result};
+use crate::pages::index_name;
 use crate::paths::{Databases, Which, journal_of, shm_of, wal_of};
 use crate::publish::{parent_of, sync_folder};
+use crate::snapshot::MANIFEST;
 use crate::users;
 use files::Pairs;
 
+pub use hold::Hold;
 pub use place::{area, can_exchange};
 
 /// An exchange that is ready to be done. Written into the journal before it is, so that [`state`] can tell afterwards.
@@ -134,6 +138,17 @@ pub fn prepare(live: &Databases, staged: &Path, previous: &Path) -> Result<Plan>
     let can_exchange = can_exchange(live)?;
     let live = place::real(live)?;
     refuse_unready(staged)?;
+    for own in [
+        MANIFEST.to_owned(),
+        index_name(Which::Library),
+        index_name(Which::Blobs),
+    ] {
+        // A snapshot's own documents are none of Plex's.
+        match fs::remove_file(staged.join(&own)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.at("remove", &staged.join(own))?,
+        }
+    }
     let pair = Databases::at(staged);
     for which in Which::BOTH {
         let (model, path) = (Databases::at(&live).path(which), pair.path(which));
@@ -223,6 +238,12 @@ pub fn state(plan: &Plan) -> Result<State> {
             "another folder than before the exchange and than the staged one",
         )),
     }
+}
+
+/// Whether a move in `live` was cut off, so that no server can start there.
+#[must_use]
+pub fn is_guarded(live: &Databases) -> bool {
+    guard::is_up(live.dir())
 }
 
 /// The plan of a move that was cut off in `live` ([`State::Between`]), whoever's it is; no server can start until it is

@@ -30,6 +30,13 @@ pub enum Source {
         /// The archive with the result.
         path: PathBuf,
     },
+    /// A library that home had before, which becomes home's again; no worker.
+    Rollback {
+        /// The burst that put it aside.
+        to: String,
+        /// Leave what the household did since in the library of now.
+        discard_since: bool,
+    },
 }
 
 /// The options of `sync`.
@@ -52,6 +59,9 @@ pub struct Options {
     /// Take a library.db that came without its blobs.db.
     #[serde(default)]
     pub without_blobs: bool,
+    /// Wait for this hour of the day (`HH:MM`, home's time) before the swap.
+    #[serde(default)]
+    pub swap_at: Option<String>,
 }
 
 /// One burst as it was asked for.

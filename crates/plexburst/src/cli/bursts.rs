@@ -86,6 +86,7 @@ fn from(burst: &Known) -> &'static str {
         Source::Home => "home",
         Source::Archive { .. } => "archive",
         Source::Result { .. } => "import",
+        Source::Rollback { .. } => "rollback",
     }
 }
 

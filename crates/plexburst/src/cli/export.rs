@@ -58,6 +58,7 @@ struct Job {
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let home = Home::of(&settings.config)?;
+    home.refuse_unfinished()?;
     let size = plex_library::size::of(&home.databases())?;
     announce(&size, &context.printer);
     if args.dry_run {

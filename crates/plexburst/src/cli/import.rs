@@ -19,8 +19,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     accept_losses: u64,
     /// Swap even while somebody streams from home.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "swap_at")]
     swap_now: bool,
+    /// Swap at this hour of the day, when nobody streams then.
+    #[arg(long, value_name = "HH:MM", value_parser = sync::hour)]
+    swap_at: Option<String>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -39,6 +42,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
         without_blobs: args.without_blobs,
+        swap_at: args.swap_at,
         ..Options::default()
     };
     let request = Request::new(Source::Result { path }, options, settings.config.clone());

@@ -13,6 +13,7 @@ mod library;
 mod remap;
 mod repair;
 mod sweep;
+mod rollback;
 mod sync;
 mod verify;
 
@@ -62,6 +63,8 @@ enum Command {
     Export(export::Args),
     /// Bring a result archive into home.
     Import(import::Args),
+    /// Give home a library back that it had before, with what the household did since.
+    Rollback(rollback::Args),
     /// What a library holds: sections, counts, sizes.
     Inspect(inspect::Args),
     /// Check a library for damage.
@@ -177,6 +180,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Report(args) => bursts::report(&args, &context),
         Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,
+        Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Depot(args) => depot::run(args, &context).await,

@@ -43,8 +43,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     accept_losses: u64,
     /// Swap even while somebody streams from home.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "swap_at")]
     swap_now: bool,
+    /// Swap at this hour of the day, when nobody streams then.
+    #[arg(long, value_name = "HH:MM", value_parser = hour)]
+    swap_at: Option<String>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -83,12 +86,18 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
         without_blobs: args.without_blobs,
+        swap_at: args.swap_at,
     };
     let request = Request::new(source, options, settings.config.clone());
     let dir = settings.burst_dir(&request.id);
     context.printer.say(&format!("burst {}", request.id));
     let controller = Controller::begin(request, &dir, context.printer.clone())?;
     follow(&controller, context, args.json).await
+}
+
+/// An hour of the day, as it was written.
+pub(super) fn hour(text: &str) -> Result<String, String> {
+    controller::hour(text).map(|_| text.to_owned())
 }
 
 fn result_beside(archive: &std::path::Path) -> PathBuf {

@@ -73,6 +73,10 @@ pub struct Home {
     pub start: Option<Vec<String>>,
     /// No more than so much of the library is read in a second while it is copied; unset: as fast as it goes.
     pub limit_rate: Option<Rate>,
+    /// How many previous libraries are kept for `rollback`; 2 when unset.
+    pub keep_previous: Option<usize>,
+    /// Previous libraries that are older than this are removed as well; unset: age does not matter.
+    pub keep_previous_days: Option<u32>,
 }
 
 /// `[media]`: a remote of rclone or a plain folder, and which folder of it stands for which section root.
@@ -286,6 +290,8 @@ const SIMPLE_KEYS: &[&str] = &[
     "home.url",
     "home.token_file",
     "home.limit_rate",
+    "home.keep_previous",
+    "home.keep_previous_days",
     "media.remote",
     "media.rclone_config",
     "media.directory",

@@ -192,6 +192,7 @@ impl Stage {
                     word("--plextv"),
                     path(&self.plextv()),
                 ]),
+                ..Home::default()
             },
             media: Media {
                 directory: Some(self.media()),

@@ -1,13 +1,12 @@
-//! The folder beside home's databases in which a burst keeps the base and what it stages: on the same file system, so
-//! that the exchange is one rename, and out of Plex's way.
+//! The folder beside home's databases in which a burst keeps the base and what it stages: where a file can be renamed
+//! into place (in the folder itself, when that is a mount of its own), and out of Plex's way.
 
 use std::path::{Path, PathBuf};
 
 use plex_library::Databases;
 
+use super::kept::Note;
 use crate::error::{Error, Result};
-
-const NAME: &str = ".plexburst";
 
 /// What bursts keep at home.
 #[derive(Debug, Clone)]
@@ -17,13 +16,16 @@ pub struct Area {
 }
 
 impl Area {
-    /// The area of the burst `id` for a home with these data.
-    pub fn of(data_dir: &Path, id: &str) -> Self {
-        let root = data_dir.join("Plug-in Support").join(NAME);
-        Self {
+    /// The area of the burst `id` for a home with these databases.
+    ///
+    /// # Errors
+    /// The folder of the databases cannot be looked at.
+    pub fn of(databases: &Databases, id: &str) -> Result<Self> {
+        let root = plex_library::swap::area(databases)?;
+        Ok(Self {
             burst: root.join(id),
             root,
-        }
+        })
     }
 
     /// An area that is not at any home (the library comes from an archive).
@@ -44,6 +46,11 @@ impl Area {
                 .hint("plexburst needs to write beside home's databases: run it as the user that owns them")
                 .because(e)
         })
+    }
+
+    /// The folder of all bursts.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The lock that keeps two bursts of one home apart.
@@ -71,24 +78,38 @@ impl Area {
         Databases::at(self.burst.join("previous"))
     }
 
-    /// After the swap: the library that was home's, now where the result was staged, gets a name of its own; what only
-    /// the running burst needed goes.
+    /// What leads from the library before to the one that was put in place: a delta.
+    pub fn since(&self) -> PathBuf {
+        self.burst.join("since")
+    }
+
+    /// Where the pair that was put in place is held until [`Area::since`] is made.
+    pub fn held(&self) -> PathBuf {
+        self.burst.join("held")
+    }
+
+    /// At the end: the pair that is not home's (where it lies, `replaced`) gets its name, with a note of what it is; what
+    /// only the running burst needed goes.
     ///
     /// # Errors
     /// The disk.
-    pub fn keep_previous(&self) -> Result<()> {
-        for databases in [self.base(), self.mine()] {
-            discard(databases.dir())?;
+    pub fn keep_previous(&self, replaced: &Path, note: &Note) -> Result<()> {
+        for dir in [self.base().dir(), self.mine().dir(), &self.held()] {
+            discard(dir)?;
         }
-        let (staged, previous) = (self.staged(), self.previous());
-        if staged.dir().exists() {
-            std::fs::rename(staged.dir(), previous.dir()).map_err(|e| {
-                Error::failed(format!(
-                    "cannot keep home's previous library as {}",
-                    previous.dir().display()
-                ))
-                .because(e)
-            })?;
+        let previous = self.previous();
+        if replaced != previous.dir() && Databases::at(replaced).library().exists() {
+            std::fs::rename(replaced, previous.dir())
+                .and_then(|()| std::fs::File::open(&self.burst)?.sync_all())
+                .map_err(|e| {
+                    Error::failed(format!("cannot keep the other library as {}", previous.dir().display())).because(e)
+                })?;
+        }
+        if self.staged().dir() != replaced {
+            discard(self.staged().dir())?;
+        }
+        if previous.library().exists() {
+            note.write(&self.burst)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! stopped it, whatever happens in between (the phase that stops it is the phase that starts it).
 
 mod area;
+pub mod kept;
 mod prefs;
 mod service;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use plex_library::Databases;
 
 pub use area::{Area, discard, files_in};
+pub use kept::{Kept, Note, Retention, Why};
 pub use prefs::Dangerous;
 
 use crate::config::{Config, Limits};
@@ -31,6 +33,7 @@ pub struct Home {
     stop: Option<Vec<String>>,
     start: Option<Vec<String>>,
     limits: Limits,
+    retention: Retention,
 }
 
 impl Home {
@@ -50,12 +53,38 @@ impl Home {
             stop: config.home.stop.clone(),
             start: config.home.start.clone(),
             limits: config.limits.clone(),
+            retention: Retention::of(&config.home),
         };
-        if !home.databases().library().is_file() {
+        // While a move is cut off the name may be free; whoever goes on with the burst brings it back.
+        if !home.databases().library().is_file() && !plex_library::swap::is_guarded(&home.databases()) {
             return Err(Error::usage(format!("no Plex library in {}", home.data_dir.display()))
                 .hint("`home.data_dir` is the folder that holds \"Plug-in Support\""));
         }
         Ok(home)
+    }
+
+    /// A burst that was killed while it moved home's library has to be ended before anything else is begun.
+    ///
+    /// # Errors
+    /// One was, with the command that goes on.
+    pub fn refuse_unfinished(&self) -> Result<()> {
+        let Some(plan) = plex_library::swap::unfinished(&self.databases())? else {
+            return Ok(());
+        };
+        let burst = plan.staged.parent().and_then(Path::file_name).unwrap_or_default();
+        Err(Error::refused(format!(
+            "a burst was cut off while it put a library in place of home's, and Plex is kept from starting on half of it ({})",
+            self.databases().dir().display()
+        ))
+        .hint(format!(
+            "`plexburst resume {burst}` goes on, `plexburst cancel {burst}` brings the old library back",
+            burst = burst.display()
+        )))
+    }
+
+    /// How long previous libraries are kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
     }
 
     /// The folder "Plex Media Server".

@@ -32,12 +32,15 @@ impl Home {
         Ok(())
     }
 
-    /// The processes that hold the live databases open.
+    /// The other processes that hold the live databases open.
     ///
     /// # Errors
     /// `/proc` cannot be read.
     pub fn users(&self) -> Result<Vec<plex_library::users::Process>> {
-        Ok(plex_library::users::of(&self.databases())?)
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        let mut users = plex_library::users::of(&self.databases())?;
+        users.retain(|process| process.pid != own);
+        Ok(users)
     }
 
     /// Whether the server runs, by either sign: somebody holds the databases open (which another user's processes do
@@ -94,6 +97,7 @@ impl Home {
     /// # Errors
     /// The command failed, or the server does not come up within the limit.
     pub async fn start(&self, progress: &mut (dyn FnMut(&ready::Waiting) + Send)) -> Result<Ready> {
+        self.refuse_unfinished()?;
         if !self.is_running().await? {
             let limit = Duration::from_secs(self.limits.ready);
             run("home.start", self.start.as_deref().unwrap_or_default(), limit).await?;

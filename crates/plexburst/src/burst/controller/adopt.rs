@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine};
 use crate::burst::phase::Phase;
+use crate::burst::request::Source;
 use crate::burst::spec::Made;
 use crate::error::{Error, Result};
 use crate::exit;
@@ -135,7 +136,7 @@ fn ids_are_apart(c: &Controller, mine: &plex_library::Databases) -> Result<()> {
 
 fn restage(c: &Controller) -> Result<()> {
     match &c.request.source {
-        crate::burst::request::Source::Result { path } => super::archive::stage_again(c, path),
+        Source::Result { path } => super::archive::stage_again(c, path),
         _ => apply(c),
     }
 }
@@ -166,7 +167,9 @@ pub(super) async fn verify(c: &Controller) -> Result<Verified> {
             }
             let losses = nothing_lost(c)?;
             let plan = match &c.home {
-                Some(home) => Some(engine(|| plex_library::swap::prepare(&home.databases(), staged.dir()))?),
+                Some(home) => Some(engine(|| {
+                    plex_library::swap::prepare(&home.databases(), staged.dir(), c.area.previous().dir())
+                })?),
                 None => None,
             };
             Ok(Verified { plan, losses })
@@ -176,6 +179,10 @@ pub(super) async fn verify(c: &Controller) -> Result<Verified> {
 
 /// Guard 5: no file that home's library knew may be lost from the result.
 fn nothing_lost(c: &Controller) -> Result<Vec<String>> {
+    if matches!(c.request.source, Source::Rollback { .. }) {
+        // A library from before lacks what came since: that is what was asked for.
+        return Ok(Vec::new());
+    }
     // What the household itself removed is no loss of the burst, so the merge's view of home counts when there is one.
     let known = if c.home.is_some() { c.area.mine() } else { c.area.base() };
     let losses = engine(|| plex_library::losses::of(&known, &c.area.staged()))?;

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, engine, swap, work};
+use super::{Controller, Prepared, engine, swap, work};
 use crate::burst::phase::Phase;
+use crate::burst::request::Source;
 use crate::burst::retention::{self, Knowledge};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
 use crate::exit;
-use crate::home::Dangerous;
+use crate::home::{Dangerous, Note, Why, kept};
 use crate::media::{proof, sample};
 use crate::report::Report;
 
@@ -101,7 +102,20 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
                 is_elsewhere: c.home.is_none(),
             };
             match &c.home {
-                Some(_) => c.area.keep_previous()?,
+                Some(home) => {
+                    let why = match c.request.source {
+                        Source::Rollback { .. } => Why::Rollback,
+                        _ => Why::Sync,
+                    };
+                    keep_other(c, swap::replaced(c)?, why)?;
+                    for gone in kept::prune(c.area.root(), home.retention())? {
+                        c.printer().say(&format!(
+                            "            the library from before burst {} is not kept any longer ({})",
+                            gone.burst,
+                            crate::term::bytes(gone.bytes)
+                        ));
+                    }
+                }
                 None => c.area.remove_all()?,
             }
             crate::home::discard(&c.fetched())?;
@@ -141,6 +155,14 @@ async fn tidy_depot(c: &Controller) -> Result<()> {
     let holdings = knowledge.judge(&listed, c.request.config.depot.keep.saturating_sub(1))?;
     let plan = retention::plan(&holdings, &[])?;
     retention::prune(&c.depot, &knowledge, &plan, &listed).await.map(drop)
+}
+
+/// The pair that is not home's gets its name and its note.
+fn keep_other(c: &Controller, other: Option<plex_library::Databases>, why: Why) -> Result<()> {
+    let prepared: Option<Prepared> = c.side.journal().facts(Phase::Prepare)?;
+    let other = other.unwrap_or_else(|| c.area.staged());
+    let note = Note::new(why, prepared.and_then(|prepared| prepared.plex_version));
+    c.area.keep_previous(other.dir(), &note)
 }
 
 /// `--no-import`: the result stays in the depot.
@@ -198,7 +220,9 @@ pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
 /// Home's preferences that delete stay off until home's own view of the media has the files that were brought: a stale
 /// directory cache there would throw them out again with the next scan (guard 3).
 async fn shows_what_is_new(c: &Controller, home: &crate::home::Home) -> Result<()> {
-    let previous = c.area.staged();
+    let Some(previous) = swap::replaced(c)? else {
+        return Ok(());
+    };
     if !previous.library().is_file() {
         return Ok(());
     }
@@ -289,6 +313,7 @@ pub async fn cancel(c: &Controller) -> Result<()> {
     }
     c.area.make()?;
     let _home_lock = c.lock_home()?;
+    swap::settle(c)?;
     take_back(c).await?;
     Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
 }
@@ -309,7 +334,8 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
             let ended = ended_unchanged(c)?;
             if was_swapped {
                 // What the household did with the result in place is only there.
-                c.area.keep_previous()?;
+                crate::home::discard(&c.area.since())?;
+                keep_other(c, Some(c.area.staged()), Why::TakenBack)?;
             } else {
                 c.area.remove_all()?;
             }

@@ -8,7 +8,9 @@ mod archive;
 mod aside;
 mod end;
 mod guards;
+mod moment;
 mod prepare;
+mod rollback;
 mod snapshot;
 mod swap;
 mod work;
@@ -16,6 +18,7 @@ mod work;
 use std::path::{Path, PathBuf};
 
 pub use end::{Ended, cancel};
+pub use moment::hour;
 pub use prepare::Prepared;
 pub use swap::Swapped;
 
@@ -48,7 +51,7 @@ impl Controller {
     pub fn begin(request: Request, dir: &Path, printer: Printer) -> Result<Self> {
         if !matches!(request.source, Source::Archive { .. }) {
             // A home that is not there leaves no burst behind that nobody could go on with.
-            Home::of(&request.config)?;
+            Home::of(&request.config)?.refuse_unfinished()?;
         }
         make_private(dir).map_err(|e| {
             Error::failed(format!("cannot make {}", dir.display()))
@@ -77,10 +80,10 @@ impl Controller {
         side.printer.log_to(log);
         let home = match &request.source {
             Source::Archive { .. } => None,
-            Source::Home | Source::Result { .. } => Some(Home::of(&request.config)?),
+            Source::Home | Source::Result { .. } | Source::Rollback { .. } => Some(Home::of(&request.config)?),
         };
         let area = match &home {
-            Some(home) => Area::of(home.data_dir(), &request.id),
+            Some(home) => Area::of(&home.databases(), &request.id)?,
             None => Area::apart(dir),
         };
         let depot = Depot::of(&request.config.depot, &request.id, &side.printer)?
@@ -141,6 +144,7 @@ pub async fn run(controller: &Controller) -> Result<Report> {
         c.area.make()?;
         // Without the lock nothing of home's is touched, a failure's clean-up least of all.
         let _home_lock = c.lock_home()?;
+        swap::settle(c)?;
         if c.side.attempts(Phase::Rollback) > 0 || swap::is_undone(c) {
             // Taking back had begun, so it is finished.
             end::take_back(c).await
@@ -200,6 +204,15 @@ async fn forward(c: &Controller) -> Result<()> {
             swap::swap_in(c, &prepared).await?;
             swap::check_health(c).await?;
             aside::make(c).await?;
+            end::commit(c).await
+        }
+        Source::Rollback { to, discard_since } => {
+            let prepared = rollback::prepare(c, to, *discard_since).await?;
+            rollback::stage(c, to).await?;
+            rollback::carry_back(c, to, *discard_since).await?;
+            adopt::verify(c).await?;
+            swap::swap_in(c, &prepared).await?;
+            swap::check_health(c).await?;
             end::commit(c).await
         }
     }

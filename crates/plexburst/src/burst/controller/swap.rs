@@ -1,27 +1,26 @@
 //! Swap and health: home stopped, caught up, exchanged and started again; undone by itself when it does not come up
 //! healthy.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{BUNDLES, Verified};
-use super::{Controller, Prepared, engine};
+use super::{Controller, Prepared, engine, moment, rollback};
 use crate::burst::journal::{Entry, Event, last_transition};
 use crate::burst::phase::Phase;
-use crate::clock::{Clock, SystemClock};
+use crate::burst::request::Source;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::Home;
 use crate::plex::client::ItemKind;
 use crate::plex::ready::Waiting;
 
-/// Between two looks at who is streaming.
-const LOOK: Duration = Duration::from_secs(2);
 /// The note from which on home counts as down.
 const STOPPING: &str = "stopping home";
 /// The note from which on it does not any more, after a swap that did not happen.
 const STARTED_AGAIN: &str = "home is started again without a swap";
+
+/// The note before home is started with its new library for the first time.
+const STARTING: &str = "home is started with its new library";
 
 /// What the swap cost the household.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,13 +38,14 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
     if c.side.is_done(Phase::Swap) && (c.side.attempts(Phase::Commit) > 0 || is_exchanged(c)?) {
         return Ok(());
     }
+    let mut held = None;
     c.side
         .again(Phase::Swap, "swapping the result in", async || {
             let mut bundle_files = 0;
             if !is_exchanged(c)? {
                 same_server(home, prepared).await?;
                 bundle_files = add_bundles(c, home)?;
-                quiet_moment(c, home).await?;
+                moment::wait(c, home).await?;
                 c.side.note(Phase::Swap, STOPPING)?;
                 if let Err(error) = stop_and_exchange(c, home).await {
                     // Home must not stay down for a swap that did not happen.
@@ -56,6 +56,11 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
                     return Err(error);
                 }
             }
+            // Once home may have run on it, it is not any more what was put in place.
+            if !is_noted(c, STARTING) && !home.is_running().await? {
+                held = hold(c, home);
+            }
+            c.side.note(Phase::Swap, STARTING)?;
             start(c, home).await?;
             Ok(Swapped {
                 downtime_ms: downtime(c),
@@ -63,12 +68,36 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
             })
         })
         .await?;
-    Ok(())
+    match held {
+        Some(held) => note_since(c, &held),
+        None => Ok(()),
+    }
+}
+
+fn is_noted(c: &Controller, wanted: &str) -> bool {
+    let is_it = |event: &Event| matches!(event, Event::Note { text } if text == wanted);
+    let journal = c.side.journal();
+    journal
+        .entries()
+        .iter()
+        .any(|e| e.phase == Phase::Swap && is_it(&e.event))
 }
 
 async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
     home.stop().await?;
     c.printer().say("            home is stopped; catching up");
+    if let Source::Rollback { discard_since, .. } = &c.request.source {
+        rollback::catch_up(c, home, *discard_since)?;
+    } else {
+        catch_up(c, home)?;
+    }
+    let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
+    engine(|| plex_library::swap::exchange(&plan))?;
+    Ok(())
+}
+
+/// What the household did since the merge goes into the staged copy; home is stopped.
+fn catch_up(c: &Controller, home: &Home) -> Result<()> {
     let (live, staged) = (home.databases(), c.area.staged());
     // What was merged before is the base now: only what the household did since then is left to carry.
     let options = plex_library::merge::Options {
@@ -80,9 +109,37 @@ async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
     // Guard 5 once more, against the very library that is about to go.
     let losses = engine(|| plex_library::losses::of(&live, &staged))?;
     crate::burst::losses::judge(&losses, c.request.options.accept_losses)?;
-    rename_bundles(home, &report)?;
-    let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
-    engine(|| plex_library::swap::exchange(&plan))?;
+    rename_bundles(home, &report)
+}
+
+/// Keeps the pair that was put in place from being changed in its files, so that what the household does from now on can
+/// be told apart later. A swap does not fail for want of it.
+fn hold(c: &Controller, home: &Home) -> Option<plex_library::swap::Hold> {
+    match engine(|| plex_library::swap::Hold::take(&home.databases(), &c.area.held())) {
+        Ok(held) => Some(held),
+        Err(error) => {
+            c.printer().warn(&format!(
+                "a rollback of this burst will not know what the household did since: {}",
+                error.chain()
+            ));
+            None
+        }
+    }
+}
+
+/// What leads from the library before to the one that was put in place, for a rollback.
+fn note_since(c: &Controller, held: &plex_library::swap::Hold) -> Result<()> {
+    let Some(replaced) = replaced(c)? else { return Ok(()) };
+    c.printer()
+        .progress("noting what the household begins with, for a rollback");
+    let since = c.area.since();
+    crate::home::discard(&since)?;
+    if let Err(error) = engine(|| held.lead_from(&replaced, &since, &())) {
+        c.printer().warn(&format!(
+            "a rollback of this burst will not know what the household did since: {}",
+            error.chain()
+        ));
+    }
     Ok(())
 }
 
@@ -119,6 +176,23 @@ pub(super) fn is_exchanged(c: &Controller) -> Result<bool> {
         Some(plan) => Ok(engine(|| plex_library::swap::state(&plan))? == plex_library::swap::State::Done),
         None => Ok(false),
     }
+}
+
+/// Ends a move that was cut off between its first file and its last: the old library is back then, and what follows finds
+/// one of the two.
+pub(super) fn settle(c: &Controller) -> Result<()> {
+    let Some(plan) = plan(c)? else { return Ok(()) };
+    if engine(|| plex_library::swap::state(&plan))? == plex_library::swap::State::Between {
+        engine(|| plex_library::swap::undo(&plan)).map_err(|e| stuck(c, e))?;
+        c.printer()
+            .say("            home's library was half moved; its old library is back in place");
+    }
+    Ok(())
+}
+
+/// Where the library from before lies after the swap.
+pub(super) fn replaced(c: &Controller) -> Result<Option<plex_library::Databases>> {
+    Ok(plan(c)?.map(|plan| plex_library::Databases::at(plan.replaced())))
 }
 
 fn plan(c: &Controller) -> Result<Option<plex_library::swap::Plan>> {
@@ -197,35 +271,6 @@ fn add_bundles(c: &Controller, home: &Home) -> Result<u64> {
     Ok(added.added)
 }
 
-/// Waits until nobody streams.
-async fn quiet_moment(c: &Controller, home: &Home) -> Result<()> {
-    if c.request.options.swap_now || !home.is_running().await? {
-        return Ok(());
-    }
-    let clock = SystemClock;
-    let since = clock.now();
-    let limit = Duration::from_secs(c.request.config.limits.swap_wait);
-    loop {
-        let sessions = home.client()?.sessions().await?;
-        if sessions.is_empty() {
-            return Ok(());
-        }
-        if clock.now() - since > limit {
-            return Err(Error::failed(format!(
-                "somebody was streaming from home for all of {}",
-                crate::term::duration(limit)
-            ))
-            .hint("`plexburst resume --swap-now` swaps all the same; `limits.swap_wait` waits longer"));
-        }
-        c.printer().progress(&format!(
-            "waiting until nobody streams from home ({} now, {})",
-            sessions.len(),
-            crate::term::duration(clock.now() - since)
-        ));
-        clock.sleep(LOOK).await;
-    }
-}
-
 /// Home answers with the sections and counts that its new library holds; otherwise the old one goes back.
 pub(super) async fn check_health(c: &Controller) -> Result<()> {
     let home = c.home()?;
@@ -300,7 +345,12 @@ fn stuck(c: &Controller, cause: Error) -> Error {
         ),
         _ => format!(
             "its old library is in {}; `plexburst resume {}` tries again to put it back",
-            c.area.staged().dir().display(),
+            replaced(c)
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| c.area.staged())
+                .dir()
+                .display(),
             c.id()
         ),
     };

@@ -1,0 +1,116 @@
+//! `plexburst rollback`: a library that home had before, in place again.
+
+use super::{Context, print, print_json, sync};
+use crate::burst::controller::Controller;
+use crate::burst::request::{Options, Request, Source};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::home::{Area, Home, Kept, kept};
+use crate::term::Table;
+
+/// Options of `rollback`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The library from before this burst, by the burst's id or the beginning or end of it; may be left out when only
+    /// one library is kept.
+    run: Option<String>,
+    /// Only show what can be rolled back to.
+    #[arg(long)]
+    list: bool,
+    /// Leave what the household did since in the library of now (which is kept).
+    #[arg(long)]
+    discard_since: bool,
+    /// Swap even while somebody streams from home.
+    #[arg(long, conflicts_with = "swap_at")]
+    swap_now: bool,
+    /// Swap at this hour of the day, when nobody streams then.
+    #[arg(long, value_name = "HH:MM", value_parser = sync::hour)]
+    swap_at: Option<String>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let home = Home::of(&settings.config)?;
+    home.refuse_unfinished()?;
+    let kept = kept::all(Area::of(&home.databases(), "")?.root())?;
+    if args.list {
+        if args.json {
+            print_json(&serde_json::json!({ "kept": kept }))?;
+        } else {
+            print(&table(&kept))?;
+        }
+        return Ok(exit::DONE);
+    }
+    let to = choose(&kept, args.run.as_deref())?.burst.clone();
+    let options = Options {
+        swap_now: args.swap_now,
+        swap_at: args.swap_at,
+        ..Options::default()
+    };
+    let source = Source::Rollback {
+        to,
+        discard_since: args.discard_since,
+    };
+    let request = Request::new(source, options, settings.config.clone());
+    let dir = settings.burst_dir(&request.id);
+    context.printer.say(&format!("burst {}", request.id));
+    let controller = Controller::begin(request, &dir, context.printer.clone())?;
+    sync::follow(&controller, context, args.json).await
+}
+
+fn choose<'a>(kept: &'a [Kept], run: Option<&str>) -> Result<&'a Kept> {
+    if kept.is_empty() {
+        return Err(Error::usage("no library is kept that home could be rolled back to")
+            .hint("each burst keeps the library that it replaces; `home.keep_previous` says how many"));
+    }
+    let wanted = run.map(str::to_uppercase);
+    let fits: Vec<&Kept> = kept
+        .iter()
+        .filter(|k| {
+            wanted
+                .as_ref()
+                .is_none_or(|w| k.burst.starts_with(w.as_str()) || k.burst.ends_with(w.as_str()))
+        })
+        .collect();
+    match (fits.as_slice(), run) {
+        ([one], _) => Ok(one),
+        ([], Some(run)) => Err(Error::usage(format!(
+            "no library is kept from before burst {run}; those that are:\n{}",
+            table(kept)
+        ))
+        .hint("name one of these bursts: `plexburst rollback BURST`")),
+        _ => Err(Error::usage(format!(
+            "home can be rolled back to more than one library:\n{}",
+            table(kept)
+        ))
+        .hint("name one of these bursts: `plexburst rollback BURST`")),
+    }
+}
+
+fn table(kept: &[Kept]) -> String {
+    if kept.is_empty() {
+        return "no library is kept".into();
+    }
+    let mut table = Table::new(&["burst", "put aside", "what", "size", "household since", "where"]);
+    for one in kept {
+        let at = one.note.at.to_zoned_datetime(jiff::tz::TimeZone::system());
+        table.row([
+            one.burst.clone(),
+            at.strftime("%Y-%m-%d %H:%M").to_string(),
+            one.note.why.words().to_owned(),
+            crate::term::bytes(one.bytes),
+            if one.knows_since {
+                "carried back"
+            } else {
+                "only by --discard-since"
+            }
+            .to_owned(),
+            one.path.display().to_string(),
+        ]);
+    }
+    table.to_string()
+}
