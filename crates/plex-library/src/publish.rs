@@ -33,6 +33,10 @@ pub struct FileWriter {
     temporary: PathBuf,
     out: Option<BufWriter<File>>,
     written: u64,
+    /// Begun as a clone: what stays the same is passed over instead of being written.
+    is_clone: bool,
+    /// Bytes passed over since the last that were written.
+    passed: u64,
 }
 
 impl FileWriter {
@@ -57,7 +61,30 @@ impl FileWriter {
             temporary,
             out,
             written: 0,
+            is_clone: false,
+            passed: 0,
         })
+    }
+
+    /// As [`FileWriter::create`], for a file that is mostly what `model` is: where the file system can share blocks, those
+    /// that are not written anew ([`FileWriter::append_same`]) take no room and no time.
+    pub(crate) fn create_like(target: &Path, model: &File) -> Result<Self> {
+        let mut writer = Self::create(target)?;
+        if let Some(out) = &writer.out {
+            // Another file system, or one that cannot: then all of it is written.
+            writer.is_clone = rustix::fs::ioctl_ficlone(out.get_ref(), model).is_ok();
+        }
+        Ok(writer)
+    }
+
+    /// Appends what the model of [`FileWriter::create_like`] has at this very place.
+    pub(crate) fn append_same(&mut self, bytes: &[u8]) -> Result<()> {
+        if !self.is_clone {
+            return self.append(bytes);
+        }
+        self.passed += bytes.len() as u64;
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 
     /// Appends.
@@ -107,10 +134,16 @@ impl FileWriter {
 
     fn settle(&mut self) -> Result<File> {
         match self.out.take() {
-            Some(out) => out
-                .into_inner()
-                .map_err(io::IntoInnerError::into_error)
-                .at("write", &self.target),
+            Some(out) => {
+                let file = out
+                    .into_inner()
+                    .map_err(io::IntoInnerError::into_error)
+                    .at("write", &self.target)?;
+                if self.is_clone {
+                    file.set_len(self.written).at("write", &self.target)?;
+                }
+                Ok(file)
+            }
             None => Err(io::Error::other("already finished")).at("write", &self.target),
         }
     }
@@ -119,6 +152,11 @@ impl FileWriter {
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let out = self.out.as_mut().ok_or_else(|| io::Error::other("already finished"))?;
+        if self.passed > 0 {
+            let passed = i64::try_from(self.passed).map_err(io::Error::other)?;
+            out.seek(SeekFrom::Current(passed))?;
+            self.passed = 0;
+        }
         let count = out.write(bytes)?;
         self.written += count as u64;
         Ok(count)
@@ -137,6 +175,17 @@ impl Drop for FileWriter {
         }
         _ = fs::remove_file(&self.temporary);
     }
+}
+
+/// Whether files in `dir` can share their blocks with each other: tried on two small ones that are never seen.
+///
+/// # Errors
+/// No file can be made there.
+pub fn can_share_blocks(dir: &Path) -> Result<bool> {
+    let model = tempfile::tempfile_in(dir).at("create", dir)?;
+    let copy = tempfile::tempfile_in(dir).at("create", dir)?;
+    (&model).write_all(&[1; 4096]).at("write", dir)?;
+    Ok(rustix::fs::ioctl_ficlone(&copy, &model).is_ok())
 }
 
 /// A small file in one go, verified by reading it back.
@@ -326,6 +375,46 @@ mod tests {
         writer.publish(|_| Ok(())).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"abc");
         assert_eq!(names(tmp.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_file_that_is_mostly_another_comes_out_whole_cloned_or_not() {
+        // Where a btrfs or an xfs is at hand, PLEXBURST_TEST_CLONES names a folder on it.
+        let dirs = [
+            std::env::var_os("PLEXBURST_TEST_CLONES").map(PathBuf::from),
+            Some(std::env::temp_dir()),
+        ];
+        for dir in dirs.into_iter().flatten() {
+            let tmp = tempfile::tempdir_in(&dir).unwrap();
+            println!(
+                "{}: blocks shared: {}",
+                dir.display(),
+                can_share_blocks(tmp.path()).unwrap()
+            );
+            let model: Vec<u8> = (0..5 * BUFFER).map(|n| (n % 251) as u8).collect();
+            fs::write(tmp.path().join("model"), &model).unwrap();
+            for pages in [5 * BUFFER / 1024, 700, 5 * BUFFER / 1024 + 9] {
+                let mut wanted = Vec::new();
+                let file = File::open(tmp.path().join("model")).unwrap();
+                let mut writer = FileWriter::create_like(&tmp.path().join("copy"), &file).unwrap();
+                for page in 0..pages {
+                    let same = model.get(page * 1024..(page + 1) * 1024);
+                    match same {
+                        Some(same) if page % 7 != 3 => {
+                            writer.append_same(same).unwrap();
+                            wanted.extend(same);
+                        }
+                        _ => {
+                            writer.append(&[9; 1024]).unwrap();
+                            wanted.extend([9; 1024]);
+                        }
+                    }
+                }
+                assert_eq!(writer.written(), wanted.len() as u64);
+                writer.publish(|_| Ok(())).unwrap();
+                assert!(fs::read(tmp.path().join("copy")).unwrap() == wanted, "{pages} pages");
+            }
+        }
     }
 
     #[test]

@@ -292,6 +292,11 @@ impl Source {
         Ok(())
     }
 
+    /// The file, if it is all that there is to read.
+    pub(crate) fn plain_file(&self) -> Option<&std::fs::File> {
+        self.log.is_none().then_some(&*self.file)
+    }
+
     /// Confirms that what was read was one moment. To be called when all is read.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ pub(crate) fn run() {
         "losses" => assert!(losses::of(&pair(0), &pair(1)).unwrap().is_empty()),
         "verify" => assert!(verify::verify(&path(0), verify::Level::Full).unwrap().ok),
         "prepare" => {
-            let plan = swap::prepare(&pair(0), &path(1)).unwrap();
+            let plan = swap::prepare(&pair(0), &path(1), &path(1).with_file_name("previous")).unwrap();
             std::fs::write(path(2), serde_json::to_vec(&plan).unwrap()).unwrap();
         }
         "exchange" => drop(swap::exchange(&plan(0)).unwrap()),

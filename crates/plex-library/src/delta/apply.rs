@@ -76,7 +76,11 @@ fn apply_one<'a>(
     let is_comparable = source.page_size() == result.page_size;
 
     let mut out = Output {
-        writer: FileWriter::create(target)?,
+        // Most pages are the base's: where blocks can be shared, only the others take room.
+        writer: match source.plain_file() {
+            Some(file) if is_comparable => FileWriter::create_like(target, file)?,
+            _ => FileWriter::create(target)?,
+        },
         hash: blake3::Hasher::new(),
     };
     let mut page = vec![0; result.page_size as usize];
@@ -89,7 +93,7 @@ fn apply_one<'a>(
                 changed.read(&mut page).at(READ, &object)?;
                 out.append(&page)?;
             } else {
-                out.append(bytes)?;
+                out.append_same(bytes)?;
             }
         }
         meter.add(1)
@@ -142,6 +146,11 @@ impl Output {
     fn append(&mut self, page: &[u8]) -> Result<()> {
         self.hash.update(page);
         self.writer.append(page)
+    }
+
+    fn append_same(&mut self, page: &[u8]) -> Result<()> {
+        self.hash.update(page);
+        self.writer.append_same(page)
     }
 }
 

@@ -23,7 +23,9 @@ use crate::source::Source;
 /// # Errors
 /// [`crate::Error::Damaged`] for a broken index or database, [`crate::Error::NoSpace`], [`crate::Error::Cancelled`].
 pub fn make(base_index: &Path, result: &Databases, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
-    make_of(base_index, out, progress, |which, dir| Source::open_in(&result.path(which), dir))
+    make_of(base_index, out, progress, |which, dir| {
+        Source::open_in(&result.path(which), dir)
+    })
 }
 
 /// As [`make`], of the pages that `open` gives; it may put a private copy into the folder that it is told.

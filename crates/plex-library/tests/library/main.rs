@@ -9,6 +9,7 @@
 )]
 
 mod bundle;
+mod clones;
 mod damage;
 mod delta;
 mod diff;

@@ -12,8 +12,8 @@ mod inspect;
 mod library;
 mod remap;
 mod repair;
-mod sweep;
 mod rollback;
+mod sweep;
 mod sync;
 mod verify;
 

@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
             folder.display()
         ))
     })?;
-    let plan = swap::prepare(&databases, &folder)?;
+    let plan = swap::prepare(&databases, &folder, &folder.with_extension("damaged"))?;
     let kept = swap::exchange(&plan)?.previous;
     if args.json {
         print_json(&serde_json::json!({ "done": true, "report": report, "backup": kept }))?;

@@ -6,6 +6,7 @@
 mod area;
 pub mod kept;
 mod prefs;
+pub mod room;
 mod service;
 
 use std::path::{Path, PathBuf};

@@ -323,6 +323,29 @@ impl Drop for World {
     }
 }
 
+/// `Databases` bound onto itself: a mount of its own, as in a container.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where mounts cannot be made.
+    pub(crate) fn at(dir: &Path) -> Option<Self> {
+        let is_bound = Command::new("mount")
+            .arg("--bind")
+            .args([dir, dir])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        is_bound.then(|| Self(dir.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Home may still be running in it.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
 /// Processes with `needle` on their command line, this one left out.
 pub(crate) fn processes_with(needle: &str) -> Vec<i32> {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use crate::burst::request::Source;
 use crate::burst::spec::Made;
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::home::discard;
+use crate::home::{discard, kept, room};
 
 /// Folder of fetched bundles.
 pub(super) const BUNDLES: &str = "bundles";
@@ -78,6 +78,9 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
                 }
                 let mine = c.area.mine();
                 discard(mine.dir())?;
+                if c.area.base().library().is_file() && !has_room_for_mine(c, home)? {
+                    return Ok(plex_library::merge::Report::default());
+                }
                 engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
                 ids_are_apart(c, &mine)?;
                 let options = plex_library::merge::Options::default();
@@ -101,6 +104,17 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
     Ok(())
 }
 
+/// Whether home can be copied for the merge. If not, all of it is merged while home is stopped.
+fn has_room_for_mine(c: &Controller, home: &crate::home::Home) -> Result<bool> {
+    let has_room = room::has_for_another(c.area.root(), kept::size(&home.databases()))?;
+    if !has_room {
+        let text = "there is no room for a third copy of the library: it is merged while home is stopped";
+        c.printer().say(&format!("            {text}"));
+        c.side.note(Phase::Merge, text)?;
+    }
+    Ok(has_room)
+}
+
 /// What of home's could not be written stands in the journal, and so in the report, by name.
 pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
     super::aside::note(c, phase, report)?;
@@ -116,7 +130,7 @@ pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_librar
 }
 
 /// Home must not have given so many ids meanwhile that it reached those of the worker.
-fn ids_are_apart(c: &Controller, mine: &plex_library::Databases) -> Result<()> {
+pub(super) fn ids_are_apart(c: &Controller, mine: &plex_library::Databases) -> Result<()> {
     let made: Option<Made> = c.side.journal().facts(Phase::Work)?;
     // A result out of an archive has no worker of this burst; what meets is renumbered by the merge.
     let Some(made) = made else { return Ok(()) };
@@ -184,12 +198,17 @@ fn nothing_lost(c: &Controller) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     // What the household itself removed is no loss of the burst, so the merge's view of home counts when there is one.
-    let known = if c.home.is_some() { c.area.mine() } else { c.area.base() };
+    let known = if c.has_mine() { c.area.mine() } else { c.area.base() };
     let losses = engine(|| plex_library::losses::of(&known, &c.area.staged()))?;
     crate::burst::losses::judge(&losses, c.request.options.accept_losses)
 }
 
 impl Controller {
+    /// Whether home was copied for the merge, so that only what came after that is left to be merged.
+    pub(super) fn has_mine(&self) -> bool {
+        self.area.mine().library().is_file()
+    }
+
     /// Where fetched objects lie.
     pub(super) fn fetched(&self) -> std::path::PathBuf {
         self.dir.join("fetched")

@@ -120,7 +120,9 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
             }
             crate::home::discard(&c.fetched())?;
             super::archive::tidy(c)?;
-            clear_depot(c).await?;
+            if !matches!(c.request.source, Source::Rollback { .. }) {
+                clear_depot(c).await?;
+            }
             Ok(ended)
         })
         .await?;

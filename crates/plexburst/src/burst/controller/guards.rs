@@ -1,18 +1,15 @@
 //! The guards that must hold before anything is taken: each has one outcome, and a refusal names the key to change.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, Prepared, engine};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
+use crate::home::{kept, room};
 use crate::media::Media;
 
 /// How many files a refusal names.
 const NAMED: usize = 5;
-/// Room left over on every disk that a burst writes to.
-const SPARE: u64 = 64 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Guarded {
@@ -24,7 +21,8 @@ struct Guarded {
 pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Result<()> {
     c.side
         .phase(Phase::Guards, "checking that nothing can go wrong early", async || {
-            let mut passed = vec![server_exists(c)?, enough_room(c)?];
+            let mut passed = vec![server_exists(c)?];
+            passed.extend(enough_room(c)?);
             let media = c.media()?;
             passed.push(roots_exist(&media, prepared)?);
             passed.push(files_exist(c, &media, prepared).await?);
@@ -49,42 +47,25 @@ fn server_exists(c: &Controller) -> Result<String> {
     }
 }
 
-/// Base, staged copy and home's view of the merge stand beside the library at the same time.
-fn enough_room(c: &Controller) -> Result<String> {
-    let databases = match &c.home {
-        Some(home) => home.databases(),
-        None => c.area.base(),
+/// Every disk that the burst writes to has room for what it puts there.
+fn enough_room(c: &Controller) -> Result<Vec<String>> {
+    let config = &c.request.config;
+    let (databases, area) = match &c.home {
+        Some(home) => (home.databases(), Some(c.area.root().to_owned())),
+        None => (c.area.base(), None),
     };
-    let dir = databases.dir().to_path_buf();
-    let size: u64 = databases
-        .files()
-        .iter()
-        .filter_map(|path| std::fs::metadata(path).ok())
-        .map(|meta| meta.len())
-        .sum();
-    let needed = size * 3 + SPARE;
-    let free = free_bytes(&dir)?;
-    if free < needed {
-        return Err(Error::refused(format!(
-            "{} has {} free, a burst needs {} there",
-            dir.display(),
-            crate::term::bytes(free),
-            crate::term::bytes(needed)
-        ))
-        .hint("free some space on that disk"));
-    }
-    Ok(format!(
-        "{} free at home, {} needed at most",
-        crate::term::bytes(free),
-        crate::term::bytes(needed)
-    ))
-}
-
-fn free_bytes(dir: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(dir).map_err(|e| {
-        Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e))
-    })?;
-    Ok(stat.f_bavail * stat.f_frsize)
+    let depot = match (&config.depot.directory, &config.depot.remote) {
+        (Some(dir), _) => Some(dir.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(c.dir.clone()),
+    };
+    let places = room::Places {
+        area,
+        depot,
+        worker: Some(config.worker.directory.clone().unwrap_or_else(|| c.dir.clone())),
+        state: c.dir.clone(),
+    };
+    Ok(room::check(&places, kept::size(&databases))?.lines)
 }
 
 /// Every root of every section must exist in the media, also of sections that are not to be indexed: Plex on the

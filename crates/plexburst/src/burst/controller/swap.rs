@@ -100,11 +100,17 @@ async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
 fn catch_up(c: &Controller, home: &Home) -> Result<()> {
     let (live, staged) = (home.databases(), c.area.staged());
     // What was merged before is the base now: only what the household did since then is left to carry.
+    let base = if c.has_mine() {
+        c.area.mine()
+    } else {
+        super::adopt::ids_are_apart(c, &live)?;
+        c.area.base()
+    };
     let options = plex_library::merge::Options {
-        catch_up: true,
+        catch_up: c.has_mine(),
         ..plex_library::merge::Options::default()
     };
-    let report = engine(|| plex_library::merge::merge(&c.area.mine(), &live, &staged, &options))?;
+    let report = engine(|| plex_library::merge::merge(&base, &live, &staged, &options))?;
     super::adopt::note_kept_aside(c, Phase::Swap, &report)?;
     // Guard 5 once more, against the very library that is about to go.
     let losses = engine(|| plex_library::losses::of(&live, &staged))?;
