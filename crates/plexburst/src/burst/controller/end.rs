@@ -167,6 +167,12 @@ fn keep_other(c: &Controller, other: Option<plex_library::Databases>, why: Why) 
     c.area.keep_previous(other.dir(), &note)
 }
 
+/// What the household did with the result in place is only there.
+fn keep_taken_back(c: &Controller) -> Result<()> {
+    crate::home::discard(&c.area.since())?;
+    keep_other(c, Some(c.area.staged()), Why::TakenBack)
+}
+
 /// `--no-import`: the result stays in the depot.
 pub(super) async fn leave_in_depot(c: &Controller) -> Result<()> {
     put_preferences_back(c).await?;
@@ -275,6 +281,7 @@ async fn shows_what_is_new(c: &Controller, home: &crate::home::Home) -> Result<(
 async fn rolled_back(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Rollback, "home has its old library back", async || {
+            keep_taken_back(c)?;
             ended_unchanged(c)
         })
         .await?;
@@ -335,9 +342,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
             }
             let ended = ended_unchanged(c)?;
             if was_swapped {
-                // What the household did with the result in place is only there.
-                crate::home::discard(&c.area.since())?;
-                keep_other(c, Some(c.area.staged()), Why::TakenBack)?;
+                keep_taken_back(c)?;
             } else {
                 c.area.remove_all()?;
             }

@@ -68,6 +68,23 @@ fn enough_room(c: &Controller) -> Result<Vec<String>> {
     Ok(room::check(&places, kept::size(&databases))?.lines)
 }
 
+/// Without a worker there are only the copies at home, and what is unpacked on the way.
+pub(super) fn room_at_home(c: &Controller) -> Result<()> {
+    if c.side.is_done(Phase::Prepare) {
+        return Ok(());
+    }
+    let places = room::Places {
+        area: Some(c.area.root().to_owned()),
+        depot: None,
+        worker: None,
+        state: c.dir.clone(),
+    };
+    for line in room::check(&places, kept::size(&c.home()?.databases()))?.lines {
+        c.printer().say(&format!("            {line}"));
+    }
+    Ok(())
+}
+
 /// Every root of every section must exist in the media, also of sections that are not to be indexed: Plex on the
 /// worker would take their files for gone.
 fn roots_exist(media: &Media, prepared: &Prepared) -> Result<String> {

@@ -197,6 +197,7 @@ async fn forward(c: &Controller) -> Result<()> {
             end::commit(c).await
         }
         Source::Result { path } => {
+            guards::room_at_home(c)?;
             let prepared = archive::unpack_result(c, path).await?;
             end::quiet_home(c).await?;
             adopt::merge(c).await?;
@@ -207,6 +208,7 @@ async fn forward(c: &Controller) -> Result<()> {
             end::commit(c).await
         }
         Source::Rollback { to, discard_since } => {
+            guards::room_at_home(c)?;
             let prepared = rollback::prepare(c, to, *discard_since).await?;
             rollback::stage(c, to).await?;
             rollback::carry_back(c, to, *discard_since).await?;

@@ -187,12 +187,17 @@ pub(super) fn is_exchanged(c: &Controller) -> Result<bool> {
 /// Ends a move that was cut off between its first file and its last: the old library is back then, and what follows finds
 /// one of the two.
 pub(super) fn settle(c: &Controller) -> Result<()> {
-    let Some(plan) = plan(c)? else { return Ok(()) };
-    if engine(|| plex_library::swap::state(&plan))? == plex_library::swap::State::Between {
-        engine(|| plex_library::swap::undo(&plan)).map_err(|e| stuck(c, e))?;
-        c.printer()
-            .say("            home's library was half moved; its old library is back in place");
+    let Some(home) = &c.home else { return Ok(()) };
+    let Some(unfinished) = engine(|| plex_library::swap::unfinished(&home.databases()))? else {
+        return Ok(());
+    };
+    if plan(c)?.as_ref() != Some(&unfinished) {
+        // Another burst's, which knows what else there is to be done.
+        return home.refuse_unfinished();
     }
+    engine(|| plex_library::swap::undo(&unfinished)).map_err(|e| stuck(c, e))?;
+    c.printer()
+        .say("            home's library was half moved; its old library is back in place");
     Ok(())
 }
 
