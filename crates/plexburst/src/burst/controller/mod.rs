@@ -215,6 +215,7 @@ async fn forward(c: &Controller) -> Result<()> {
             adopt::verify(c).await?;
             swap::swap_in(c, &prepared).await?;
             swap::check_health(c).await?;
+            aside::make(c).await?;
             end::commit(c).await
         }
     }
