@@ -50,7 +50,7 @@ pub(super) fn lost(w: &Worker, section: i64) -> Result<Vec<Lost>> {
 pub(super) fn go_back(w: &Worker, section: i64) -> Result<()> {
     tokio::task::block_in_place(|| {
         let (kept, live) = (Databases::at(folder(w, section)), w.databases());
-        let staged = swap::stage_dir(&live, STAGED)?;
+        let staged = swap::area(&live)?.join(STAGED);
         discard(&staged)?;
         std::fs::create_dir_all(&staged).context(|| format!("cannot make {}", staged.display()))?;
         for which in plex_library::Which::BOTH {
@@ -58,9 +58,9 @@ pub(super) fn go_back(w: &Worker, section: i64) -> Result<()> {
             // A reflink where the file system can, else a copy.
             std::fs::copy(&from, &to).context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
         }
-        let plan = swap::prepare(&live, &staged)?;
-        swap::exchange(&plan)?;
-        discard(&staged)
+        let plan = swap::prepare(&live, &staged, &staged.with_extension("replaced"))?;
+        let replaced = swap::exchange(&plan)?.previous;
+        discard(&replaced)
     })
 }
 
