@@ -65,6 +65,15 @@ pub struct Copied {
 }
 
 impl Manifest {
+    /// The pair by size and hash.
+    #[must_use]
+    pub fn sealed(&self) -> BTreeMap<Which, Whole> {
+        self.databases
+            .iter()
+            .map(|(&which, copied)| (which, copied.whole.clone()))
+            .collect()
+    }
+
     /// Reads the manifest of a snapshot.
     ///
     /// # Errors

@@ -300,3 +300,112 @@ async fn a_library_that_somebody_else_holds_open_is_not_exchanged() {
     let setting = client.preference("autoEmptyTrash").await.unwrap().unwrap();
     assert!(setting.is("true"), "home's preferences are back");
 }
+
+/// A result archive of this home: what a worker would have made of it, and the pages that lead back.
+fn result_of(world: &World) -> (tempfile::TempDir, Vec<(String, PathBuf)>) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = plex_library::Databases::at(world.databases());
+    let base = plex_library::Databases::at(dir.path().join("base"));
+    plex_library::snapshot::take(&home, base.dir(), &()).unwrap();
+    let result = plex_library::Databases::at(dir.path().join("result"));
+    std::fs::create_dir(result.dir()).unwrap();
+    for which in plex_library::Which::BOTH {
+        std::fs::copy(base.path(which), result.path(which)).unwrap();
+    }
+    let db = plex_library::open::read_write(&result.library()).unwrap();
+    db.execute("UPDATE media_items SET bitrate = 77 WHERE id = 1", [])
+        .unwrap();
+    drop(db);
+    let (index, reverse) = (dir.path().join("index"), dir.path().join("reverse"));
+    std::fs::create_dir(&index).unwrap();
+    plex_library::pages::index_pair(&result, &index, &()).unwrap();
+    plex_library::delta::make(&index, &base, &reverse, &()).unwrap();
+    let mut files: Vec<(String, PathBuf)> = plex_library::Which::BOTH
+        .iter()
+        .map(|which| {
+            (
+                format!("Plug-in Support/Databases/{}", which.file_name()),
+                result.path(*which),
+            )
+        })
+        .collect();
+    for entry in std::fs::read_dir(&reverse).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        files.push((format!("plexburst/reverse/{name}"), path.clone()));
+    }
+    (dir, files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_damaged_result_is_imported() {
+    let (world, _) = stopped_home().await;
+    let (_dir, files) = result_of(&world);
+    let (library, blobs) = (files[0].1.clone(), files[1].1.clone());
+    let whole = [std::fs::read(&library).unwrap(), std::fs::read(&blobs).unwrap()];
+    let page = usize::from(u16::from_be_bytes([whole[0][16], whole[0][17]]));
+    // A byte in each sort of page, whether anything but a manifest could find it or not.
+    let kinds: Vec<(String, u32)> = rusqlite::Connection::open(&library)
+        .unwrap()
+        .prepare(
+            "SELECT min(name) || ', ' || pagetype, max(pageno) FROM dbstat
+             WHERE name IN ('metadata_items', 'index_metadata_items_on_guid', 'sqlite_schema', 'fts4_tag_titles_icu_docsize')
+             GROUP BY name, pagetype",
+        )
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(kinds.len() >= 4, "{kinds:?}");
+    type Spoil = Box<dyn Fn(&mut Vec<u8>, &mut Vec<u8>)>;
+    let mut damages: Vec<(String, Spoil)> = kinds
+        .into_iter()
+        .map(|(name, number)| {
+            let at = number as usize * page - 3;
+            let spoil: Spoil = Box::new(move |library, _| library[at] ^= 1);
+            (name, spoil)
+        })
+        .collect();
+    damages.push(("header".into(), Box::new(|library, _| library[27] ^= 1)));
+    damages.push((
+        "a byte of the blobs".into(),
+        Box::new(|_, blobs| *blobs.last_mut().unwrap() ^= 1),
+    ));
+    damages.push((
+        "cut off".into(),
+        Box::new(|library, _| library.truncate(library.len() / 2)),
+    ));
+    damages.push((
+        "a torn page".into(),
+        Box::new(move |library, _| {
+            let at = library.len() / page / 2 * page + page / 2;
+            library[at..at + page / 2].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        }),
+    ));
+    damages.push(("swapped".into(), Box::new(std::mem::swap)));
+    let before = contents(&world.data_dir());
+    for (name, spoil) in damages {
+        let [mut one, mut two] = whole.clone();
+        spoil(&mut one, &mut two);
+        assert!(one != whole[0] || two != whole[1], "{name}");
+        std::fs::write(&library, one).unwrap();
+        std::fs::write(&blobs, two).unwrap();
+        let archive = world.path("result.tar.zst");
+        plex_library::archive::pack(&files, &archive).unwrap();
+        let output = world.run(&["import", archive.to_str().unwrap()]);
+        assert_refused(&output, exit::REFUSED, &["is damaged"]);
+        let mut after = contents(&world.data_dir());
+        after.retain(|path, _| !path.ends_with("lock"));
+        assert!(after == before, "{name}: home is not what it was");
+        std::fs::remove_file(&archive).unwrap();
+    }
+    // The archive itself, cut off.
+    std::fs::write(&library, &whole[0]).unwrap();
+    std::fs::write(&blobs, &whole[1]).unwrap();
+    let archive = world.path("result.tar.zst");
+    plex_library::archive::pack(&files, &archive).unwrap();
+    let bytes = std::fs::read(&archive).unwrap();
+    std::fs::write(&archive, &bytes[..bytes.len() - 100]).unwrap();
+    assert_refused(&world.run(&["import", archive.to_str().unwrap()]), exit::REFUSED, &[]);
+}

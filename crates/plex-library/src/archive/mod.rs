@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use tar::EntryType;
 
 use crate::error::{At, Error, Result};
-use crate::paths::{BLOBS_DB, DATABASES_DIR, Databases, LIBRARY_DB};
+use crate::pages::Whole;
+use crate::paths::{BLOBS_DB, DATABASES_DIR, Databases, LIBRARY_DB, Which};
 use crate::publish::FileWriter;
+use crate::{delta, snapshot};
 use names::{Entry, Root, judge};
 
 pub use names::{Holds, Why};
@@ -73,6 +75,29 @@ impl Unpacked {
     #[must_use]
     pub fn notes(&self) -> PathBuf {
         self.root.join(NOTES)
+    }
+
+    /// The pair by size and hash, as our own notes have it; `None` in archives of others.
+    ///
+    /// # Errors
+    /// Notes that are damaged, or of a newer program.
+    pub fn sealed(&self) -> Result<Option<BTreeMap<Which, Whole>>> {
+        let reverse = self.notes().join(REVERSE);
+        if reverse.join(delta::MANIFEST).is_file() {
+            // The way back begins with the pair that is in the archive.
+            let manifest = delta::Manifest::read(&reverse)?;
+            return Ok(Some(
+                manifest
+                    .databases
+                    .into_iter()
+                    .map(|(which, change)| (which, change.base))
+                    .collect(),
+            ));
+        }
+        if self.notes().join(snapshot::MANIFEST).is_file() {
+            return Ok(Some(snapshot::Manifest::read(&self.notes())?.sealed()));
+        }
+        Ok(None)
     }
 
     fn leave_out(&mut self, why: Why, name: &Path) {

@@ -4,7 +4,9 @@
 //! and leaves no trace. The keys of the JSON form are promised to users: `sections[]` with `name`, `type`, `counts` and
 //! `sonic_analysed`.
 
+mod bundles;
 mod files;
+mod health;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -16,8 +18,10 @@ use crate::open;
 use crate::paths::{self, Databases, Which};
 use crate::schema;
 
+pub use bundles::Bundles;
 pub(crate) use files::beside;
 pub use files::{DatabaseFile, Log, OtherFile, TableSize};
+pub use health::{Health, Share, Verdict};
 pub use sections::{Counts, Section};
 
 /// A library as it was found.
@@ -39,6 +43,12 @@ pub struct Inspection {
     pub library: DatabaseFile,
     /// The database of blobs; none in libraries of before 2020, and in incomplete copies.
     pub blobs: Option<DatabaseFile>,
+    /// Bytes of the two databases, without their logs.
+    pub bytes: u64,
+    /// Bytes of statistics among them: rows and indices of the tables `statistics_*`, which can be most of a library.
+    pub statistics_bytes: u64,
+    /// The bundles in the data directory; `None` where there are no bundle trees.
+    pub bundles: Option<Bundles>,
     /// Backups that Plex made of the databases, by name.
     pub backups: Vec<OtherFile>,
     /// Whatever else lies in the folder, by name.
@@ -67,7 +77,12 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
     let reader = open::pair(databases)?;
     let migrations = schema::migrations(&reader, &path)?;
     let has_blobs = databases.blobs().exists();
-    let sections = sections::read(&reader, &path)?;
+    let mut sections = sections::read(&reader, &path)?;
+    let present = match &data_dir {
+        Some(dir) => bundles::Present::of(dir)?,
+        None => None,
+    };
+    health::read(&reader, &path, present.as_ref(), &mut sections)?;
     let totals = sections
         .iter()
         .fold(Counts::default(), |sum, section| sum + section.counts);
@@ -77,6 +92,13 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
         .transpose()?;
     reader.confirm()?;
     let (backups, others) = files::beside(databases)?;
+    let both = || std::iter::once(&library).chain(blobs.as_ref());
+    let bytes = both().map(|file| file.bytes).sum();
+    let is_statistics = |size: &&TableSize| size.table.starts_with("statistics_");
+    let statistics_bytes = both()
+        .flat_map(|file| file.tables.iter().filter(is_statistics))
+        .map(|size| size.bytes + size.index_bytes)
+        .sum();
     // Dates have 12 digits at most (YYYYMMDDHHMM); greater "versions" are special rows.
     let is_date = |version: &&String| version.len() >= 8 && version.len() <= 16 && version.starts_with("20");
     Ok(Inspection {
@@ -90,6 +112,9 @@ fn once(databases: &Databases, data_dir: Option<PathBuf>) -> Result<Inspection> 
             .filter(is_date)
             .max_by_key(|version| normal(version))
             .cloned(),
+        bytes,
+        statistics_bytes,
+        bundles: present.as_ref().map(bundles::Present::count),
         library,
         blobs,
         backups,

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 
+use super::health::Health;
 use crate::error::{At, READ, Result};
 
 /// One section.
@@ -34,6 +35,9 @@ pub struct Section {
     pub trashed: u64,
     /// Tracks with a Sonic vector in the database of blobs; without that database, tracks that Plex has marked as analysed.
     pub sonic_analysed: u64,
+    /// What its items and files have; filled by [`super::inspect`].
+    #[serde(default)]
+    pub health: Health,
 }
 
 /// How many things of each kind there are.
@@ -114,6 +118,7 @@ pub(super) fn read(db: &Connection, path: &Path) -> Result<Vec<Section>> {
                 bytes: 0,
                 trashed: 0,
                 sonic_analysed: 0,
+                health: Health::default(),
             };
             sections.insert(id, section);
             Ok(())

@@ -42,8 +42,6 @@ pub(super) struct Filling<'a> {
     pub(super) columns: Vec<Column>,
     pub(super) bad: Vec<Bad>,
     is_damaged: bool,
-    /// Ids of rows, kept for damaged tables only: a big table has millions.
-    pub(super) ids: BTreeSet<i64>,
     rows: u64,
     regained: u64,
     highest: i64,
@@ -53,6 +51,14 @@ impl Filling<'_> {
     /// Whether a row can be one of this table.
     pub(super) fn fits(&self, values: &[Stored<'_>]) -> bool {
         fits(&self.columns, values)
+    }
+
+    /// Whether the new table has a row of this id.
+    pub(super) fn has(&self, change: &Transaction<'_>, path: &Path, id: i64) -> Result<bool> {
+        change
+            .prepare_cached(&format!("SELECT 1 FROM {} WHERE rowid = ?1", quote(&self.entry.name)))
+            .and_then(|mut row| row.exists([id]))
+            .at(READ, path)
     }
 }
 
@@ -93,7 +99,6 @@ pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Pr
             columns,
             is_damaged: !walked.bad.is_empty() || entry.root == 0,
             bad: walked.bad,
-            ids: BTreeSet::new(),
             rows: 0,
             regained: 0,
             highest: i64::MIN,
@@ -104,7 +109,7 @@ pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Pr
             if entry.name == "sqlite_sequence" {
                 read_sequence(raw, *leaf, &mut sequence)?;
             } else {
-                fill(&change, raw, *leaf, &mut filling, &mut recovered)?;
+                fill(&change, path, raw, *leaf, &mut filling, &mut recovered)?;
             }
         }
         for bad in &filling.bad {
@@ -121,9 +126,9 @@ pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Pr
     for entry in entries.iter().filter(|entry| entry.kind == "index" && entry.root > 0) {
         trees.walk(&entry.name, entry.root, false, &|_| true)?;
     }
-    regain(&change, raw, &trees, &mut fillings, &mut recovered)?;
+    regain(&change, path, raw, &trees, &mut fillings, &mut recovered)?;
     for filling in &mut fillings {
-        count(raw, entries, filling, &mut recovered)?;
+        count(&change, path, raw, entries, filling, &mut recovered)?;
     }
     write_sequence(&change, path, &fillings, &sequence)?;
     make_indices(&change, raw, entries, path, &mut recovered)?;
@@ -230,6 +235,7 @@ fn take_overflow(raw: &Raw, leaf: u32, trees: &mut Trees<'_>) -> Result<()> {
 /// Puts the rows of a leaf into the new table; those that cannot be are noted.
 fn fill(
     change: &Transaction<'_>,
+    path: &Path,
     raw: &Raw,
     leaf: u32,
     filling: &mut Filling<'_>,
@@ -245,13 +251,12 @@ fn fill(
             (Some(_), Ok(values)) if values.len() > filling.columns.len() => {
                 Err("it has more values than its table columns".to_owned())
             }
-            (Some(id), Ok(values)) => insert(change, filling, id, &values),
+            (Some(id), Ok(values)) => insert(change, path, filling, id, &values)?,
         };
         match (outcome, id) {
             (Ok(()), Some(id)) => {
                 count += 1;
                 filling.highest = filling.highest.max(id);
-                filling.ids.insert(id);
             }
             (Ok(()), None) => {}
             (Err(why), _) => *lost.entry(why).or_default() += 1,
@@ -272,7 +277,14 @@ fn fill(
     Ok(count)
 }
 
-fn insert(change: &Transaction<'_>, filling: &Filling<'_>, id: i64, values: &[Stored<'_>]) -> Result<(), String> {
+/// Writes a row; says why the table does not take it.
+fn insert(
+    change: &Transaction<'_>,
+    path: &Path,
+    filling: &Filling<'_>,
+    id: i64,
+    values: &[Stored<'_>],
+) -> Result<Result<(), String>> {
     let kept: Vec<(&Column, &Stored<'_>)> = filling
         .columns
         .iter()
@@ -291,16 +303,33 @@ fn insert(change: &Transaction<'_>, filling: &Filling<'_>, id: i64, values: &[St
         marks.concat()
     );
     let bound = std::iter::once(Bound(Stored::Integer(id))).chain(kept.iter().map(|(_, value)| Bound(**value)));
-    change
+    let outcome = change
         .prepare_cached(&sql)
-        .and_then(|mut insert| insert.execute(params_from_iter(bound)))
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+        .and_then(|mut insert| insert.execute(params_from_iter(bound)));
+    refused(outcome.map(|_| ()), path)
+}
+
+/// What a table or an index does not take is lost; a full disk is not the row's fault.
+fn refused(outcome: rusqlite::Result<()>, path: &Path) -> Result<Result<(), String>> {
+    use rusqlite::ErrorCode as Code;
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig | Code::Unknown)
+            ) =>
+        {
+            Ok(Err(error.to_string()))
+        }
+        Err(error) => Err(error).at(WRITE, path),
+    }
 }
 
 /// Leaves that a broken page cut off come back to the table that lacks them.
 fn regain(
     change: &Transaction<'_>,
+    path: &Path,
     raw: &Raw,
     trees: &Trees<'_>,
     fillings: &mut [Filling<'_>],
@@ -308,7 +337,7 @@ fn regain(
 ) -> Result<()> {
     let free: BTreeSet<u32> = raw.free_pages()?.into_iter().flatten().collect();
     for page in trees.orphans(&free)? {
-        match orphans::owner(raw, page, fillings)? {
+        match orphans::owner(change, path, raw, page, fillings)? {
             orphans::Owner::Nobody => {}
             orphans::Owner::Unclear { rows, candidates } => recovered.lost.push(Lost {
                 table: None,
@@ -318,7 +347,7 @@ fn regain(
             }),
             orphans::Owner::One(at) => {
                 let Some(filling) = fillings.get_mut(at) else { continue };
-                filling.regained += fill(change, raw, page, filling, recovered)?;
+                filling.regained += fill(change, path, raw, page, filling, recovered)?;
             }
         }
     }
@@ -326,7 +355,14 @@ fn regain(
 }
 
 /// What became of a damaged table, by what its indices know.
-fn count(raw: &Raw, entries: &[Entry], filling: &mut Filling<'_>, recovered: &mut Recovered) -> Result<()> {
+fn count(
+    change: &Transaction<'_>,
+    path: &Path,
+    raw: &Raw,
+    entries: &[Entry],
+    filling: &mut Filling<'_>,
+    recovered: &mut Recovered,
+) -> Result<()> {
     if !filling.is_damaged || filling.entry.name == "sqlite_sequence" {
         return Ok(());
     }
@@ -335,12 +371,14 @@ fn count(raw: &Raw, entries: &[Entry], filling: &mut Filling<'_>, recovered: &mu
         .iter()
         .filter(|entry| entry.kind == "index" && entry.table == filling.entry.name && entry.root > 0)
     {
-        order::ids(raw, index, &mut |id| {
+        let mut known = BTreeSet::new();
+        order::ids(raw, index, &mut |id| _ = known.insert(id))?;
+        for id in known {
             filling.highest = filling.highest.max(id);
-            if !filling.ids.contains(&id) {
+            if !filling.has(change, path, id)? {
                 lost.insert(id);
             }
-        })?;
+        }
     }
     recovered.tables.push(Table {
         table: filling.entry.name.clone(),
@@ -407,7 +445,7 @@ fn make_indices(
         let doubt = order::provide(change, path, raw, entry)?;
         let made = match doubt.as_ref().and_then(order::Doubt::reason) {
             Some(why) => Err(why),
-            None => create_index(change, entry, sql, recovered),
+            None => create_index(change, path, entry, sql, recovered)?,
         };
         let made = match (made, doubt.as_ref().and_then(order::Doubt::reason)) {
             // The order did not know a title after all.
@@ -427,23 +465,28 @@ fn make_indices(
 }
 
 /// An index that has to be unique may meet two rows of one key: the one that came last goes.
-fn create_index(change: &Transaction<'_>, entry: &Entry, sql: &str, recovered: &mut Recovered) -> Result<(), String> {
+fn create_index(
+    change: &Transaction<'_>,
+    path: &Path,
+    entry: &Entry,
+    sql: &str,
+    recovered: &mut Recovered,
+) -> Result<Result<(), String>> {
     match change.execute_batch(sql) {
-        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => {}
-        other => return other.map_err(|error| error.to_string()),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {}
+        other => return refused(other, path),
     }
-    let inner = sql
-        .split_once('(')
-        .and_then(|(_, rest)| rest.rsplit_once(')'))
-        .map(|(columns, _)| columns.to_owned())
-        .ok_or("its columns cannot be told")?;
+    let inner = sql.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+    let Some((columns, _)) = inner else {
+        return Ok(Err("its columns cannot be told".into()));
+    };
     let table = quote(&entry.table);
     let deleted = change
         .execute(
-            &format!("DELETE FROM {table} WHERE rowid NOT IN (SELECT min(rowid) FROM {table} GROUP BY {inner})"),
+            &format!("DELETE FROM {table} WHERE rowid NOT IN (SELECT min(rowid) FROM {table} GROUP BY {columns})"),
             [],
         )
-        .map_err(|error| error.to_string())?;
+        .at(WRITE, path)?;
     recovered.rows -= deleted as u64;
     recovered.lost.push(Lost {
         table: Some(entry.table.clone()),
@@ -451,7 +494,7 @@ fn create_index(change: &Transaction<'_>, entry: &Entry, sql: &str, recovered: &
         why: format!("{} has to be unique, and they were there twice", entry.name),
         rows: Some(deleted as u64),
     });
-    change.execute_batch(sql).map_err(|error| error.to_string())
+    refused(change.execute_batch(sql), path)
 }
 
 /// The migrations that either database has been through.

@@ -1,6 +1,10 @@
 //! Whose rows are on a leaf that nothing reaches? Of a table that lacks a part, whose missing ids these are, and whose
 //! columns can hold these values. A leaf that no table lacks is old: its rows were deleted, and stay so.
 
+use std::path::Path;
+
+use rusqlite::Transaction;
+
 use super::build::Filling;
 use super::raw::Raw;
 use super::trees::{self, Range};
@@ -17,7 +21,13 @@ pub(super) enum Owner {
     },
 }
 
-pub(super) fn owner(raw: &Raw, leaf: u32, fillings: &[Filling<'_>]) -> Result<Owner> {
+pub(super) fn owner(
+    change: &Transaction<'_>,
+    path: &Path,
+    raw: &Raw,
+    leaf: u32,
+    fillings: &[Filling<'_>],
+) -> Result<Owner> {
     let mut candidates: Vec<usize> = (0..fillings.len())
         .filter(|&at| !fillings[at].bad.is_empty() || fillings[at].entry.root == 0)
         .collect();
@@ -30,13 +40,18 @@ pub(super) fn owner(raw: &Raw, leaf: u32, fillings: &[Filling<'_>]) -> Result<Ow
         let Some(id) = id else { return Ok(()) };
         rows += 1;
         widest = widest.max(values.len());
-        candidates.retain(|&at| {
+        let mut left = Vec::new();
+        for &at in &candidates {
             let filling = &fillings[at];
             let ranges: Vec<Range> = filling.bad.iter().map(|bad| bad.range).collect();
-            filling.fits(&values)
-                && !filling.ids.contains(&id)
+            if filling.fits(&values)
                 && (ranges.is_empty() || ranges.iter().any(|range| range.holds(id)))
-        });
+                && !filling.has(change, path, id)?
+            {
+                left.push(at);
+            }
+        }
+        candidates = left;
         Ok(())
     })?;
     if rows == 0 {

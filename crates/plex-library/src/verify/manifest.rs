@@ -1,20 +1,21 @@
 //! A sealed copy against its manifest: every changed byte is found, whatever it is part of.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Finding, FindingKind, Findings};
 use crate::error::{Kind, Result};
-use crate::pages::{self, Index};
+use crate::pages::{self, Index, Whole};
 use crate::paths::{Databases, Which, journal_of, wal_of};
-use crate::snapshot::Manifest;
 use crate::source::Source;
 
-/// Compares a pair with the manifest of the snapshot that it is, and says what differs. `indices` is the folder with the
-/// snapshot's page indices, if they are at hand: then the pages are named.
+/// Compares a pair with what was sealed (see [`crate::snapshot::Manifest::sealed`], [`crate::archive::Unpacked::sealed`]), and
+/// says what differs. `indices` is the folder with the page indices of that time, if they are at hand: then the pages are
+/// named.
 ///
 /// # Errors
 /// Failures to read that say nothing about the files.
-pub fn against(databases: &Databases, manifest: &Manifest, indices: Option<&Path>) -> Result<Vec<Finding>> {
+pub fn against(databases: &Databases, sealed: &BTreeMap<Which, Whole>, indices: Option<&Path>) -> Result<Vec<Finding>> {
     let mut found = Findings::default();
     for which in Which::BOTH {
         let path = databases.path(which);
@@ -34,7 +35,16 @@ pub fn against(databases: &Databases, manifest: &Manifest, indices: Option<&Path
                 );
             }
         }
-        match compare(&path, which, manifest, indices, &mut found) {
+        let Some(sealed) = sealed.get(&which) else {
+            found.problem(
+                which,
+                FindingKind::Sealed,
+                which.file_name(),
+                "the manifest does not speak of it",
+            );
+            continue;
+        };
+        match compare(&path, which, sealed, indices, &mut found) {
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotALibrary) => {
                 super::file::explain(error, which, &mut found)?;
             }
@@ -44,8 +54,7 @@ pub fn against(databases: &Databases, manifest: &Manifest, indices: Option<&Path
     Ok(found.problems)
 }
 
-fn compare(path: &Path, which: Which, manifest: &Manifest, indices: Option<&Path>, found: &mut Findings) -> Result<()> {
-    let sealed = &manifest.database(which)?.whole;
+fn compare(path: &Path, which: Which, sealed: &Whole, indices: Option<&Path>, found: &mut Findings) -> Result<()> {
     let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if length != sealed.bytes {
         let message = format!("it has {length} bytes, and the manifest says {}", sealed.bytes);

@@ -95,16 +95,23 @@ impl Rows {
         self.seen += 1;
         let values = match row::parse(payload) {
             Ok(values) => values,
-            Err(what) => return self.broken.push((page, id, what)),
+            Err(what) => return self.note_broken(page, id, what),
         };
         if !self.columns.is_empty() && values.len() > self.columns.len() {
             let what = format!("it has {} values for {} columns", values.len(), self.columns.len());
-            return self.broken.push((page, id, what));
+            return self.note_broken(page, id, what);
         }
         for (at, (column, value)) in self.columns.iter().zip(&values).enumerate() {
             if let Some(fault) = column.fault(value, now) {
                 self.faults.entry((at, fault)).or_insert((0, id)).0 += 1;
             }
+        }
+    }
+
+    /// A file of nonsense has millions; those beyond the first would only be counted.
+    fn note_broken(&mut self, page: u32, id: i64, what: String) {
+        if self.broken.len() <= super::LISTED {
+            self.broken.push((page, id, what));
         }
     }
 

@@ -41,7 +41,7 @@ impl Sealed {
 
     /// Whether the manifest tells that the copy was changed.
     fn is_found_by_manifest(&self) -> bool {
-        !verify::against(&self.databases, &self.manifest, Some(self.databases.dir()))
+        !verify::against(&self.databases, &self.manifest.sealed(), Some(self.databases.dir()))
             .unwrap()
             .is_empty()
     }

@@ -122,3 +122,82 @@ fn what_is_no_library_gets_a_clear_error() {
         assert!(error.hint().is_some());
     }
 }
+
+#[test]
+fn the_real_library_is_judged_by_its_bundles() {
+    let Some(real) = support::real("the_real_library_is_judged_by_its_bundles") else {
+        return;
+    };
+    let found = inspect::inspect(&real).unwrap();
+    let movies = &found.sections[0].health;
+    // Seven films, all with posters and analysed; bundles were kept of a few.
+    assert_eq!(
+        (movies.posters.have, movies.posters.all, movies.posters.percent()),
+        (7, 7, Some(100))
+    );
+    let bundles = found.bundles.unwrap();
+    assert!(bundles.media > 0 && bundles.metadata["Movies"] > 0, "{bundles:?}");
+    assert!(movies.bundles.unwrap().have <= bundles.metadata["Movies"]);
+    assert_eq!(movies.thumbnails.unwrap().all, found.sections[0].files);
+    assert_eq!(found.bytes, found.library.bytes + found.blobs.unwrap().bytes);
+    assert!(found.statistics_bytes > 0);
+}
+
+#[test]
+fn bundles_are_counted_and_make_a_verdict() {
+    let tmp = tempfile::tempdir().unwrap();
+    let data = tmp.path().join("Plex Media Server");
+    let databases = data.join("Plug-in Support/Databases");
+    sim::fixture::Builder::new(&databases)
+        .music("Music", "/music", 4, 1, 5)
+        .movies("Films", "/films", 4)
+        .sonic(1.0)
+        .build()
+        .unwrap();
+    let verdicts = |data: &std::path::Path| -> Vec<(String, &'static str, Option<u64>)> {
+        inspect::inspect(data)
+            .unwrap()
+            .sections
+            .iter()
+            .map(|section| {
+                let bundles = section.health.bundles.and_then(inspect::Share::percent);
+                (section.name.clone(), section.health.verdict.word(), bundles)
+            })
+            .collect()
+    };
+    assert_eq!(
+        verdicts(&data),
+        [("Music".into(), "unknown", None), ("Films".into(), "unknown", None)]
+    );
+    let hashes: Vec<(i64, String)> = rusqlite::Connection::open(Databases::at(&databases).library())
+        .unwrap()
+        .prepare(
+            "SELECT metadata_type, hash FROM metadata_items NOT INDEXED WHERE metadata_type IN (1, 8, 9) ORDER BY id",
+        )
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut films = 0;
+    for (kind, hash) in hashes {
+        let folder = match kind {
+            1 => "Movies",
+            8 => "Artists",
+            _ => "Albums",
+        };
+        films += usize::from(kind == 1);
+        // Two films of four have theirs.
+        if kind != 1 || films <= 2 {
+            let bundle = format!("Metadata/{folder}/{}/{}.bundle/Contents", &hash[..1], &hash[1..]);
+            fs::create_dir_all(data.join(bundle)).unwrap();
+        }
+    }
+    assert_eq!(
+        verdicts(&data),
+        [
+            ("Music".into(), "good", Some(100)),
+            ("Films".into(), "partial", Some(50))
+        ]
+    );
+}

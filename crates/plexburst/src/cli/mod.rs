@@ -183,6 +183,8 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Inspect(args) => inspect::run(&args, &context),
+        Command::Verify(args) => verify::run(&args, &context),
         Command::Depot(args) => depot::run(args, &context).await,
         Command::Diff(args) => diff::run(&args, &context),
         Command::Remap(args) => remap::run(&args, &context),

@@ -2,31 +2,32 @@
 
 use std::path::PathBuf;
 
-use super::{print, print_json};
+use plex_library::snapshot;
+use plex_library::verify::{self, Finding, Level, Verification};
+
+use super::{Context, library, print, print_json};
 use crate::error::Result;
 use crate::exit;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A library.db, the folder it lies in, or a Plex data folder.
+    /// A library.db, the folder it lies in, a Plex data folder, or an archive.
     path: PathBuf,
     /// Only what takes seconds: headers, page structure.
     #[arg(long)]
     quick: bool,
+    /// Do not compare with the manifest that lies beside the databases or in the archive.
+    #[arg(long)]
+    bare: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
 }
 
 /// Runs it.
-pub(super) fn run(args: &Args) -> Result<u8> {
-    let level = if args.quick {
-        plex_library::verify::Level::Quick
-    } else {
-        plex_library::verify::Level::Full
-    };
-    let verification = match plex_library::verify::verify(&args.path, level) {
+pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let verification = match look(args, context) {
         Ok(verification) => verification,
         Err(error) => {
             if args.json {
@@ -38,16 +39,50 @@ pub(super) fn run(args: &Args) -> Result<u8> {
                 });
                 print_json(&serde_json::json!({ "ok": false, "problems": [problem] }))?;
             }
-            return Err(error.into());
+            return Err(error);
         }
     };
     if args.json {
         print_json(&verification)?;
-    } else if verification.ok {
-        print("ok")?;
     } else {
-        let lines: Vec<String> = verification.problems.iter().map(ToString::to_string).collect();
-        print(&lines.join("\n"))?;
+        print(&text_of(&verification))?;
     }
     Ok(if verification.ok { exit::DONE } else { exit::REFUSED })
+}
+
+fn look(args: &Args, context: &Context) -> Result<Verification> {
+    let library = library::open(&args.path, context)?;
+    let databases = library.databases();
+    let level = if args.quick { Level::Quick } else { Level::Full };
+    let mut verification = verify::verify(databases.dir(), level)?;
+    if args.bare {
+        return Ok(verification);
+    }
+    let sealed = match &library.archive {
+        Some(archive) => archive.unpacked.sealed()?,
+        // A snapshot has its manifest beside it; a library that Plex uses has none.
+        None if databases.dir().join(snapshot::MANIFEST).is_file() => {
+            Some(snapshot::Manifest::read(databases.dir())?.sealed())
+        }
+        None => None,
+    };
+    if let Some(sealed) = sealed {
+        let found = verify::against(databases, &sealed, Some(databases.dir()))?;
+        verification.ok &= found.is_empty();
+        verification.problems.splice(0..0, found);
+    }
+    Ok(verification)
+}
+
+fn text_of(verification: &Verification) -> String {
+    let lines = |begin: &str, findings: &[Finding]| -> Vec<String> {
+        findings.iter().map(|finding| format!("{begin}{finding}")).collect()
+    };
+    let mut all = lines("", &verification.problems);
+    if verification.ok {
+        all.push("ok".into());
+    }
+    all.extend(lines("drift: ", &verification.drift));
+    all.extend(lines("not judged: ", &verification.unchecked));
+    all.join("\n")
 }

@@ -14,6 +14,7 @@ use super::adopt::BUNDLES;
 use super::{Controller, Prepared, engine, prepare, snapshot};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::home::{discard, files_in};
 
 /// Where what lay beside the databases waits for the result.
@@ -203,6 +204,7 @@ fn take_out(c: &Controller, path: &Path) -> Result<Unpacked> {
         false => Lone::Refused,
     };
     let unpacked = engine(|| plex_library::archive::unpack_with(path, &dir, lone))?;
+    refuse_unsealed(path, &unpacked)?;
     for (why, names) in &unpacked.left_out {
         let told = format!("{} not used ({}): {}", names.len(), why.words(), some(names));
         // What is no part of a library is in every archive of a whole folder.
@@ -234,6 +236,21 @@ fn take_out(c: &Controller, path: &Path) -> Result<Unpacked> {
         )?;
     }
     Ok(unpacked)
+}
+
+/// An archive of ours that is not what was packed is not used, whatever became of it.
+fn refuse_unsealed(path: &Path, unpacked: &Unpacked) -> Result<()> {
+    let Some(sealed) = engine(|| unpacked.sealed())? else {
+        return Ok(());
+    };
+    let found = engine(|| plex_library::verify::against(&unpacked.databases(), &sealed, None))?;
+    match found.first() {
+        None => Ok(()),
+        Some(first) => Err(
+            Error::new(exit::REFUSED, format!("{} is damaged: {first}", path.display()))
+                .hint("use another copy of the archive; `plexburst verify` says of each whether it is what was packed"),
+        ),
+    }
 }
 
 /// Said to a person, and noted for the report.
