@@ -125,11 +125,12 @@ async fn without_guards_a_mount_that_only_lists_takes_the_library_with_it() {
     settle(&client(&server), section, |tracks| tracks == 6).await;
     assert!(server.stop(LIMIT).await.unwrap().clean);
 
-    // Another day: the mount is fresh, its cache empty, and the store has headers but no bodies.
+    // Another day: the mount is fresh, its cache empty. Its folders have been listed, and nothing can be read any more.
     opened.give_up().await.unwrap();
     opened.forget_cache().unwrap();
     opened.come_back(&SystemClock).await.unwrap();
-    bucket.proxy.set(Fault::NoBodies { hang: false });
+    opened.refresh(ROOT, LIMIT, &SystemClock).await.unwrap();
+    bucket.proxy.set(Fault::Status(403));
     start(&mut server).await;
     let left = scan(&client(&server), section).await;
     // The one or two that the mount proved itself by are in its cache.
