@@ -120,18 +120,43 @@ fn same(table: &Table, birth: &[&str]) -> String {
     terms.join(" AND ")
 }
 
+/// SQL: when the row `t` was made. Real servers do not say it of media, files and streams: there it is said of their item,
+/// if that is the same on both sides.
+fn birth_time(table: &Table, birth: &[&str]) -> Option<String> {
+    let old_item = |media: &str| {
+        format!(
+            "(SELECT i.created_at FROM {MAIN}.metadata_items i JOIN {MINE}.metadata_items o ON o.id = i.id
+              WHERE i.id = {media} AND o.guid IS i.guid AND o.created_at IS i.created_at)"
+        )
+    };
+    let of_media = |id: &str| {
+        old_item(&format!(
+            "(SELECT x.metadata_item_id FROM {MAIN}.media_items x WHERE x.id = {id})"
+        ))
+    };
+    Some(match table.name.as_str() {
+        "media_items" => old_item("t.metadata_item_id"),
+        "media_parts" | "media_streams" => of_media("t.media_item_id"),
+        _ => {
+            let time = birth
+                .iter()
+                .find(|column| column.ends_with("_at") && table.has(column))?;
+            format!("t.{}", quote(time))
+        }
+    })
+}
+
 /// The greatest id that means the same on both sides. A row that says nothing about when it was made proves nothing.
 fn parting(conn: &Connection, table: &Table, birth: &[&str]) -> Step<Option<i64>> {
-    let Some(time) = birth.iter().find(|column| column.ends_with("_at") && table.has(column)) else {
+    let Some(time) = birth_time(table, birth) else {
         return Ok(None);
     };
     let name = quote(&table.name);
     Ok(conn.query_row(
         &format!(
             "SELECT max(t.id) FROM {MAIN}.{name} t NOT INDEXED JOIN {MINE}.{name} m NOT INDEXED ON m.id = t.id
-             WHERE {} AND t.{} IS NOT NULL",
-            same(table, birth),
-            quote(time)
+             WHERE {} AND {time} IS NOT NULL",
+            same(table, birth)
         ),
         [],
         |row| row.get(0),

@@ -209,6 +209,7 @@ fn without_a_base_home_wins_and_what_it_deleted_stays_deleted() {
          DELETE FROM metadata_item_views WHERE id = (SELECT min(id) FROM metadata_item_views);
          UPDATE metadata_items SET title = 'Ours', title_sort = 'Ours', user_fields = 'lockedFields=1' WHERE id = 24;
          DELETE FROM metadata_items WHERE id = 25;
+         DELETE FROM media_parts WHERE media_item_id IN (SELECT id FROM media_items WHERE metadata_item_id = 25);
          DELETE FROM media_items WHERE metadata_item_id = 25;
          DELETE FROM taggings WHERE metadata_item_id = 25;",
     );
