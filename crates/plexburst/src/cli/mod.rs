@@ -181,8 +181,6 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args, &context),
         Command::Verify(args) => verify::run(&args, &context),
         Command::Depot(args) => depot::run(args, &context).await,
