@@ -19,6 +19,7 @@ use crate::archive::NOTES;
 use crate::bundle;
 use crate::contents::Cells;
 use crate::error::{At, Error, OPEN, READ, Result};
+use crate::hashing::Hashing;
 use crate::moment::Moment;
 use crate::pace::Pace;
 use crate::packer::{Object, Packer, Threads};
@@ -139,7 +140,7 @@ impl Tar<'_> {
         header.set_cksum();
         let out = self.builder.get_mut();
         out.append(header.as_bytes())?;
-        let mut hash = blake3::Hasher::new();
+        let mut hash = Hashing::begin();
         let mut cells = Cells::of(source);
         let mut meter = Meter::new(progress, which.word(), bytes);
         source.chunks(|_, pages| {
@@ -152,7 +153,7 @@ impl Tar<'_> {
         // At most one block, so it fits.
         let padding = (BLOCK - bytes % BLOCK) % BLOCK;
         out.append(&[0; BLOCK as usize][..padding as usize])?;
-        Ok((Whole::of(source, &hash), cells))
+        Ok((Whole::of(source, hash.finish()), cells))
     }
 
     fn small(&mut self, name: &str, content: &[u8]) -> Result<()> {

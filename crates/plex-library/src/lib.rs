@@ -17,6 +17,7 @@ pub mod files;
 mod format;
 pub mod gentle;
 mod handles;
+mod hashing;
 pub mod ids;
 pub mod inspect;
 pub mod losses;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, OPEN, READ, Result};
+use crate::hashing::Hashing;
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
 use crate::publish::FileWriter;
@@ -44,13 +45,13 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// A database whose pages all went through `hash`.
-    pub(crate) fn of(source: &Source, hash: &blake3::Hasher) -> Self {
+    /// A database of whose pages this is the hash.
+    pub(crate) fn of(source: &Source, hash: blake3::Hash) -> Self {
         Self {
             bytes: source.bytes(),
             page_size: source.page_size(),
             pages: source.pages(),
-            blake3: hash.finalize().to_hex().to_string(),
+            blake3: hash.to_hex().to_string(),
         }
     }
 }
@@ -99,7 +100,7 @@ pub fn index(database: &Path, target: &Path, progress: &dyn Progress) -> Result<
 pub(crate) struct IndexWriter {
     target: PathBuf,
     hashes: FileWriter,
-    all: blake3::Hasher,
+    all: Hashing,
     page_size: u32,
     pages: u32,
     added: u32,
@@ -113,7 +114,7 @@ impl IndexWriter {
         Ok(Self {
             target: target.to_owned(),
             hashes,
-            all: blake3::Hasher::new(),
+            all: Hashing::begin(),
             page_size,
             pages,
             added: 0,
@@ -137,7 +138,7 @@ impl IndexWriter {
                 format!("{} of {} pages were read", self.added, self.pages),
             ));
         }
-        let hash = self.all.finalize();
+        let hash = self.all.finish();
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(MAGIC);
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
-use tempfile::TempDir;
 
 use crate::error::{At, Error, READ, Result};
 use crate::format::header::{Header, lock_page};
@@ -27,6 +26,7 @@ use crate::format::wal::{self, Overlay};
 use crate::handles::Handle;
 use crate::open::{self, Mode, Reader};
 use crate::paths::{journal_of, shm_of, wal_of};
+use crate::publish::FolderWriter;
 use crate::stamp::Stamp;
 
 /// Bytes read from the database at once.
@@ -58,7 +58,7 @@ enum Hold {
     /// Files at rest.
     Rest(Vec<Stamp>),
     /// A copy of our own.
-    Copy(#[expect(dead_code, reason = "removed with the source")] TempDir),
+    Copy(#[expect(dead_code, reason = "removed with the source")] FolderWriter),
 }
 
 impl Source {
@@ -173,7 +173,8 @@ impl Source {
 
     /// The plain way: SQLite copies the database in one step, and the copy is what is read.
     pub(crate) fn by_backup(path: &Path, scratch: &Path) -> Result<Self> {
-        let dir = TempDir::with_prefix_in(".plexburst-copy-", scratch).at("create", scratch)?;
+        // Of a process that is killed it is left behind, and removed by the next that makes one there.
+        let dir = FolderWriter::create(&scratch.join("copy"))?;
         let copy = dir.path().join("copy.db");
         backup(path, &copy)?;
         let mut source = Self::at_rest(&copy)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Change, Manifest, stream};
 use crate::error::{At, Error, OPEN, READ, Result};
+use crate::hashing::Hashing;
 use crate::pages::Whole;
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
@@ -81,11 +82,11 @@ fn apply_one<'a>(
             Some(file) if is_comparable => FileWriter::create_like(target, file)?,
             _ => FileWriter::create(target)?,
         },
-        hash: blake3::Hasher::new(),
+        hash: Hashing::begin(),
     };
     let mut page = vec![0; result.page_size as usize];
     let mut meter = meter(source.pages().max(result.pages).into());
-    let mut base_hash = blake3::Hasher::new();
+    let mut base_hash = Hashing::begin();
     source.stream(|number, bytes| {
         base_hash.update(bytes);
         if is_comparable && number <= result.pages {
@@ -99,7 +100,7 @@ fn apply_one<'a>(
         meter.add(1)
     })?;
     source.confirm()?;
-    if base_hash.finalize().to_hex().as_str() != change.base.blake3 {
+    if base_hash.finish().to_hex().as_str() != change.base.blake3 {
         return Err(not_the_base(base, &change.base, "other content"));
     }
     let first_new = if is_comparable {
@@ -121,7 +122,7 @@ fn apply_one<'a>(
         return Err(Error::damaged(&object, "it holds pages behind the end of the result"));
     }
     let Output { writer, hash } = out;
-    if hash.finalize().to_hex().as_str() != result.blake3 {
+    if hash.finish().to_hex().as_str() != result.blake3 {
         return Err(Error::damaged(
             target,
             "its hash is not the one of the result that was promised",
@@ -139,7 +140,7 @@ fn apply_one<'a>(
 
 struct Output {
     writer: FileWriter,
-    hash: blake3::Hasher,
+    hash: Hashing,
 }
 
 impl Output {

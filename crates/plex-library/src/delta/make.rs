@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Change, FORMAT, MANIFEST, Manifest, object_name, stream};
 use crate::error::{At, Result};
+use crate::hashing::Hashing;
 use crate::packer::{Packer, Threads};
 use crate::pages::{Index, Whole, hash_page, index_path};
 use crate::paths::{Databases, Which};
@@ -44,14 +45,14 @@ pub(crate) fn make_of(
     let mut databases = BTreeMap::new();
     for (which, source) in &sources {
         let mut changes = Changes::against(base_index, source, *which, folder.path())?;
-        let mut hash = blake3::Hasher::new();
+        let mut hash = Hashing::begin();
         let mut meter = Meter::new(progress, which.word(), source.bytes());
         source.chunks(|first, pages| {
             hash.update(pages);
             changes.add(first, pages)?;
             meter.add(pages.len())
         })?;
-        databases.insert(*which, changes.publish(Whole::of(source, &hash))?);
+        databases.insert(*which, changes.publish(Whole::of(source, hash.finish()))?);
     }
     for (_, source) in &sources {
         source.confirm()?;

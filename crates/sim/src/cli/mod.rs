@@ -118,7 +118,7 @@ struct Fixture {
     /// Rows of statistics that nobody needs, some 50 bytes each.
     #[arg(long, default_value_t = 0)]
     statistics: usize,
-    /// Files that have a fingerprint of 5 KiB.
+    /// Files that have a fingerprint of 40 KB.
     #[arg(long, default_value_t = 0)]
     fingerprints: usize,
     /// Also copies it there and does to the copy what a burst does.
@@ -273,7 +273,7 @@ mod tests {
         assert!(
             count(
                 "base",
-                "SELECT count(*) FROM blobs WHERE length(blob) > 5000 AND blob_type = 5"
+                "SELECT count(*) FROM blobs WHERE length(blob) > 40000 AND blob_type = 5"
             ) >= 20
         );
         let tracks = "SELECT count(*) FROM metadata_items NOT INDEXED WHERE metadata_type = 10";
