@@ -174,7 +174,7 @@ impl Source {
     /// The plain way: SQLite copies the database in one step, and the copy is what is read.
     pub(crate) fn by_backup(path: &Path, scratch: &Path) -> Result<Self> {
         // Of a process that is killed it is left behind, and removed by the next that makes one there.
-        let dir = FolderWriter::create(&scratch.join("copy"))?;
+        let dir = FolderWriter::create(&scratch.join(".plexburst-copy"))?;
         let copy = dir.path().join("copy.db");
         backup(path, &copy)?;
         let mut source = Self::at_rest(&copy)?;
