@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Between two looks at the memory.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(100);
 /// Clock ticks of /proc in a second, on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
