@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn pieces_of_any_size_make_the_hash_of_the_whole() {
-        let whole: Vec<u8> = (0..5_000_003_u32).map(|n| (n * 31 >> 3) as u8).collect();
+        let whole: Vec<u8> = (0..5_000_003_u32).map(|n| ((n * 31) >> 3) as u8).collect();
         for size in [1000, 4096, 700_000, 5_000_003] {
             let mut hashing = Hashing::begin();
             whole.chunks(size).for_each(|piece| hashing.update(piece));
