@@ -2,6 +2,7 @@
 //! meet only in the depot.
 
 pub mod controller;
+pub mod elsewhere;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
@@ -9,6 +10,7 @@ pub mod losses;
 pub mod phase;
 pub mod request;
 pub mod retention;
+pub mod seat;
 pub mod side;
 pub mod spec;
 pub mod store;

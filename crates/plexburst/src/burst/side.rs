@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ pub struct Side {
     /// Where things are said.
     pub printer: Printer,
     /// Called after each line of the journal (the worker seals its journal into the depot).
-    on_write: Option<OnWrite>,
+    on_write: OnceLock<OnWrite>,
     _lock: File,
 }
 
@@ -44,14 +44,14 @@ impl Side {
         Ok(Self {
             journal: Mutex::new(journal),
             printer,
-            on_write: None,
+            on_write: OnceLock::new(),
             _lock: lock,
         })
     }
 
-    /// From now on `f` is called with the whole journal after each line.
-    pub fn on_write(&mut self, f: impl Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync + 'static) {
-        self.on_write = Some(Box::new(f));
+    /// From now on `f` is called with the whole journal after each line; said once.
+    pub fn on_write(&self, f: impl Fn(&[super::journal::Entry]) -> Result<()> + Send + Sync + 'static) {
+        self.on_write.set(Box::new(f)).ok();
     }
 
     /// The journal.
@@ -67,7 +67,7 @@ impl Side {
     pub fn write(&self, phase: Phase, event: Event) -> Result<()> {
         let mut journal = self.journal();
         journal.write(phase, event)?;
-        if let Some(f) = &self.on_write {
+        if let Some(f) = self.on_write.get() {
             f(journal.entries())?;
         }
         Ok(())

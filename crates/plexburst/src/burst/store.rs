@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::journal::{self, Event, Journal};
+use super::journal::{self, Entry, Event, Journal};
 use super::phase::Phase;
 use super::request::Request;
 use crate::error::{Error, Result};
@@ -105,9 +105,19 @@ fn one(dir: &Path) -> Result<Known> {
     } else {
         Vec::new()
     };
-    let standing = if journal::done(&entries, Phase::Commit).is_some() {
+    let standing = standing(&entries);
+    Ok(Known {
+        dir: dir.to_path_buf(),
+        request,
+        standing,
+    })
+}
+
+/// Where a burst with this journal stands.
+pub fn standing(entries: &[Entry]) -> Standing {
+    if journal::done(entries, Phase::Commit).is_some() {
         Standing::Committed
-    } else if journal::done(&entries, Phase::Rollback).is_some() {
+    } else if journal::done(entries, Phase::Rollback).is_some() {
         Standing::RolledBack
     } else {
         let last = entries.iter().rev().find(|e| e.event.is_transition());
@@ -118,12 +128,7 @@ fn one(dir: &Path) -> Result<Known> {
                 _ => None,
             },
         }
-    };
-    Ok(Known {
-        dir: dir.to_path_buf(),
-        request,
-        standing,
-    })
+    }
 }
 
 /// The state folder that a burst's folder is in.

@@ -101,8 +101,11 @@ fn describe(burst: &Known) -> serde_json::Value {
 }
 
 /// `status`.
-pub(super) fn status(args: &RunArgs, context: &Context) -> Result<u8> {
+pub(super) async fn status(args: &RunArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
+    if let Some(id) = super::depot::only_there(&settings, args.run.as_deref(), context).await? {
+        return super::depot::status(&settings, &id, args.json, context).await;
+    }
     let burst = store::find(&settings.state_dir, args.run.as_deref())?;
     if args.json {
         print_json(&describe(&burst))?;
@@ -159,6 +162,9 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
 /// `cancel`.
 pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
+    if let Some(id) = super::depot::only_there(&settings, args.run.as_deref(), context).await? {
+        return super::depot::cancel(&settings, &id, args.json, context).await;
+    }
     let mut burst = store::find(&settings.state_dir, args.run.as_deref())?;
     if !matches!(burst.standing, Standing::Resumable { .. }) {
         return Err(Error::usage(format!(

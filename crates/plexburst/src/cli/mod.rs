@@ -176,7 +176,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Resume(args) => bursts::resume(args, &context).await,
         Command::Cancel(args) => bursts::cancel(args, &context).await,
         Command::Runs(args) => bursts::runs(&args, &context),
-        Command::Status(args) => bursts::status(&args, &context),
+        Command::Status(args) => bursts::status(&args, &context).await,
         Command::Report(args) => bursts::report(&args, &context),
         Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,

@@ -125,6 +125,15 @@ impl Depot {
         }
     }
 
+    /// The folder `folder` of this very part, with the same keys.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Self {
+        Self {
+            id: format!("{}/{folder}", self.id),
+            ..self.clone()
+        }
+    }
+
     /// How the depot is called in messages.
     pub fn name(&self) -> &str {
         self.place.name()
@@ -143,6 +152,31 @@ impl Depot {
                 .into_iter()
                 .all(|(name, part)| there.get(name.as_str()) == Some(&part.bytes))
         }))
+    }
+
+    /// Leaves the burst's own keys in the depot under `key`, for whoever has the user's: another machine can then talk to
+    /// the worker.
+    ///
+    /// # Errors
+    /// The place, with what to do about it.
+    pub async fn leave_own_keys(&self, key: &str) -> Result<()> {
+        match &self.seal {
+            Some(seal) => self.put_bytes(key, seal.own_text().as_bytes()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same with the keys that were left under `key`.
+    ///
+    /// # Errors
+    /// The place; the user's keys do not open them.
+    pub async fn taking_own_keys(mut self, key: &str) -> Result<Self> {
+        if let Some(seal) = self.seal.clone()
+            && let Some(text) = self.read(key).await?
+        {
+            self.seal = Some(seal.with_own_text(&String::from_utf8_lossy(&text))?);
+        }
+        Ok(self)
     }
 
     /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything.

@@ -102,12 +102,21 @@ impl Seal {
 
     /// Writes the keys that a worker is given into a file of its own.
     pub(super) fn save_own(&self, path: &Path) -> Result<()> {
-        let text: String = self
-            .own
-            .iter()
-            .map(|identity| format!("{}\n", identity.to_string().expose_secret()))
-            .collect();
+        let text = self.own_text();
         plex_library::publish::file(path, text.as_bytes()).context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Those keys, a line each.
+    pub(super) fn own_text(&self) -> String {
+        let own = self.own.iter();
+        own.map(|identity| format!("{}\n", identity.to_string().expose_secret()))
+            .collect()
+    }
+
+    /// The same with the keys in `text`, which came out of the depot.
+    pub(super) fn with_own_text(mut self, text: &str) -> Result<Self> {
+        self.own.extend(parse_identities(text, "the depot")?);
+        Ok(self)
     }
 
     /// `content` as it is kept.
@@ -162,7 +171,10 @@ pub(super) fn recipients_of(path: &Path) -> Result<Vec<String>> {
 }
 
 fn read_identities(path: &Path, key: &str) -> Result<Vec<Identity>> {
-    let text = read_private(path, key)?;
+    parse_identities(&read_private(path, key)?, &path.display().to_string())
+}
+
+fn parse_identities(text: &str, place: &str) -> Result<Vec<Identity>> {
     let mut identities = Vec::new();
     for line in text
         .lines()
@@ -171,14 +183,15 @@ fn read_identities(path: &Path, key: &str) -> Result<Vec<Identity>> {
     {
         let identity = Identity::from_str(line).map_err(|e| {
             // The line itself may be a key with a slip of the pen.
-            Error::usage(format!("{} has a line that is no age identity: {e}", path.display()))
+            Error::usage(format!("{} has a line that is no age identity: {e}", place))
                 .hint("each line is AGE-SECRET-KEY-1…, or begins with #")
         })?;
         identities.push(identity);
     }
     if identities.is_empty() {
-        return Err(Error::usage(format!("there is no age identity in {}", path.display()))
-            .hint("`plexburst depot init` makes one"));
+        return Err(
+            Error::usage(format!("there is no age identity in {}", place)).hint("`plexburst depot init` makes one")
+        );
     }
     Ok(identities)
 }

@@ -24,13 +24,14 @@ pub struct Status {
 
 impl Status {
     /// The object `key` of `depot`. Has to be called within a runtime; the task ends when this is dropped.
-    pub fn new(depot: Depot, key: &'static str) -> Self {
+    pub fn new(depot: Depot, key: impl Into<String>) -> Self {
+        let key = key.into();
         let (say, mut words) = watch::channel((0, Arc::new(Vec::new())));
         let (tell, heard) = watch::channel((0, None));
         tokio::spawn(async move {
             while words.changed().await.is_ok() {
                 let (number, bytes) = words.borrow_and_update().clone();
-                let error = depot.put_bytes(key, &bytes).await.err();
+                let error = depot.put_bytes(&key, &bytes).await.err();
                 if let Some(error) = &error {
                     tracing::warn!("{}", error.chain());
                 }

@@ -1,6 +1,8 @@
 //! Whole bursts through a depot that is not a folder.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use crate::common::{World, files, look};
 use crate::support::{Place, SECRET};
@@ -28,7 +30,8 @@ fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let path = entry.path();
         match path.is_dir() {
             true => found.extend(tree(&path)),
-            false => found.push((path.clone(), std::fs::read(&path).unwrap())),
+            // A socket has nothing to read.
+            false => found.push((path.clone(), std::fs::read(&path).unwrap_or_default())),
         }
     }
     found
@@ -169,4 +172,60 @@ async fn a_burst_goes_round_through_an_sftp_host() {
     assert!(report["bytes_up"].as_u64().unwrap() > 0);
     assert!(report["bytes_saved_down"].as_u64().unwrap() > 0, "{report:#}");
     assert_eq!(look("verify", &world.data_dir())["ok"], true);
+}
+
+/// Another machine that reaches the depot, with the user's key, and knows nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_machine_shows_and_cancels_a_burst() {
+    let test = "another_machine_shows_and_cancels_a_burst";
+    let Some(mut place) = Place::s3(test, true) else { return };
+    let (world, section) = world(&mut place).await;
+    let before = files(&world.tracks(section).await);
+    // Long enough for the worker to be met at work.
+    world.music(2, 2, 4, 8, 4.0);
+    world.issue_claim();
+    let mut burst = world
+        .command(&["sync"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    crate::support::wait_until("the worker", Duration::from_secs(60), || {
+        tree(&world.path("worker"))
+            .iter()
+            .any(|(path, content)| path.ends_with("journal.jsonl") && has(content, "index:"))
+    });
+    let id = world.burst_dir().file_name().unwrap().to_str().unwrap().to_owned();
+
+    let other = tempfile::tempdir().unwrap();
+    let state = other.path().join("state");
+    let depot = toml::to_string(&place.config).unwrap();
+    let text = format!("state_dir = {state:?}\n[depot]\n{depot}");
+    std::fs::write(other.path().join("plexburst.toml"), text).unwrap();
+    let output = crate::commands::run(other.path(), &["status", &id, "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["stands"], "resumable", "{status:#}");
+    assert!(
+        status["worker"].as_str().unwrap().starts_with("the worker is at phase"),
+        "{status:#}"
+    );
+    assert!(status["controller"]["machine"].is_string(), "{status:#}");
+    let output = crate::commands::run(other.path(), &["cancel", &id]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ended = burst.wait().unwrap();
+    assert_eq!(ended.code(), Some(6), "{}", world.logs());
+    assert!(
+        world.logs().contains("cancelled: by another machine"),
+        "{}",
+        world.logs()
+    );
+    assert!(world.workers().is_empty(), "the worker has ended");
+
+    // The burst goes on at home: the word in the mailbox was for that worker alone.
+    world.issue_claim();
+    let report = world.json(&["resume", "--json"]);
+    assert_eq!(report["outcome"], "committed", "{report:#}");
+    let now = files(&world.tracks(section).await);
+    assert_eq!(now.len(), before.len() + 64);
 }

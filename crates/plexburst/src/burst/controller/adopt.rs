@@ -26,6 +26,7 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
     let dir = c.fetched();
     c.side
         .phase(Phase::Fetch, "bringing the changes home", async || {
+            c.still_seated().await?;
             discard(&dir)?;
             for (folder, objects) in [(DELTA, &made.delta), (BUNDLES, &made.bundles)] {
                 let to = dir.join(folder);

@@ -132,11 +132,17 @@ pub(super) async fn commit(c: &Controller) -> Result<()> {
 /// What the burst had in the depot goes, but for what `depot.keep` keeps; so does what earlier bursts left.
 async fn clear_depot(c: &Controller) -> Result<()> {
     let config = &c.request.config.depot;
+    if let Err(e) = c.still_seated().await {
+        // Home has its new library; what is in the depot is for whoever took the burst over.
+        c.printer().warn(&e.chain());
+        return Ok(());
+    }
+    c.leave_seat().await;
     if config.keep == 0 {
         c.depot.remove_all().await?;
     } else {
         for folder in ["base", "mailbox"] {
-            c.depot.beside(&format!("{}/{folder}", c.id())).remove_all().await?;
+            c.depot.below(folder).remove_all().await?;
         }
     }
     if config.keep == 0 && !config.keeps_base() {
@@ -323,6 +329,7 @@ pub async fn cancel(c: &Controller) -> Result<()> {
     c.area.make()?;
     let _home_lock = c.lock_home()?;
     swap::settle(c)?;
+    c.take_seat().await?;
     take_back(c).await?;
     Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
 }
@@ -331,6 +338,7 @@ pub async fn cancel(c: &Controller) -> Result<()> {
 pub(super) async fn take_back(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Rollback, "taking everything back", async || {
+            c.still_seated().await?;
             work::remove(c).await?;
             let mut was_swapped = swap::is_undone(c);
             if c.home.is_some() {
@@ -348,6 +356,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
             }
             crate::home::discard(&c.fetched())?;
             super::archive::tidy(c)?;
+            c.leave_seat().await;
             c.depot.remove_all().await?;
             Ok(ended)
         })

@@ -11,11 +11,13 @@ mod guards;
 mod moment;
 mod prepare;
 mod rollback;
+mod seated;
 mod snapshot;
 mod swap;
 mod work;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use end::{Ended, cancel};
 pub use moment::hour;
@@ -32,6 +34,7 @@ use crate::exit;
 use crate::home::{Area, Home};
 use crate::report::Report;
 use crate::term::Printer;
+use seated::Seated;
 
 /// One burst in this process.
 pub struct Controller {
@@ -41,6 +44,7 @@ pub struct Controller {
     depot: Depot,
     home: Option<Home>,
     area: Area,
+    seat: tokio::sync::OnceCell<Arc<Seated>>,
 }
 
 impl Controller {
@@ -96,6 +100,7 @@ impl Controller {
             depot,
             home,
             area,
+            seat: tokio::sync::OnceCell::new(),
         })
     }
 
@@ -169,6 +174,7 @@ async fn forward(c: &Controller) -> Result<()> {
         Source::Home => {
             let prepared = prepare::prepare_home(c).await?;
             guards::before_anything(c, &prepared).await?;
+            c.take_seat().await?;
             end::quiet_home(c).await?;
             snapshot::take(c, &prepared).await?;
             let parked = snapshot::park(c).await?;
@@ -188,6 +194,7 @@ async fn forward(c: &Controller) -> Result<()> {
         Source::Archive { path, result } => {
             let prepared = archive::unpack_base(c, path).await?;
             guards::before_anything(c, &prepared).await?;
+            c.take_seat().await?;
             let parked = snapshot::park(c).await?;
             let made = work::have_done(c, &prepared, &parked).await?;
             adopt::fetch(c, &made).await?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, Prepared};
+use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::phase::Phase;
 use crate::burst::side;
@@ -65,6 +66,7 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
         .await?;
     c.side
         .phase(Phase::Destroy, "removing the worker", async || {
+            c.still_seated().await?;
             for object in made.delta.iter().chain(&made.bundles) {
                 if !c.depot.is_there(object).await? {
                     return Err(
@@ -124,6 +126,9 @@ async fn start(c: &Controller, work_dir: &std::path::Path) -> Result<()> {
     if is_alive(work_dir)? {
         return Ok(());
     }
+    c.still_seated().await?;
+    // A cancel that was dealt with must not end the worker that goes on.
+    c.depot.remove(key::CANCEL).await?;
     let exe = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
     let log = std::fs::File::options()
         .create(true)
@@ -197,17 +202,7 @@ fn parked_or_failed(entries: &[Entry]) -> Option<End> {
 }
 
 async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
-    let Some(bytes) = c.depot.read(key::WORKER_JOURNAL).await? else {
-        return Ok(Vec::new());
-    };
-    bytes
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| {
-            serde_json::from_slice(line)
-                .map_err(|e| Error::unexpected("cannot understand the worker's journal in the depot").because(e))
-        })
-        .collect()
+    elsewhere::entries_of_worker(&c.depot).await
 }
 
 /// Shows what the worker does until its result is parked, starting it again when it was killed.

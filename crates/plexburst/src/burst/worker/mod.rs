@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use plex_library::Databases;
 
+use super::elsewhere;
 use super::journal::Entry;
 use super::phase::Phase;
 use super::side::Side;
@@ -48,7 +49,7 @@ pub struct Worker {
 pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     let spec = WorkerSpec::load(dir)?;
     let depot = spec.depot(dir, &printer)?.noting(dir.join("transfers"));
-    let mut side = Side::open(dir, printer)?;
+    let side = Side::open(dir, printer)?;
     let journal = Arc::new(Status::new(depot.clone(), key::WORKER_JOURNAL));
     let sealed = Arc::clone(&journal);
     side.on_write(move |entries| seal(&sealed, entries));
@@ -86,13 +87,7 @@ async fn forward(worker: &Worker) -> Result<()> {
 
 /// The journal as it stands, for whoever looks into the depot.
 fn seal(journal: &Status, entries: &[Entry]) -> Result<()> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        serde_json::to_writer(&mut bytes, entry)
-            .map_err(|e| Error::unexpected("cannot write down the worker's journal").because(e))?;
-        bytes.push(b'\n');
-    }
-    journal.say(bytes);
+    journal.say(elsewhere::sealed(entries)?);
     Ok(())
 }
 
@@ -127,7 +122,10 @@ impl Worker {
         let told = async {
             loop {
                 match self.depot.read(key::CANCEL).await {
-                    Ok(Some(_)) => return Error::new(crate::exit::RESUMABLE, "the controller cancelled the worker"),
+                    Ok(Some(why)) => {
+                        let why = String::from_utf8_lossy(&why).into_owned();
+                        return Error::new(crate::exit::RESUMABLE, format!("the worker was cancelled: {why}"));
+                    }
                     // A depot that cannot be read now may be readable later; the work goes on meanwhile.
                     Ok(None) | Err(_) => SystemClock.sleep(LOOK).await,
                 }

@@ -1,0 +1,150 @@
+//! Bursts of other machines, as the depot tells: what was asked for, where each stands, and the mailbox that ends one.
+
+use super::journal::{self, Entry, Event};
+use super::phase::Phase;
+use super::request::Request;
+use super::seat;
+use super::spec::{Progress, key};
+use super::store::{self, Standing};
+use crate::depot::{Depot, Listed};
+use crate::error::{Error, Result};
+
+/// Key of what was asked for.
+pub const REQUEST: &str = "controller/burst.json";
+
+/// Key of the burst's own keys, which only the user's open.
+pub const KEYS: &str = "controller/keys";
+
+/// One burst as it stands in the depot.
+#[derive(Debug)]
+pub struct Elsewhere {
+    /// What was asked for.
+    pub request: Request,
+    /// Who controls it.
+    pub holder: Option<seat::Holder>,
+    /// Where the controller's side stands.
+    pub standing: Standing,
+    /// The worker's journal.
+    pub worker: Vec<Entry>,
+    /// What the worker does right now, or did last.
+    pub progress: Option<Progress>,
+}
+
+impl Elsewhere {
+    /// The last phase that the worker began, and what became of it.
+    pub fn worker_text(&self) -> Option<String> {
+        if journal::done(&self.worker, Phase::ParkResult).is_some() {
+            return Some("the worker has parked its result".to_owned());
+        }
+        let last = self.worker.iter().rev().find(|e| e.event.is_transition())?;
+        Some(match &last.event {
+            Event::Failed { error, .. } => format!("the worker gave up in phase {}: {error}", last.phase),
+            _ => format!("the worker is at phase {}", last.phase),
+        })
+    }
+}
+
+/// The ids of all bursts in a listing of the whole depot.
+pub fn ids(listed: &[Listed]) -> Vec<String> {
+    let mut ids: Vec<String> = listed
+        .iter()
+        .filter_map(|object| object.key.strip_suffix(&format!("/{REQUEST}")).map(str::to_owned))
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// The burst that `id` (or its beginning or end) means.
+///
+/// # Errors
+/// None fits, or more than one.
+pub async fn find(depot: &Depot, id: &str) -> Result<String> {
+    let wanted = id.to_uppercase();
+    let mut fits = ids(&depot.list_all().await?);
+    fits.retain(|known| known.starts_with(&wanted) || known.ends_with(&wanted));
+    match (fits.pop(), fits.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(Error::usage(format!("more than one burst in the depot fits {id:?}"))),
+        (None, _) => Err(Error::usage(format!(
+            "no burst fits {id:?}, neither on this machine nor in the depot at {}",
+            depot.name()
+        ))
+        .hint("`plexburst runs` lists the bursts that this machine knows, `plexburst depot` what is in the depot")),
+    }
+}
+
+/// Reads where the burst `id` stands.
+///
+/// # Errors
+/// The depot; keys that do not open it; no such burst.
+pub async fn look(depot: &Depot, id: &str) -> Result<Elsewhere> {
+    let depot = depot.beside(id);
+    let request = depot
+        .read(REQUEST)
+        .await?
+        .ok_or_else(|| Error::usage(format!("no burst {id} is in the depot at {}", depot.name())))?;
+    let request: Request = serde_json::from_slice(&request)
+        .map_err(|e| Error::unexpected(format!("cannot understand burst {id} in the depot")).because(e))?;
+    let seat = seat::newest(&depot).await?;
+    let (holder, entries) = match &seat {
+        Some(name) => (
+            seat::holder(&depot, name).await?,
+            entries(&depot, &seat::journal_of(name)).await?,
+        ),
+        None => (None, Vec::new()),
+    };
+    let progress = depot.read(key::WORKER_PROGRESS).await?;
+    Ok(Elsewhere {
+        request,
+        holder,
+        standing: store::standing(&entries),
+        worker: entries_of_worker(&depot).await?,
+        progress: progress.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+    })
+}
+
+/// The worker's journal as it is in the depot.
+///
+/// # Errors
+/// The depot.
+pub async fn entries_of_worker(depot: &Depot) -> Result<Vec<Entry>> {
+    entries(depot, key::WORKER_JOURNAL).await
+}
+
+async fn entries(depot: &Depot, key: &str) -> Result<Vec<Entry>> {
+    let Some(bytes) = depot.read(key).await? else {
+        return Ok(Vec::new());
+    };
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            serde_json::from_slice(line)
+                .map_err(|e| Error::unexpected(format!("cannot understand {key} in the depot")).because(e))
+        })
+        .collect()
+}
+
+/// A journal as it is put into the depot.
+///
+/// # Errors
+/// Never in practice.
+pub fn sealed(entries: &[Entry]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut bytes, entry)
+            .map_err(|e| Error::unexpected("cannot write down a journal for the depot").because(e))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// Tells the worker to end early: what it did so far stays on it, and the burst can go on.
+///
+/// # Errors
+/// The depot.
+pub async fn cancel(depot: &Depot, id: &str, why: &str) -> Result<()> {
+    // The worker has no key but the burst's own, so that is what it is written for.
+    let depot = depot.beside(id).taking_own_keys(KEYS).await?;
+    depot.put_bytes(key::CANCEL, why.as_bytes()).await
+}
