@@ -18,6 +18,7 @@ use crate::burst::side;
 use crate::burst::spec::{self, Made, Parked, Progress, WorkerSpec, key};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
+use crate::exit;
 
 /// Between two looks at what the worker left in the depot.
 const LOOK: Duration = Duration::from_millis(300);
@@ -232,6 +233,17 @@ async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
         if !is_alive {
             match parked_or_failed(&entries) {
                 Some(End::Parked(made)) => return Ok(made),
+                // It did what it was told to, so it is not started again.
+                _ if let Some(why) = c.depot.read(key::CANCEL).await? => {
+                    return Err(Error::new(
+                        exit::RESUMABLE,
+                        format!("the worker was cancelled: {}", String::from_utf8_lossy(&why)),
+                    )
+                    .hint(format!(
+                        "`plexburst resume {id}` goes on where it was, `plexburst cancel {id}` takes everything back",
+                        id = c.id()
+                    )));
+                }
                 Some(End::Failed(error)) if is_news || restarts > 0 => return Err(error),
                 _ if restarts < RESTARTS => {
                     restarts += 1;
