@@ -70,6 +70,11 @@ impl Place {
         &self.name
     }
 
+    /// Whether a put is a request to another machine.
+    pub(super) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
     /// Puts `bytes` under `key`, replacing what was there.
     pub(super) async fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let done = self.patiently(bytes.len() as u64, || self.store.put(key, bytes)).await;
