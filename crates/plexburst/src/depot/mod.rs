@@ -221,6 +221,18 @@ impl Depot {
         }
     }
 
+    /// As [`Depot::put_bytes`], at once, in a folder; `None` elsewhere.
+    fn put_now(&self, key: &str, bytes: &[u8]) -> Option<Result<()>> {
+        let put = || {
+            let path = self.path(key)?;
+            match &self.seal {
+                Some(seal) => Ok(self.place.put_now(&path, &seal.close(bytes)?)),
+                None => Ok(self.place.put_now(&path, bytes)),
+            }
+        };
+        put().unwrap_or_else(|e| Some(Err(e)))
+    }
+
     /// Copies an object to the file `to`, which appears only when the content's hash is right.
     ///
     /// # Errors

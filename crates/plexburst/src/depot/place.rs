@@ -70,9 +70,13 @@ impl Place {
         &self.name
     }
 
-    /// Whether a put is a request to another machine.
-    pub(super) fn is_remote(&self) -> bool {
-        self.is_remote
+    /// In a folder, puts `bytes` under `key` at once; `None` when that takes a request to another machine.
+    pub(super) fn put_now(&self, key: &str, bytes: &[u8]) -> Option<Result<()>> {
+        let Store::Directory(store) = &self.store else {
+            return None;
+        };
+        let done = store.put_now(key, bytes);
+        Some(done.map_err(|fault| self.error(&format!("cannot put {key} into"), fault)))
     }
 
     /// Puts `bytes` under `key`, replacing what was there.

@@ -1,62 +1,68 @@
 //! Small objects that are replaced again and again: a journal, a line of progress.
 //!
-//! Whoever has something to say says it and goes on; a task of its own puts the words into the depot, so that a depot
-//! that does not answer for a while holds nobody up. On another machine only the newest word is put, in a folder each in
-//! turn. [`Status::settled`] is for the moments that count.
+//! In a folder each word is there when [`Status::say`] comes back. To another machine the newest word is brought by a task
+//! of its own, so that a depot that does not answer for a while holds nobody up. [`Status::settled`] is for the moments
+//! that count.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::Depot;
 use crate::error::{Error, Result};
 
-/// A content, with the number of the word that it is.
-type Word = (u64, Vec<u8>);
+/// A content, and how many were said before it.
+type Word = (u64, Arc<Vec<u8>>);
 /// The number of the last word that was dealt with, and why it could not be put.
 type Outcome = (u64, Option<Arc<Error>>);
 
 /// One object's newest content on its way into the depot.
 #[derive(Debug)]
 pub struct Status {
-    said: AtomicU64,
-    words: mpsc::UnboundedSender<Word>,
+    depot: Depot,
+    key: String,
+    say: watch::Sender<Word>,
     heard: watch::Receiver<Outcome>,
+    /// Why the last word could not be put, in a folder.
+    failed: Mutex<Option<Arc<Error>>>,
 }
 
 impl Status {
     /// The object `key` of `depot`. Has to be called within a runtime; the task ends when this is dropped.
     pub fn new(depot: Depot, key: impl Into<String>) -> Self {
         let key = key.into();
-        let (words, mut queue) = mpsc::unbounded_channel::<Word>();
+        let (say, mut words) = watch::channel((0, Arc::new(Vec::new())));
         let (tell, heard) = watch::channel((0, None));
+        let (place, name) = (depot.clone(), key.clone());
         tokio::spawn(async move {
-            while let Some((mut number, mut bytes)) = queue.recv().await {
-                while depot.place.is_remote()
-                    && let Ok(newer) = queue.try_recv()
-                {
-                    (number, bytes) = newer;
-                }
-                let error = depot.put_bytes(&key, &bytes).await.err();
-                if let Some(error) = &error {
-                    tracing::warn!("{}", error.chain());
-                }
-                tell.send_replace((number, error.map(Arc::new)));
+            while words.changed().await.is_ok() {
+                let (number, bytes) = words.borrow_and_update().clone();
+                let error = place.put_bytes(&name, &bytes).await.err();
+                tell.send_replace((number, error.map(noted)));
             }
         });
         Self {
-            said: AtomicU64::new(0),
-            words,
+            depot,
+            key,
+            say,
             heard,
+            failed: Mutex::default(),
         }
     }
 
     /// The object's content is to be `bytes` from now on.
     pub fn say(&self, bytes: Vec<u8>) {
-        let number = self.said.fetch_add(1, Ordering::SeqCst) + 1;
-        // A task that has ended is noticed by `settled`.
-        self.words.send((number, bytes)).ok();
+        // Held while it is put: words do not overtake each other.
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = self.depot.put_now(&self.key, &bytes) {
+            *failed = done.err().map(noted);
+            return;
+        }
+        let bytes = Arc::new(bytes);
+        self.say.send_modify(|(number, word)| {
+            *number += 1;
+            *word = bytes;
+        });
     }
 
     /// Comes back when what was said last is in the depot.
@@ -64,13 +70,16 @@ impl Status {
     /// # Errors
     /// It could not be put.
     pub async fn settled(&self) -> Result<()> {
-        let said = self.said.load(Ordering::SeqCst);
+        let said = self.say.borrow().0;
         let mut heard = self.heard.clone();
         let outcome = heard
             .wait_for(|(number, _)| *number >= said)
             .await
-            .map_err(|e| Error::unexpected("the depot's own task has ended").because(e))?;
-        match &outcome.1 {
+            .map_err(|e| Error::unexpected("the depot's own task has ended").because(e))?
+            .1
+            .clone();
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match outcome.or(failed) {
             None => Ok(()),
             Some(error) => {
                 let again = Error::new(error.exit(), error.chain());
@@ -81,6 +90,11 @@ impl Status {
             }
         }
     }
+}
+
+fn noted(error: Error) -> Arc<Error> {
+    tracing::warn!("{}", error.chain());
+    Arc::new(error)
 }
 
 #[cfg(test)]

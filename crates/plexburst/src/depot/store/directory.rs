@@ -21,60 +21,58 @@ impl Directory {
     }
 
     pub(super) async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Fault> {
-        let (to, bytes) = (self.root.join(key), bytes.to_vec());
-        apart(move || {
-            if let Some(dir) = to.parent() {
-                make(dir)?;
-            }
-            publish::file(&to, &bytes).map_err(|e| match e {
-                plex_library::Error::NoSpace { .. } => Fault::Full(e.to_string()),
-                _ => Fault::Other(said(&e)),
-            })
+        apart(|| self.put_now(key, bytes))
+    }
+
+    /// Puts `bytes` under `key` before anything else is done.
+    pub(crate) fn put_now(&self, key: &str, bytes: &[u8]) -> Result<(), Fault> {
+        let to = self.root.join(key);
+        if let Some(dir) = to.parent() {
+            make(dir)?;
+        }
+        publish::file(&to, bytes).map_err(|e| match e {
+            plex_library::Error::NoSpace { .. } => Fault::Full(e.to_string()),
+            _ => Fault::Other(said(&e)),
         })
-        .await
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Vec<u8>, Fault> {
         let path = self.root.join(key);
-        apart(move || std::fs::read(&path).map_err(|e| fault(&path, &e))).await
+        apart(|| std::fs::read(&path).map_err(|e| fault(&path, &e)))
     }
 
     pub(super) async fn size(&self, key: &str) -> Result<u64, Fault> {
         let path = self.root.join(key);
-        apart(move || match std::fs::metadata(&path) {
+        apart(|| match std::fs::metadata(&path) {
             Ok(meta) if meta.is_file() => Ok(meta.len()),
             Ok(_) => Err(Fault::Missing),
             Err(e) => Err(fault(&path, &e)),
         })
-        .await
     }
 
     pub(super) async fn remove(&self, key: &str) -> Result<(), Fault> {
         let path = self.root.join(key);
-        apart(move || match std::fs::remove_file(&path) {
+        apart(|| match std::fs::remove_file(&path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(fault(&path, &e)),
             _ => Ok(()),
         })
-        .await
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Fault> {
         let (root, dir) = (self.root.clone(), self.root.join(prefix));
-        apart(move || {
+        apart(|| {
             let mut listed = Vec::new();
             walk(&root, &dir, &mut listed)?;
             Ok(listed)
         })
-        .await
     }
 
     pub(super) async fn remove_folder(&self, prefix: &str) -> Result<(), Fault> {
         let dir = self.root.join(prefix);
-        apart(move || match std::fs::remove_dir_all(&dir) {
+        apart(|| match std::fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(fault(&dir, &e)),
             _ => Ok(()),
         })
-        .await
     }
 }
 
@@ -132,9 +130,11 @@ fn said(e: &plex_library::Error) -> String {
     }
 }
 
-/// File work is done where it holds nobody up.
-async fn apart<T: Send + 'static>(act: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(act)
-        .await
-        .map_err(|e| Fault::Other(e.to_string()))?
+/// File work holds nobody else up.
+fn apart<T>(act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(act),
+        // There is one thread only, and with it nobody else.
+        _ => act(),
+    }
 }
