@@ -4,6 +4,7 @@
 //! They have the real ones' databases, files, programs and HTTP APIs, so that whatever works on them has met the real shapes.
 //! They depend on none of plexburst's own code.
 
+pub mod bucket;
 mod cli;
 pub mod fixture;
 mod install;

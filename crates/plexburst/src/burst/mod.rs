@@ -3,11 +3,12 @@
 
 pub mod controller;
 pub mod elsewhere;
+pub mod guard;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
-pub mod losses;
 pub mod phase;
+mod remapped;
 pub mod request;
 pub mod retention;
 pub mod seat;

@@ -136,6 +136,9 @@ pub struct WorkerSpec {
     pub limits: Limits,
     /// The version of Plex at home; `None` when the library comes from an archive that does not tell.
     pub plex_version: Option<String>,
+    /// Files (as home has them) that were proved gone from the media before the burst began.
+    #[serde(default)]
+    pub gone: Vec<String>,
 }
 
 impl WorkerSpec {

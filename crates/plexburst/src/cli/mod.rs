@@ -6,10 +6,12 @@ mod confirm;
 mod demo;
 mod depot;
 mod diff;
+mod doctor;
 mod export;
 mod import;
 mod inspect;
 mod library;
+mod plan;
 mod remap;
 mod repair;
 mod rollback;
@@ -47,6 +49,10 @@ Exit codes: 0 done, 1 unexpected, 2 wrong use, 3 a guard refused, 4 failed with 
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check every precondition of a burst, with its evidence and its fix; changes nothing.
+    Doctor(doctor::Args),
+    /// Show what a burst would do, section by section; changes nothing.
+    Plan(plan::Args),
     /// Take the home library along, have new media indexed, bring the changes home.
     Sync(sync::Args),
     /// Go on with a burst that was interrupted or failed.
@@ -172,6 +178,8 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, context: Context) -> Result<u8> {
     match command {
+        Command::Doctor(args) => doctor::run(&args, &context).await,
+        Command::Plan(args) => plan::run(args, &context).await,
         Command::Sync(args) => sync::run(args, &context).await,
         Command::Resume(args) => bursts::resume(args, &context).await,
         Command::Cancel(args) => bursts::cancel(args, &context).await,

@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Swap at this hour of the day, when nobody streams then.
     #[arg(long, value_name = "HH:MM", value_parser = hour)]
     swap_at: Option<String>,
+    /// Show what would be done, as `plexburst plan` does, and change nothing.
+    #[arg(long, conflicts_with = "archive")]
+    dry_run: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -56,6 +59,20 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
+    let options = Options {
+        sections: args.sections,
+        quick: args.quick,
+        force_refresh: args.force_refresh,
+        force_deep_scan: args.force_deep_scan,
+        no_import: args.no_import,
+        accept_losses: args.accept_losses,
+        swap_now: args.swap_now,
+        without_blobs: args.without_blobs,
+        swap_at: args.swap_at,
+    };
+    if args.dry_run {
+        return super::plan::show(&settings, &options, args.json, context).await;
+    }
     let source = match args.archive {
         None => Source::Home,
         Some(path) => {
@@ -76,17 +93,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             }
             Source::Archive { path, result }
         }
-    };
-    let options = Options {
-        sections: args.sections,
-        quick: args.quick,
-        force_refresh: args.force_refresh,
-        force_deep_scan: args.force_deep_scan,
-        no_import: args.no_import,
-        accept_losses: args.accept_losses,
-        swap_now: args.swap_now,
-        without_blobs: args.without_blobs,
-        swap_at: args.swap_at,
     };
     let request = Request::new(source, options, settings.config.clone());
     let dir = settings.burst_dir(&request.id);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Config;
+use super::{Config, Mapping, MappingKind};
 use crate::error::{Error, Result};
 
 /// What was found under the earlier names.
@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(super) struct Earlier {
     values: BTreeMap<String, String>,
     rclone_conf: Option<PathBuf>,
+    /// Moves for good, of `path_mappings.json`.
+    mappings: BTreeMap<String, String>,
     /// Seen, and without meaning for a burst on this machine.
     pub(super) ignored: Vec<String>,
     /// Types and volumes of a rented machine.
@@ -51,7 +53,23 @@ pub(super) fn read(base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<
         }
     }
     earlier.rclone_conf = Some(base.join("rclone.conf")).filter(|p| p.is_file());
+    earlier.mappings = mappings(base)?;
     Ok(earlier)
+}
+
+/// `path_mappings.json` as the scripts looked for it: beside the configuration, then one folder up.
+fn mappings(base: &Path) -> Result<BTreeMap<String, String>> {
+    let places = [Some(base), base.parent()];
+    let mut found = places.into_iter().flatten().map(|dir| dir.join("path_mappings.json"));
+    let Some(path) = found.find(|path| path.is_file()) else {
+        return Ok(BTreeMap::new());
+    };
+    let mappings = plex_library::remap::read_mappings(&path).map_err(|e| {
+        Error::usage(format!("cannot understand {}", path.display()))
+            .hint("correct it, or use `[[media.mappings]]` in plexburst.toml instead")
+            .because(e)
+    })?;
+    Ok(mappings.into_iter().map(|mapping| (mapping.old, mapping.new)).collect())
 }
 
 /// `KEY=value` lines; `export` before and quotes around are allowed, comments skipped.
@@ -89,6 +107,17 @@ impl Earlier {
                 media.roots.insert("/Media".to_owned(), String::new());
             }
         }
+        if media.mappings.is_empty() {
+            media.mappings = self
+                .mappings
+                .iter()
+                .map(|(from, to)| Mapping {
+                    from: from.clone(),
+                    to: to.clone(),
+                    kind: MappingKind::Permanent,
+                })
+                .collect();
+        }
         if media.rclone_config.is_none() {
             media.rclone_config.clone_from(&self.rclone_conf);
         }
@@ -108,6 +137,8 @@ mod tests {
         )
         .unwrap();
         std::fs::write(dir.path().join("rclone.conf"), "").unwrap();
+        let moved = "{\"_comment\": \"x\", \"mappings\": {\"/Media/TVShows\": \"/Media/TV\"}}";
+        std::fs::write(dir.path().join("path_mappings.json"), moved).unwrap();
         let earlier = read(dir.path(), &|_| None).unwrap();
         let mut config = Config::default();
         earlier.fill(&mut config);
@@ -119,6 +150,23 @@ mod tests {
         );
         assert_eq!(config.media.rclone_config.unwrap(), dir.path().join("rclone.conf"));
         assert_eq!(earlier.ignored, ["S3_ACCESS_KEY"]);
+        let mapping = &config.media.mappings[0];
+        assert_eq!(
+            (mapping.from.as_str(), mapping.to.as_str()),
+            ("/Media/TVShows", "/Media/TV")
+        );
+        assert_eq!(mapping.kind, MappingKind::Permanent);
+        // One folder below it is found as well; a broken one is told.
+        let below = dir.path().join("scripts");
+        std::fs::create_dir(&below).unwrap();
+        assert_eq!(read(&below, &|_| None).unwrap().mappings.len(), 1);
+        std::fs::write(below.join("path_mappings.json"), "{}").unwrap();
+        assert!(
+            read(&below, &|_| None)
+                .unwrap_err()
+                .chain()
+                .contains("path_mappings.json")
+        );
     }
 
     #[test]

@@ -108,6 +108,30 @@ pub struct Media {
     pub min_speed: Option<f64>,
     /// Section root at home → folder in the media (relative; "" is the media's own root).
     pub roots: BTreeMap<String, String>,
+    /// Folders that the worker has elsewhere than home's library.
+    pub mappings: Vec<Mapping>,
+}
+
+/// One of `[[media.mappings]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// The folder as home's library has it.
+    pub from: String,
+    /// The same folder on the worker.
+    pub to: String,
+    /// Whether the result keeps it.
+    pub kind: MappingKind,
+}
+
+/// What becomes of a mapping when the result comes home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MappingKind {
+    /// The files were moved for good: the result has the new path, and so has home.
+    Permanent,
+    /// The worker alone has it there: undone before the result comes home.
+    Worker,
 }
 
 /// `[media.s3]`: a bucket by its keys. The keys themselves stand in the environment or in a file, never here.

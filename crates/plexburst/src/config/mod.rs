@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
 pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, S3, Scaleway, Worker};
+pub use file::{Mapping, MappingKind};
 pub use rate::Rate;
 
 use crate::error::{Error, Result};

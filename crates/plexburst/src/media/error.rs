@@ -103,6 +103,17 @@ pub enum Error {
         /// rclone's words.
         said: String,
     },
+    /// A listing that does not hold together.
+    #[error("{remote} gave half a listing: {said}")]
+    HalfListing {
+        /// As in `s3:bucket`.
+        remote: String,
+        /// What does not fit.
+        said: String,
+    },
+    /// The store cannot list from the middle on; rclone lists it instead.
+    #[error("the store cannot begin a listing in its middle")]
+    NoRanges,
     /// Anything else that rclone says.
     #[error("rclone failed on {remote}: {said}")]
     Rclone {
@@ -191,7 +202,10 @@ impl Error {
                 "end what uses it (`fuser -vm {0}`), then `fusermount3 -uz {0}`",
                 dir.display()
             ),
-            Self::Rclone { .. } | Self::Control { .. } | Self::Io { .. } => return None,
+            Self::HalfListing { .. } => {
+                "try again; if it stays, ask the store's provider: nothing was taken for gone".to_owned()
+            }
+            Self::NoRanges | Self::Rclone { .. } | Self::Control { .. } | Self::Io { .. } => return None,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! The media: where the files are, which folder of them stands for which section root, what exists, and proof that it
 //! can really be read.
 //!
-//! [`listing`] asks the store itself, [`mount`] makes a file system of it, [`proof`] reads real bytes (guard 4), [`health`]
-//! judges what was read over time. Must not: write to the media, or believe a mount that only lists.
+//! [`listing`] asks the store itself, [`compare`] holds a library against it, [`moves`] finds what was moved. [`mount`]
+//! makes a file system of it, [`proof`] reads real bytes (guard 4), [`health`] judges what was read over time. Must not:
+//! write to the media, or believe a mount that only lists.
 
+mod by_name;
 mod cached;
+pub mod compare;
 pub mod control;
 mod error;
 mod fetch;
@@ -12,7 +15,9 @@ mod flags;
 mod fuse;
 pub mod health;
 pub mod listing;
+pub mod mappings;
 pub mod mount;
+pub mod moves;
 pub mod probe;
 mod prober;
 pub mod profile;
@@ -22,6 +27,7 @@ pub mod remote;
 mod s3;
 pub mod sample;
 pub mod speed;
+mod store;
 pub mod warm;
 
 use std::path::{Path, PathBuf};
@@ -121,6 +127,24 @@ impl Media {
         }
     }
 
+    /// The rclone that would mount them, when it is on this machine already: nothing is fetched.
+    ///
+    /// # Errors
+    /// [`Error`]; there is none, or it is too old.
+    pub async fn rclone(&self) -> Result<program::Rclone, Error> {
+        let wanted = Wanted {
+            fetch: false,
+            ..self.rclone.clone()
+        };
+        program::Rclone::find(&wanted, Path::new("")).await
+    }
+
+    /// Whether they have to be mounted.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.source, Source::Remote(_))
+    }
+
     /// The folder (relative, "" for the media's own root) that stands for a section root: the entry for itself, or for
     /// its nearest ancestor with the rest of the path.
     ///
@@ -142,6 +166,32 @@ impl Media {
             .ok_or_else(|| Error::NoFolder(root.to_owned()))
     }
 
+    /// Home's absolute path of the media's own root, if the configuration tells: "/Media" when `"/Media/TV" = "TV"`.
+    #[must_use]
+    pub fn top(&self) -> Option<String> {
+        let above = |(root, folder): &(String, String)| {
+            if folder.is_empty() {
+                return Some(root.clone());
+            }
+            let above = root.strip_suffix(folder.as_str())?.strip_suffix('/')?;
+            (!above.is_empty()).then(|| above.to_owned())
+        };
+        self.roots.iter().find_map(above)
+    }
+
+    /// Everything below [`Media::top`], whatever folders the roots stand for.
+    ///
+    /// # Errors
+    /// [`Error`], as of [`Media::list`].
+    pub async fn list_top(&self, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Listing, Error> {
+        let top = self.top().ok_or_else(|| Error::NoFolder(String::new()))?;
+        let whole = Self {
+            roots: vec![(top.clone(), String::new())],
+            ..self.clone()
+        };
+        whole.list(&top, progress).await
+    }
+
     /// Everything below a section root, asked of the store itself; `progress` is told how many files so far.
     ///
     /// # Errors
@@ -154,7 +204,7 @@ impl Media {
         };
         match &self.source {
             Source::Remote(remote) => {
-                match listing::remote(&remote.folder(&folder), root, progress).await {
+                match listing::remote(remote, &folder, root, progress).await {
                     // A bucket has no folders: one that does not exist lists as one without files.
                     Ok(listing) if listing.is_empty() => Err(missing()),
                     Err(Error::NoBucket { .. }) if !folder.is_empty() && remote.check().await.is_ok() => Err(missing()),
@@ -169,6 +219,16 @@ impl Media {
                 crate::plex::blocking(|| listing::directory(&dir, root, progress))
             }
         }
+    }
+
+    /// The configured root above a file of home's (absolute).
+    #[must_use]
+    pub fn root_above(&self, file: &str) -> Option<String> {
+        let above = |root: &&(String, String)| {
+            let rest = file.strip_prefix(root.0.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.roots.iter().find(above).map(|(root, _)| root.clone())
     }
 
     /// Makes the files readable as a file system: mounts the remote in `work`, or takes the directory as it is.

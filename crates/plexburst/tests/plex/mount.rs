@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use plexburst::clock::SystemClock;
 use plexburst::config;
+use plexburst::media::compare::Comparison;
 use plexburst::media::proof::Outcome;
 use plexburst::media::{Error, Media, Opened, mount};
 
@@ -159,8 +160,12 @@ async fn mounted_listed_proved_and_gone() {
         "/movies/Music/Artist/gone.flac",
     ];
     assert_eq!(listing.size(known[0]), Some(300_000));
-    let found = listing.compare(known.into_iter());
-    assert_eq!((found.present, found.missing.len(), found.new), (1, 1, 19));
+    let mut found = Comparison::new(&listing);
+    assert_eq!(
+        known.map(|path| found.add(&listing, path, Some(300_000))),
+        [true, false]
+    );
+    assert_eq!((found.present, found.changed, found.new_files(&listing).0), (1, 0, 19));
 
     let opened = bucket.open("s3:bucket").await.unwrap();
     let bind = &opened.binds(["/movies/Music"]).unwrap()[0];

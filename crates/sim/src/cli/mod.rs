@@ -1,5 +1,6 @@
 //! The command line of `plex-sim`, which is also `plexburst sim`.
 
+mod bucket;
 mod scaleway;
 
 use std::ffi::OsString;
@@ -53,6 +54,8 @@ enum Command {
         no_pass: bool,
     },
     Scaleway(scaleway::Command),
+    /// Serves a bucket of names that can be listed, and prints an rclone.conf that knows it as `bucket:`.
+    Bucket(bucket::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -214,6 +217,11 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Fixture(fixture) => {
             fixture.make()?;
             println!("{}", fixture.dir.display());
+        }
+        Command::Bucket(args) => {
+            let served = args.start()?;
+            println!("{}", served.rclone_conf());
+            served.wait();
         }
         Command::Claim { plextv, no_pass } => println!("{}", PlexTv::at(&plextv).issue_claim(!no_pass)?),
     }

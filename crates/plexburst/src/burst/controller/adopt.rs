@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine};
+use crate::burst::guard::losses;
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
 use crate::burst::spec::Made;
@@ -163,6 +164,9 @@ pub(super) struct Verified {
     pub(super) plan: Option<plex_library::swap::Plan>,
     /// Files that are lost, as accepted beforehand.
     losses: Vec<String>,
+    /// Files (as home has them) that were proved gone from the media.
+    #[serde(default)]
+    pub(super) gone: std::collections::BTreeSet<String>,
 }
 
 /// Checks the staged copy as a whole, and that nothing of home's was lost on the way.
@@ -180,28 +184,40 @@ pub(super) async fn verify(c: &Controller) -> Result<Verified> {
                 )
                 .hint("`plexburst report` has the details; home is what it was"));
             }
-            let losses = nothing_lost(c)?;
+            let (losses, gone) = nothing_lost(c).await?;
             let plan = match &c.home {
                 Some(home) => Some(engine(|| {
                     plex_library::swap::prepare(&home.databases(), staged.dir(), c.area.previous().dir())
                 })?),
                 None => None,
             };
-            Ok(Verified { plan, losses })
+            Ok(Verified { plan, losses, gone })
         })
         .await
 }
 
-/// Guard 5: no file that home's library knew may be lost from the result.
-fn nothing_lost(c: &Controller) -> Result<Vec<String>> {
+/// Guard 5: no file that home's library knew may be lost from the result, unless it is proved gone from the media.
+async fn nothing_lost(c: &Controller) -> Result<(Vec<String>, std::collections::BTreeSet<String>)> {
     if matches!(c.request.source, Source::Rollback { .. }) {
         // A library from before lacks what came since: that is what was asked for.
-        return Ok(Vec::new());
+        return Ok((Vec::new(), std::collections::BTreeSet::new()));
     }
     // What the household itself removed is no loss of the burst, so the merge's view of home counts when there is one.
     let known = if c.has_mine() { c.area.mine() } else { c.area.base() };
-    let losses = engine(|| plex_library::losses::of(&known, &c.area.staged()))?;
-    crate::burst::losses::judge(&losses, c.request.options.accept_losses)
+    let lost = engine(|| plex_library::losses::of(&known, &c.area.staged()))?;
+    let gone = if lost.is_empty() {
+        std::collections::BTreeSet::new()
+    } else {
+        let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
+        // Media that cannot be asked prove nothing: an import may not even have them configured.
+        match c.media() {
+            Ok(media) => losses::gone(&media, &mappings, &lost, &c.gone()?)
+                .await
+                .unwrap_or_default(),
+            Err(_) => c.gone()?.into_iter().collect(),
+        }
+    };
+    Ok((losses::judge(&lost, &gone, c.request.options.accept_losses)?, gone))
 }
 
 impl Controller {

@@ -1,50 +1,63 @@
-//! The guards that must hold before anything is taken: each has one outcome, and a refusal names the key to change.
+//! Guards: the list of [`guard::before`] in the journal, and the end of the burst when one of them refuses.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Prepared, engine};
+use super::{Controller, Prepared};
+use crate::burst::guard::before::{self, Subject};
+use crate::burst::guard::{Findings, Outcome};
 use crate::burst::phase::Phase;
-use crate::error::{Error, Result};
+use crate::config::Config;
+use crate::error::Result;
 use crate::home::{kept, room};
 use crate::media::Media;
 
-/// How many files a refusal names.
-const NAMED: usize = 5;
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Guarded {
-    /// One line per guard, with its evidence.
-    passed: Vec<String>,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Guarded {
+    /// Every guard with its evidence.
+    #[serde(default)]
+    pub(super) findings: Findings,
+    /// Files (as home has them) that were proved gone from the media.
+    #[serde(default)]
+    pub(super) gone: Vec<String>,
 }
 
 /// Runs them all.
 pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Result<()> {
     c.side
         .phase(Phase::Guards, "checking that nothing can go wrong early", async || {
-            let mut passed = vec![server_exists(c)?];
-            passed.extend(enough_room(c)?);
-            let media = c.media()?;
-            passed.push(roots_exist(&media, prepared)?);
-            passed.push(files_exist(c, &media, prepared).await?);
-            for line in &passed {
+            for line in enough_room(c)? {
                 c.printer().say(&format!("            {line}"));
             }
-            Ok(Guarded { passed })
+            let databases = match &c.home {
+                Some(home) => home.databases(),
+                None => c.area.base(),
+            };
+            let subject = Subject {
+                config: &c.request.config,
+                home: c.home.as_ref(),
+                plex_version: prepared.plex_version.as_deref(),
+                databases: &databases,
+                sections: &prepared.sections,
+                selected: &prepared.selected,
+                options: &c.request.options,
+                server: &c.server(),
+                is_thorough: false,
+            };
+            let (findings, survey) = before::look(&subject, c.printer()).await;
+            for finding in findings.0.iter().filter(|f| f.outcome != Outcome::NotApplicable) {
+                c.printer().say(&format!("            {}", finding.line()));
+            }
+            findings.check()?;
+            for warning in findings.warnings() {
+                c.side.note(Phase::Guards, format!("warning: {warning}"))?;
+            }
+            Ok(Guarded {
+                findings,
+                gone: survey.map(|survey| survey.gone).unwrap_or_default(),
+            })
         })
         .await?;
     Ok(())
-}
-
-fn server_exists(c: &Controller) -> Result<String> {
-    let server = c.server();
-    if server.is_file() {
-        Ok(format!("the worker's server is {}", server.display()))
-    } else {
-        Err(
-            Error::refused(format!("there is no Plex server at {}", server.display()))
-                .hint("set `worker.server` to the server's binary"),
-        )
-    }
 }
 
 /// Every disk that the burst writes to has room for what it puts there.
@@ -85,91 +98,29 @@ pub(super) fn room_at_home(c: &Controller) -> Result<()> {
     Ok(())
 }
 
-/// Every root of every section must exist in the media, also of sections that are not to be indexed: Plex on the
-/// worker would take their files for gone.
-fn roots_exist(media: &Media, prepared: &Prepared) -> Result<String> {
-    let roots: Vec<&str> = prepared
-        .sections
-        .iter()
-        .flat_map(|s| s.roots.iter().map(String::as_str))
-        .collect();
-    for root in &roots {
-        media.folder_of(root)?;
-    }
-    Ok(format!("{} section roots have a folder in the media", roots.len()))
-}
-
-/// The files that the library knows are in the media; what is missing would be lost.
-async fn files_exist(c: &Controller, media: &Media, prepared: &Prepared) -> Result<String> {
-    let databases = match &c.home {
-        Some(home) => home.databases(),
-        None => c.area.base(),
-    };
-    let known = engine(|| plex_library::files::known(&databases))?;
-    let mut listing_progress = |n: u64| c.printer().progress(&format!("listing the media: {n} files"));
-    let mut missing = Vec::new();
-    let mut present = 0;
-    let mut new = 0;
-    for section in &prepared.sections {
-        for root in &section.roots {
-            let files = known.get(&section.id).map(Vec::as_slice).unwrap_or_default();
-            let paths = files.iter().map(String::as_str).filter(|file| is_below(file, root));
-            let listing = media.list(root, &mut listing_progress).await?;
-            let compared = listing.compare(paths);
-            present += compared.present;
-            new += compared.new;
-            missing.extend(compared.missing);
-        }
-    }
-    if missing.len() as u64 > c.request.options.accept_losses {
-        let named: Vec<&str> = missing.iter().take(NAMED).map(String::as_str).collect();
-        return Err(Error::refused(format!(
-            "{} of {} files that the library knows are not in the media: {}{}",
-            missing.len(),
-            missing.len() + present,
-            named.join(", "),
-            if missing.len() > NAMED { ", …" } else { "" }
-        ))
-        .hint(format!(
-            "check `media.roots`; if the files are meant to be gone, `--accept-losses {}`",
-            missing.len()
-        )));
-    }
-    Ok(format!(
-        "{present} known files are in the media, {new} files there are not in the library yet"
-    ))
-}
-
-fn is_below(file: &str, root: &str) -> bool {
-    file.strip_prefix(root.trim_end_matches('/'))
-        .is_some_and(|rest| rest.starts_with('/'))
+/// The worker's server binary.
+pub fn server_of(config: &Config) -> std::path::PathBuf {
+    config
+        .worker
+        .server
+        .clone()
+        .unwrap_or_else(|| super::work::SERVER.into())
 }
 
 impl Controller {
     /// The worker's server binary.
     pub(super) fn server(&self) -> std::path::PathBuf {
-        self.request
-            .config
-            .worker
-            .server
-            .clone()
-            .unwrap_or_else(|| super::work::SERVER.into())
+        server_of(&self.request.config)
     }
 
     /// The media as configured.
     pub(super) fn media(&self) -> Result<Media> {
         Ok(Media::of(&self.request.config.media)?)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::is_below;
-
-    #[test]
-    fn a_root_ends_at_a_separator() {
-        assert!(is_below("/tv/a.mkv", "/tv"));
-        assert!(is_below("/tv/a.mkv", "/tv/"));
-        assert!(!is_below("/tvshows/a.mkv", "/tv"));
+    /// What was proved gone before the burst began.
+    pub(super) fn gone(&self) -> Result<Vec<String>> {
+        let guarded: Option<Guarded> = self.side.journal().facts(Phase::Guards)?;
+        Ok(guarded.unwrap_or_default().gone)
     }
 }

@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use end::{Ended, cancel};
+pub use guards::server_of;
 pub use moment::hour;
-pub use prepare::Prepared;
+pub use prepare::{Prepared, look};
 pub use swap::Swapped;
 
 use super::kept::Kept;

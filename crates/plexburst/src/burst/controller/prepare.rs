@@ -56,6 +56,14 @@ pub(super) async fn prepare_home(c: &Controller) -> Result<Prepared> {
 
 /// The same of a library without a server.
 pub(super) fn of_library(c: &Controller, databases: &plex_library::Databases) -> Result<Prepared> {
+    look(databases, &c.request.options.sections)
+}
+
+/// The library as it stands, and which of its sections are called `names` (all when there are none).
+///
+/// # Errors
+/// It cannot be read, or has no such section.
+pub fn look(databases: &plex_library::Databases, names: &[String]) -> Result<Prepared> {
     let inspection = engine(|| plex_library::inspect::inspect(databases.dir()))?;
     let sections: Vec<Section> = inspection
         .sections
@@ -67,7 +75,7 @@ pub(super) fn of_library(c: &Controller, databases: &plex_library::Databases) ->
             roots: s.roots.clone(),
         })
         .collect();
-    let selected = select(&sections, &c.request.options.sections)?;
+    let selected = select(&sections, names)?;
     Ok(Prepared {
         plex_version: None,
         machine: None,

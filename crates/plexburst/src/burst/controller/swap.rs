@@ -7,6 +7,7 @@ use super::adopt::{BUNDLES, Verified};
 use super::{Controller, Prepared, engine, moment, rollback};
 use crate::burst::journal::{Entry, Event, last_transition};
 use crate::burst::phase::Phase;
+use crate::burst::remapped;
 use crate::burst::request::Source;
 use crate::error::{Error, Result};
 use crate::exit;
@@ -99,6 +100,8 @@ async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
 /// What the household did since the merge goes into the staged copy; home is stopped.
 fn catch_up(c: &Controller, home: &Home) -> Result<()> {
     let (live, staged) = (home.databases(), c.area.staged());
+    // An attempt before this one may have gone as far as the end of this function.
+    tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
     // What was merged before is the base now: only what the household did since then is left to carry.
     let base = if c.has_mine() {
         c.area.mine()
@@ -114,7 +117,11 @@ fn catch_up(c: &Controller, home: &Home) -> Result<()> {
     super::adopt::note_kept_aside(c, Phase::Swap, &report)?;
     // Guard 5 once more, against the very library that is about to go.
     let losses = engine(|| plex_library::losses::of(&live, &staged))?;
-    crate::burst::losses::judge(&losses, c.request.options.accept_losses)?;
+    let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
+    let gone = verified.map(|v| v.gone).unwrap_or_default();
+    crate::burst::guard::losses::judge(&losses, &gone, c.request.options.accept_losses)?;
+    let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
+    tokio::task::block_in_place(|| remapped::for_good(&staged, &mappings, &c.dir))?;
     rename_bundles(home, &report)
 }
 

@@ -19,6 +19,7 @@ use crate::burst::spec::{self, Made, Parked, Progress, WorkerSpec, key};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
 use crate::exit;
+use crate::media::mappings::Mappings;
 
 /// Between two looks at what the worker left in the depot.
 const LOOK: Duration = Duration::from_millis(300);
@@ -89,12 +90,28 @@ fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
     if let (Some(kept), Some(id)) = (c.kept(), &parked.kept) {
         kept.save_key(&c.depot, id, &work_dir.join(spec::BASE_KEYS))?;
     }
-    spec_of(c, prepared, parked).save(&work_dir)
+    spec_of(c, prepared, parked)?.save(&work_dir)
 }
 
-fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> WorkerSpec {
+/// The sections with their roots where the worker has them; two that fall on one are one.
+fn as_the_worker_has_them(prepared: &Prepared, mappings: &Mappings) -> Vec<spec::Section> {
+    let mut sections = prepared.sections.clone();
+    for section in &mut sections {
+        let mut roots: Vec<String> = Vec::new();
+        for root in &section.roots {
+            let root = mappings.map(root).into_owned();
+            if !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+        section.roots = roots;
+    }
+    sections
+}
+
+fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<WorkerSpec> {
     let config = &c.request.config;
-    WorkerSpec {
+    Ok(WorkerSpec {
         v: spec::VERSION,
         burst: c.request.id.clone(),
         number: 1,
@@ -108,12 +125,13 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> WorkerSpec {
         writable: config.worker.writable.clone(),
         claim_file: config.worker.claim_file.clone(),
         env: config.worker.env.clone(),
-        sections: prepared.sections.clone(),
+        sections: as_the_worker_has_them(prepared, &Mappings::of(&config.media)?),
         selected: prepared.selected.clone(),
         options: c.request.options.clone(),
         limits: config.limits.clone(),
         plex_version: prepared.plex_version.clone(),
-    }
+        gone: c.gone()?,
+    })
 }
 
 /// Whether a cell can be given a way out to the Internet here.

@@ -111,6 +111,7 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
 /// media did not have when the burst began were accepted as losses and prove nothing.
 pub(super) fn sampled(w: &Worker, section: Option<i64>) -> Result<Vec<String>> {
     let known = plex_library::files::known(&w.base())?;
+    let mappings = crate::media::mappings::Mappings::of(&w.spec.media)?;
     let sections = w
         .spec
         .sections
@@ -118,7 +119,10 @@ pub(super) fn sampled(w: &Worker, section: Option<i64>) -> Result<Vec<String>> {
         .filter(|s| section.is_none_or(|wanted| wanted == s.id));
     Ok(sections
         .flat_map(|s| match known.get(&s.id) {
-            Some(files) if !files.is_empty() => sample::of(files, SAMPLE, sample::seed()),
+            Some(files) if !files.is_empty() => sample::of(files, SAMPLE, sample::seed())
+                .iter()
+                .map(|file| mappings.map(file).into_owned())
+                .collect(),
             _ => s.roots.clone(),
         })
         .collect())

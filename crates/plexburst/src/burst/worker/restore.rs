@@ -103,6 +103,8 @@ fn prove_and_copy(w: &Worker) -> Result<Restored> {
         std::fs::copy(&from, &to).context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     }
     let stride = plex_library::ids::keep_apart(&live, w.spec.number).map_err(Error::from)?;
+    let mappings = crate::media::mappings::Mappings::of(&w.spec.media)?;
+    crate::burst::remapped::onto_worker(&live, &mappings, &w.dir)?;
     Ok(Restored { stride })
 }
 

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::restore::Restored;
 use super::{Indexed, Worker};
-use crate::burst::losses;
+use crate::burst::guard::losses;
 use crate::burst::phase::Phase;
+use crate::burst::remapped;
 use crate::burst::spec::Made;
 use crate::depot::Object;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::{discard, files_in};
+use crate::media::Media;
+use crate::media::mappings::Mappings;
 
 /// What `check` found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,7 +28,8 @@ struct Checked {
 pub(super) async fn check(w: &Worker) -> Result<()> {
     w.side
         .phase(Phase::Check, "checking what Plex made", async || {
-            tokio::task::block_in_place(|| {
+            let lost = tokio::task::block_in_place(|| {
+                remapped::back(&w.databases(), &w.dir)?;
                 let level = plex_library::verify::Level::Full;
                 let verification = plex_library::verify::verify(w.databases().dir(), level)?;
                 if !verification.ok {
@@ -39,10 +43,16 @@ pub(super) async fn check(w: &Worker) -> Result<()> {
                     )
                     .hint("home is what it was; begin a new burst"));
                 }
-                let lost = plex_library::losses::of(&w.base(), &w.databases())?;
-                Ok(Checked {
-                    losses: losses::judge(&lost, w.spec.options.accept_losses)?,
-                })
+                plex_library::losses::of(&w.base(), &w.databases()).map_err(Error::from)
+            })?;
+            let gone = if lost.is_empty() {
+                std::collections::BTreeSet::new()
+            } else {
+                let mappings = Mappings::of(&w.spec.media)?;
+                losses::gone(&Media::of(&w.spec.media)?, &mappings, &lost, &w.spec.gone).await?
+            };
+            Ok(Checked {
+                losses: losses::judge(&lost, &gone, w.spec.options.accept_losses)?,
             })
         })
         .await?;

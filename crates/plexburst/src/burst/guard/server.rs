@@ -1,0 +1,195 @@
+//! Guards on the two servers and on this machine, before anything.
+
+use std::path::Path;
+
+use super::{Finding, Guard};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::home::Home;
+use crate::plex::client::Pass;
+
+/// Room left over on every disk that a burst writes to.
+const SPARE: u64 = 64 << 20;
+
+/// Home's server answers, accepts the token, and can be stopped and started.
+pub(super) async fn home_healthy(home: &Home) -> Result<Finding> {
+    home.check_commands()?;
+    let client = home.client()?;
+    let identity = client.identity().await.map_err(|e| {
+        Error::new(exit::USAGE, format!("home does not answer at {}", home.url()))
+            .hint("start home's server, correct `home.url`, or use `--archive FILE` instead of a live home")
+            .because(Error::from(e))
+    })?;
+    // An address that answers without accepting the token would only be noticed after hours.
+    let sections = client.sections().await?;
+    Ok(Finding::passed(
+        Guard::HomeHealthy,
+        format!(
+            "Plex {} answers at {} with {} sections, and can be stopped and started",
+            identity.version,
+            home.url(),
+            sections.len()
+        ),
+    ))
+}
+
+/// The structure of both databases: a burst on a damaged library brings the damage home.
+pub(super) fn library_sound(databases: &plex_library::Databases) -> Result<Finding> {
+    let verification = tokio::task::block_in_place(|| {
+        plex_library::verify::verify(databases.dir(), plex_library::verify::Level::Quick)
+    })?;
+    let problems: Vec<String> = verification.problems.iter().map(ToString::to_string).collect();
+    Ok(if verification.ok {
+        Finding::passed(Guard::LibrarySound, "both databases are whole")
+    } else {
+        Finding::refused(
+            Guard::LibrarySound,
+            format!(
+                "home's library is damaged: {}",
+                super::some(problems.iter().map(String::as_str))
+            ),
+            format!(
+                "`plexburst verify {}` has all of it; restore a backup of Plex's before anything is spent",
+                databases.dir().display()
+            ),
+        )
+    })
+}
+
+/// There is a server for the worker on this machine.
+pub(super) fn worker_server(server: &Path) -> Finding {
+    if server.is_file() {
+        Finding::passed(
+            Guard::WorkerServer,
+            format!("the worker's server is {}", server.display()),
+        )
+    } else {
+        Finding::refused(
+            Guard::WorkerServer,
+            format!("there is no Plex server at {}", server.display()),
+            "set `worker.server` to the server's binary",
+        )
+    }
+}
+
+/// Versions are compared when the worker's server is up, and again before the swap.
+pub(super) fn same_version(home: Option<&str>) -> Finding {
+    let evidence = match home {
+        Some(version) => {
+            format!("home runs Plex {version}; compared when the worker's is up, and again before the swap")
+        }
+        None => "an archive does not tell its version; the migrations do".to_owned(),
+    };
+    Finding::not_applicable(Guard::SameVersion, evidence)
+}
+
+/// The migrations that the library went through; compared with the worker's before the swap.
+pub(super) fn same_schema(databases: &plex_library::Databases) -> Result<Finding> {
+    let path = databases.library();
+    let reader = plex_library::open::read_only(&path)?;
+    let migrations = plex_library::schema::migrations(&reader, &path)?;
+    let last = migrations.iter().next_back().cloned().unwrap_or_default();
+    Ok(Finding::passed(
+        Guard::SameSchema,
+        format!(
+            "{} migrations, the last {last}; compared again before the swap",
+            migrations.len()
+        ),
+    ))
+}
+
+/// Base, staged copy and home's view of the merge stand beside the library at the same time.
+pub(super) fn free_space(databases: &plex_library::Databases) -> Result<Finding> {
+    let dir = databases.dir();
+    let size: u64 = databases
+        .files()
+        .iter()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| meta.len())
+        .sum();
+    let needed = size * 3 + SPARE;
+    let stat = rustix::fs::statvfs(dir).map_err(|e| {
+        Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e))
+    })?;
+    let free = stat.f_bavail * stat.f_frsize;
+    let (has, wants) = (crate::term::bytes(free), crate::term::bytes(needed));
+    Ok(if free < needed {
+        Finding::refused(
+            Guard::FreeSpace,
+            format!("{} has {has} free, a burst needs {wants} there", dir.display()),
+            "free some space on that disk",
+        )
+    } else {
+        Finding::passed(Guard::FreeSpace, format!("{has} free at home, {wants} needed at most"))
+    })
+}
+
+/// Sonic analysis needs a Plex Pass, and the worker gets it by a claim, which is read last and used at once.
+pub(super) async fn plex_pass(home: Option<&Home>, config: &Config, wants_sonic: bool) -> Result<Finding> {
+    let guard = Guard::PlexPass;
+    if !wants_sonic {
+        return Ok(Finding::not_applicable(guard, "no Sonic analysis is wanted"));
+    }
+    if let Some(home) = home
+        && home.client()?.pass().await? == Pass::Inactive
+    {
+        return Ok(Finding::warned(
+            guard,
+            "home's account has no Plex Pass, so Sonic analysis is left out",
+            "`--quick` leaves it out without a word",
+        ));
+    }
+    let source = match (&config.worker.claim_file, std::env::var_os("PLEX_CLAIM")) {
+        (_, Some(claim)) if !claim.is_empty() => "PLEX_CLAIM".to_owned(),
+        (Some(file), _) if file.is_file() => file.display().to_string(),
+        (Some(file), _) => {
+            return Ok(Finding::warned(
+                guard,
+                format!(
+                    "there is no claim in {} yet, without which Sonic analysis is left out",
+                    file.display()
+                ),
+                "put a fresh claim of plex.tv/claim there when the burst begins: it lives four minutes",
+            ));
+        }
+        (None, _) => {
+            return Ok(Finding::warned(
+                guard,
+                "no claim is configured, without which Sonic analysis is left out",
+                "set `worker.claim_file`, or PLEX_CLAIM in the environment; or `--quick`",
+            ));
+        }
+    };
+    Ok(Finding::passed(
+        guard,
+        format!("the worker is claimed by {source}, read at the last moment"),
+    ))
+}
+
+/// Home's preferences that delete: off for the burst, whatever they are now.
+pub(super) async fn deleting(home: &Home) -> Result<Finding> {
+    let now = home.read_dangerous().await?.before;
+    let on: Vec<&str> = now
+        .iter()
+        .filter(|(_, value)| !matches!(value.as_str(), "0" | "false"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let evidence = if on.is_empty() {
+        format!("{} preferences that delete are off at home", now.len())
+    } else {
+        format!("{} are on at home, and will be off while a burst runs", on.join(", "))
+    };
+    Ok(Finding::passed(Guard::DeletingOff, evidence))
+}
+
+/// Who would be disturbed if the swap were now.
+pub(super) async fn swap_waits(home: &Home, at_once: bool) -> Result<Finding> {
+    let streams = home.client()?.sessions().await?.len();
+    let evidence = match (streams, at_once) {
+        (_, true) => format!("{streams} streams right now; the swap does not wait (`--swap-now`)"),
+        (0, false) => "nobody streams right now; the swap waits for such a moment".to_owned(),
+        (_, false) => format!("{streams} streams right now; the swap waits until they end"),
+    };
+    Ok(Finding::passed(Guard::SwapWaits, evidence))
+}

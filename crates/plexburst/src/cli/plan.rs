@@ -1,0 +1,203 @@
+//! `plexburst plan` and `sync --dry-run`: what a burst would do, section by section, by the same guards that it runs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Context, doctor, print, print_json};
+use crate::burst::controller;
+use crate::burst::guard::Findings;
+use crate::burst::guard::before::{self, Subject};
+use crate::burst::guard::survey::Survey;
+use crate::burst::request::Options;
+use crate::config::{Mapping, Settings};
+use crate::error::Result;
+use crate::exit;
+use crate::home::Home;
+use crate::media::mappings::Mappings;
+use crate::term::Table;
+
+/// Offers, doubts and names that a plan for a person shows; `--json` has all that are kept.
+const SHOWN: usize = 10;
+
+/// Options of `plan`: those of `sync` that change what is done.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this section (repeatable).
+    #[arg(long = "section", value_name = "NAME")]
+    sections: Vec<String>,
+    /// Without Sonic analysis.
+    #[arg(long)]
+    quick: bool,
+    /// As if a result that lost at most this many files were let through.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    accept_losses: u64,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Plan<'a> {
+    /// Whether a burst would begin.
+    ok: bool,
+    /// Ids of the sections that would be indexed.
+    selected: &'a [i64],
+    /// Mappings in force.
+    mappings: Vec<Mapping>,
+    /// What was found; none when the media could not be listed.
+    survey: Option<Survey>,
+    guards: Findings,
+}
+
+/// Runs `plan`.
+pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
+    let settings = context.settings()?;
+    let options = Options {
+        sections: args.sections,
+        quick: args.quick,
+        accept_losses: args.accept_losses,
+        ..Options::default()
+    };
+    show(&settings, &options, args.json, context).await
+}
+
+/// Shows what a burst of live home with these options would do.
+pub(super) async fn show(settings: &Settings, options: &Options, json: bool, context: &Context) -> Result<u8> {
+    let home = Home::of(&settings.config)?;
+    let databases = home.databases();
+    let library = controller::look(&databases, &options.sections)?;
+    let mappings = Mappings::of(&settings.config.media)?;
+    let subject = Subject {
+        config: &settings.config,
+        home: Some(&home),
+        plex_version: None,
+        databases: &databases,
+        sections: &library.sections,
+        selected: &library.selected,
+        options,
+        server: &controller::server_of(&settings.config),
+        is_thorough: false,
+    };
+    let (guards, survey) = before::look(&subject, &context.printer).await;
+    context.printer.clear();
+    let outcome = guards.check();
+    if json {
+        print_json(&Plan {
+            ok: outcome.is_ok(),
+            selected: &library.selected,
+            mappings: mappings.iter().cloned().collect(),
+            survey,
+            guards,
+        })?;
+    } else {
+        let mut text = String::new();
+        if let Some(survey) = &survey {
+            sections(&mut text, survey, &library.selected);
+            missing(&mut text, survey);
+        }
+        mapped(&mut text, &mappings);
+        text.push_str(&doctor::text(&guards));
+        print(&text)?;
+    }
+    Ok(match outcome {
+        Ok(()) => exit::DONE,
+        Err(error) => error.exit(),
+    })
+}
+
+fn sections(text: &mut String, survey: &Survey, selected: &[i64]) {
+    let mut table = Table::new(&["section", "known", "missing", "replaced", "new", "of new", "indexed"]);
+    for section in &survey.sections {
+        table.row([
+            section.name.clone(),
+            section.present.to_string(),
+            section.missing.to_string(),
+            section.changed.to_string(),
+            section.new.to_string(),
+            crate::term::bytes(section.new_bytes),
+            if selected.contains(&section.id) { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    text.push_str(&table.to_string());
+    let _ = writeln!(
+        text,
+        "\n{} files listed and compared in {:.1} s\n",
+        survey.listed, survey.seconds
+    );
+}
+
+/// What is missing, and why as far as it can be told.
+fn missing(text: &mut String, survey: &Survey) {
+    let moves = &survey.moves;
+    if !moves.offers.is_empty() {
+        let mut table = Table::new(&["moved from", "to", "files", "% of missing"]);
+        for offer in moves.offers.iter().take(SHOWN) {
+            table.row([
+                offer.from.clone(),
+                offer.to.clone(),
+                offer.files.to_string(),
+                (offer.files * 100 / survey.missing_files().max(1)).to_string(),
+            ]);
+        }
+        text.push_str(&table.to_string());
+        more(text, moves.offers.len());
+        text.push_str(
+            "if that is right, put each into plexburst.toml as [[media.mappings]] with from, to and kind = \"permanent\" \
+             (home has them there too, or will) or \"worker\" (only the worker)\n\n",
+        );
+    }
+    for doubt in moves.doubts.iter().take(SHOWN) {
+        let _ = writeln!(
+            text,
+            "not offered: {} ({} files): {}",
+            doubt.folder, doubt.files, doubt.why
+        );
+    }
+    more(text, moves.doubts.len());
+    for other in survey.respelled.iter().take(SHOWN) {
+        let _ = writeln!(
+            text,
+            "another spelling: {:?} is {:?} in the media ({})",
+            other.known,
+            other.there,
+            other.how.word()
+        );
+    }
+    more(text, survey.respelled.len());
+    for file in survey.missing.iter().take(SHOWN) {
+        let why = if survey.gone.contains(file) {
+            "proved gone"
+        } else {
+            "missing"
+        };
+        let _ = writeln!(text, "{why}: {file}");
+    }
+    more(text, usize::try_from(survey.missing_files()).unwrap_or(usize::MAX));
+    if survey.missing_files() > 0 {
+        text.push('\n');
+    }
+}
+
+fn more(text: &mut String, count: usize) {
+    if count > SHOWN {
+        let _ = writeln!(text, "… and {} more (`--json` has them)", count - SHOWN);
+    }
+}
+
+/// The two kinds of mappings, told apart.
+fn mapped(text: &mut String, mappings: &Mappings) {
+    use crate::config::MappingKind::{Permanent, Worker};
+    for (kind, words) in [
+        (Permanent, "stays in the result"),
+        (Worker, "on the worker only, undone before the result comes home"),
+    ] {
+        for (from, to) in mappings.of_kind(kind) {
+            let _ = writeln!(text, "mapped: {from} → {to} ({words})");
+        }
+    }
+    if !mappings.is_empty() {
+        text.push('\n');
+    }
+}
