@@ -62,6 +62,10 @@ phases! {
     Park = "park",
     /// Controller: a worker, started and answering.
     Provision = "provision",
+    /// Controller: the worker's machine over SSH, with a verified host key.
+    Reach = "reach",
+    /// Controller: the program and what it needs, on the worker's machine.
+    Equip = "equip",
     /// Worker: its library out of the depot.
     Restore = "restore",
     /// Worker: the media, proved by reading.

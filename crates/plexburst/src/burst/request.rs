@@ -39,9 +39,53 @@ pub enum Source {
     },
 }
 
-/// The options of `sync`.
+/// Where the heavy work is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum On {
+    /// On this machine.
+    #[default]
+    Here,
+    /// On a host of the user's own: `ssh://user@host`.
+    Host(String),
+    /// On a machine rented at Scaleway.
+    Scaleway,
+}
+
+impl std::str::FromStr for On {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match text {
+            "here" => Ok(Self::Here),
+            "scaleway" => Ok(Self::Scaleway),
+            url if url.starts_with("ssh://") => Ok(Self::Host(url.to_owned())),
+            _ => Err("it is here, scaleway, or ssh://user@host".to_owned()),
+        }
+    }
+}
+
+/// The options of `sync`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
+    /// Where the heavy work is done.
+    #[serde(default)]
+    pub on: On,
+    /// Profile or type of a rented machine.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// What the earlier scripts' variables say of its size.
+    #[serde(default)]
+    pub sizes: std::collections::BTreeMap<String, String>,
+    /// How many hours a rented machine may live.
+    #[serde(default)]
+    pub max_hours: Option<f64>,
+    /// How many euros it may cost.
+    #[serde(default)]
+    pub max_cost: Option<f64>,
+    /// Do not end the rented machine with the burst.
+    #[serde(default)]
+    pub keep: bool,
     /// Sections by name; empty: all.
     pub sections: Vec<String>,
     /// No Sonic analysis.

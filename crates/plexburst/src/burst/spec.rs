@@ -14,7 +14,8 @@ use crate::term::Printer;
 
 /// Format of `spec.json`.
 pub const VERSION: u32 = 1;
-const FILE: &str = "spec.json";
+/// The file with the task.
+pub const FILE: &str = "spec.json";
 /// The file (mode 0600) beside it with the keys to this burst's objects in an encrypted depot.
 pub const KEYS: &str = "depot.keys";
 /// The same for the kept base.
@@ -139,6 +140,22 @@ pub struct WorkerSpec {
     /// Files (as home has them) that were proved gone from the media before the burst began.
     #[serde(default)]
     pub gone: Vec<String>,
+    /// How long its machine lives, when it is rented.
+    #[serde(default)]
+    pub lease: Option<Lease>,
+}
+
+/// How long a rented machine lives, and how the worker shows that it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The burst.
+    pub burst: String,
+    /// When the machine has to be gone, in seconds since 1970 by the provider's clock.
+    pub deadline: i64,
+    /// When the worker stops indexing, to bring home what is done by then.
+    pub work_until: i64,
+    /// What to add to the machine's own clock to get the provider's, in seconds.
+    pub clock_offset: i64,
 }
 
 impl WorkerSpec {

@@ -18,6 +18,9 @@ use crate::exit;
 /// Options of `sweep`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Destroy what `--keep` kept, too.
+    #[arg(long)]
+    kept: bool,
     /// Only show what would be destroyed.
     #[arg(long)]
     dry_run: bool,
@@ -32,7 +35,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let account = rented::account(&settings.config.scaleway)?;
     let provider = Scaleway::new(Client::new(&account)?);
     let local = local(&settings, context)?;
-    let findings = sweep::look(&provider, &local).await?;
+    let mut findings = sweep::look(&provider, &local).await?;
+    if args.kept {
+        findings.doom_kept();
+    }
     let doomed = findings.doomed().count();
     let strangers = provider.earlier_scripts().await;
     if !args.json {

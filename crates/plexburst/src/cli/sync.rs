@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Context, print, print_json};
 use crate::burst::controller::{self, Controller};
-use crate::burst::request::{Options, Request, Source};
+use crate::burst::request::{On, Options, Request, Source};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::report::{Outcome, Report};
@@ -12,9 +12,21 @@ use crate::report::{Outcome, Report};
 /// Options of `sync`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the heavy work is done.
-    #[arg(long, value_name = "WHERE", default_value = "here", value_parser = ["here"])]
-    on: String,
+    /// Where the heavy work is done: here, scaleway, or ssh://user@host.
+    #[arg(long, value_name = "WHERE", default_value = "here")]
+    on: On,
+    /// Profile (lite, standard, power, superpower) or type of the rented machine.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// How many hours a rented machine may live; what is done by then comes home.
+    #[arg(long, value_name = "H")]
+    max_hours: Option<f64>,
+    /// What a rented machine may cost at most, in euros.
+    #[arg(long, value_name = "EUR")]
+    max_cost: Option<f64>,
+    /// Do not end the rented machine with the burst.
+    #[arg(long)]
+    keep: bool,
     /// Take the library out of this archive instead of a live home; the result is an archive as well.
     #[arg(long, value_name = "FILE")]
     archive: Option<PathBuf>,
@@ -60,6 +72,12 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let options = Options {
+        on: args.on,
+        instance: args.instance,
+        sizes: crate::config::rented::sizes(&settings),
+        max_hours: args.max_hours,
+        max_cost: args.max_cost,
+        keep: args.keep,
         sections: args.sections,
         quick: args.quick,
         force_refresh: args.force_refresh,

@@ -62,6 +62,8 @@ pub enum Reason {
     Orphan,
     /// The burst that owned it has ended.
     Ended,
+    /// The user asked for it.
+    Asked,
 }
 
 impl std::fmt::Display for Reason {
@@ -73,6 +75,7 @@ impl std::fmt::Display for Reason {
             Self::NeverLived(since) => write!(f, "made {} min ago, it was never heard of", minutes(since)),
             Self::Orphan => f.write_str("its server is gone"),
             Self::Ended => f.write_str("its burst has ended"),
+            Self::Asked => f.write_str("asked for"),
         }
     }
 }

@@ -35,6 +35,15 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Lets what was kept go as well: the user asked for it.
+    pub fn doom_kept(&mut self) {
+        for found in &mut self.found {
+            if matches!(found.verdict, Verdict::Kept { .. }) {
+                found.verdict = Verdict::Destroy(Reason::Asked);
+            }
+        }
+    }
+
     /// What has to go.
     pub fn doomed(&self) -> impl Iterator<Item = &Found> {
         self.found

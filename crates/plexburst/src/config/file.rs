@@ -183,6 +183,8 @@ pub struct Worker {
     pub writable: Vec<PathBuf>,
     /// A file (mode 0600) with a fresh claim (`claim-…`) from plex.tv/claim; `PLEX_CLAIM` in the environment goes first.
     pub claim_file: Option<PathBuf>,
+    /// A configuration of ssh for `--on ssh://…`; unset: ssh's own.
+    pub ssh_config: Option<PathBuf>,
     /// Further environment of the server; no place for secrets.
     pub env: BTreeMap<String, String>,
 }
@@ -378,6 +380,7 @@ impl Config {
             &mut self.worker.directory,
             &mut self.worker.server,
             &mut self.worker.claim_file,
+            &mut self.worker.ssh_config,
             &mut self.scaleway.self_destruct_key_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {

@@ -26,6 +26,8 @@ pub struct Target {
     pub key: Option<PathBuf>,
     /// Host keys that were vouched for; `None`: the user's known_hosts.
     pub known_hosts: Option<PathBuf>,
+    /// A configuration of ssh; `None`: ssh's own.
+    pub config: Option<PathBuf>,
     /// A short folder for the connection's socket.
     pub control: PathBuf,
 }
@@ -57,6 +59,7 @@ impl Target {
             port,
             key: None,
             known_hosts: None,
+            config: None,
             control: control.to_owned(),
         })
     }
@@ -92,6 +95,8 @@ impl Host {
             builder.user_known_hosts_file(known_hosts);
             // The user's own configuration is for the user's own hosts.
             builder.config_file("/dev/null");
+        } else if let Some(config) = &target.config {
+            builder.config_file(config);
         }
         let session = builder
             .connect(&target.destination)

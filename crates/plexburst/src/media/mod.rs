@@ -23,6 +23,7 @@ mod prober;
 pub mod profile;
 pub mod program;
 pub mod proof;
+pub mod rclone_conf;
 pub mod remote;
 mod s3;
 pub mod sample;

@@ -66,6 +66,7 @@ impl Sshd {
             port: Some(self.port),
             key: Some(self.path("user/id_ed25519")),
             known_hosts: Some(self.path("known_hosts")),
+            config: None,
             control: self.path("c"),
         }
     }

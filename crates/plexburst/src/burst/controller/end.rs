@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Prepared, engine, swap, work};
+use super::{Controller, Prepared, engine, place, swap};
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
 use crate::burst::retention::{self, Knowledge};
@@ -339,7 +339,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Rollback, "taking everything back", async || {
             c.still_seated().await?;
-            work::remove(c).await?;
+            place::remove(c, Phase::Rollback).await?;
             let mut was_swapped = swap::is_undone(c);
             if c.home.is_some() {
                 was_swapped |= swap::is_exchanged(c)?;

@@ -9,6 +9,7 @@ mod aside;
 mod end;
 mod guards;
 mod moment;
+mod place;
 mod prepare;
 mod rollback;
 mod seated;

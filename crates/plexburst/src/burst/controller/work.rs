@@ -5,67 +5,45 @@
 //! is started again on the same folder and goes on from its own journal.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::place::{self, Alive, Place};
 use super::{Controller, Prepared};
 use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::phase::Phase;
-use crate::burst::side;
+use crate::burst::request::On;
 use crate::burst::spec::{self, Made, Parked, Progress, WorkerSpec, key};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Context, Error, Result};
+use crate::cloud::price::Euros;
+use crate::error::{Error, Result};
 use crate::exit;
 use crate::media::mappings::Mappings;
 
 /// Between two looks at what the worker left in the depot.
-const LOOK: Duration = Duration::from_millis(300);
+pub(super) const LOOK: Duration = Duration::from_millis(300);
 /// How often a worker that was killed is started again before a person is asked.
 const RESTARTS: u32 = 2;
 /// How long a worker may take to take its lock.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 /// Where Plex's own package puts the server.
 pub(super) const SERVER: &str = "/usr/lib/plexmediaserver/Plex Media Server";
 const PORT: u16 = 32400;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Provisioned {
-    work_dir: PathBuf,
-}
-
 /// Starts a worker (or finds the one that is there), follows it to its end, and removes it.
 pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Made> {
-    let again = c.side.is_done(Phase::Provision) && !c.side.is_done(Phase::Work);
-    if again
-        && !is_alive(&c.work_dir())?
-        && parked_or_failed(&worker_entries(c).await?).is_none_or(|end| matches!(end, End::Failed(_)))
-    {
-        // The request may have been corrected since; a folder that somebody removed is begun anew.
-        if !c.work_dir().exists() {
-            c.depot.remove(key::WORKER_JOURNAL).await?;
+    let known: Option<Made> = c.side.journal().facts(Phase::Work)?;
+    let made = match known {
+        // Its place may be gone already, and is not needed any more.
+        Some(made) => made,
+        None => {
+            correct_here(c, prepared, parked).await?;
+            let place = place::provide(c, prepared, parked).await?;
+            c.side
+                .phase(Phase::Work, "the worker indexes", async || follow(c, &place).await)
+                .await?
         }
-        c.make_work_dir()?;
-        tell(c, prepared, parked)?;
-    }
-    let provisioned: Provisioned = c
-        .side
-        .phase(Phase::Provision, "starting a worker on this machine", async || {
-            let work_dir = c.work_dir();
-            c.make_work_dir()?;
-            tell(c, prepared, parked)?;
-            start(c, &work_dir).await?;
-            Ok(Provisioned { work_dir })
-        })
-        .await?;
-    let made: Made = c
-        .side
-        .phase(Phase::Work, "the worker indexes", async || {
-            follow(c, &provisioned.work_dir).await
-        })
-        .await?;
+    };
     c.side
         .phase(Phase::Destroy, "removing the worker", async || {
             c.still_seated().await?;
@@ -77,20 +55,46 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
                     );
                 }
             }
-            remove(c).await
+            if c.request.options.keep {
+                place::keep(c).await
+            } else {
+                place::remove(c, Phase::Destroy).await
+            }
         })
         .await?;
     Ok(made)
 }
 
-/// Leaves in the worker's folder what it has to know.
-fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
-    let work_dir = c.work_dir();
-    c.depot.save_own_keys(&work_dir.join(spec::KEYS))?;
-    if let (Some(kept), Some(id)) = (c.kept(), &parked.kept) {
-        kept.save_key(&c.depot, id, &work_dir.join(spec::BASE_KEYS))?;
+/// A worker of this machine that is not running and has not parked is told again: the request may have been corrected
+/// since; a folder that somebody removed is begun anew.
+async fn correct_here(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
+    let is_dead_here = c.request.options.on == On::Here
+        && c.side.is_done(Phase::Provision)
+        && crate::burst::side::holder(&c.work_dir().join("lock"))?.is_none();
+    if is_dead_here && !has_parked(c).await? {
+        if !c.work_dir().exists() {
+            c.depot.remove(key::WORKER_JOURNAL).await?;
+        }
+        c.make_work_dir()?;
+        tell(c, prepared, parked)?;
     }
+    Ok(())
+}
+
+/// Leaves in the worker's folder what it has to know.
+pub(super) fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
+    let work_dir = c.work_dir();
+    save_keys(c, parked, &work_dir)?;
     spec_of(c, prepared, parked)?.save(&work_dir)
+}
+
+/// Writes the keys to the burst's part of the depot, and to the base that it keeps, into the folder `dir`.
+pub(super) fn save_keys(c: &Controller, parked: &Parked, dir: &std::path::Path) -> Result<()> {
+    c.depot.save_own_keys(&dir.join(spec::KEYS))?;
+    if let (Some(kept), Some(id)) = (c.kept(), &parked.kept) {
+        kept.save_key(&c.depot, id, &dir.join(spec::BASE_KEYS))?;
+    }
+    Ok(())
 }
 
 /// The sections with their roots where the worker has them; two that fall on one are one.
@@ -109,7 +113,7 @@ fn as_the_worker_has_them(prepared: &Prepared, mappings: &Mappings) -> Vec<spec:
     sections
 }
 
-fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<WorkerSpec> {
+pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<WorkerSpec> {
     let config = &c.request.config;
     Ok(WorkerSpec {
         v: spec::VERSION,
@@ -117,7 +121,11 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Worke
         number: 1,
         depot: c.depot.config_for_worker(&config.depot),
         base: parked.clone(),
-        media: config.media.behind_router(),
+        // A rented machine is next to the media; one at home shares a router's table of connections.
+        media: match c.request.options.on {
+            On::Scaleway => config.media.clone(),
+            On::Here | On::Host(_) => config.media.behind_router(),
+        },
         server: c.server(),
         port: config.worker.port.unwrap_or(PORT),
         cell: config.worker.cell,
@@ -131,6 +139,7 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Worke
         limits: config.limits.clone(),
         plex_version: prepared.plex_version.clone(),
         gone: c.gone()?,
+        lease: None,
     })
 }
 
@@ -138,63 +147,6 @@ fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Worke
 fn has_way_out() -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("slirp4netns").is_file()))
-}
-
-/// Starts the worker's process unless one has the lock, and waits until it has it.
-async fn start(c: &Controller, work_dir: &std::path::Path) -> Result<()> {
-    if is_alive(work_dir)? {
-        return Ok(());
-    }
-    c.still_seated().await?;
-    // A cancel that was dealt with must not end the worker that goes on.
-    c.depot.remove(key::CANCEL).await?;
-    let exe = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
-    let log = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(work_dir.join("worker.log"))
-        .context(|| format!("cannot write in {}", work_dir.display()))?;
-    let mut child = std::process::Command::new(exe);
-    child
-        .arg("worker")
-        .arg(work_dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    // A process group of its own: what ends the controller at the terminal does not reach the worker.
-    std::os::unix::process::CommandExt::process_group(&mut child, 0);
-    let mut child = child.spawn().context(|| "cannot start the worker".to_owned())?;
-    let clock = SystemClock;
-    let since = clock.now();
-    loop {
-        if is_alive(work_dir)? {
-            // The worker is not ours to wait for, but while we live its end must not leave a zombie that looks alive.
-            tokio::task::spawn_blocking(move || child.wait());
-            return Ok(());
-        }
-        let ended = child.try_wait().context(|| "cannot look after the worker".to_owned())?;
-        if let Some(status) = ended
-            && !is_alive(work_dir)?
-            && parked_or_failed(&worker_entries(c).await?).is_none()
-        {
-            return Err(
-                Error::failed(format!("the worker ended at once ({status}): {}", last_line(work_dir)))
-                    .hint(format!("{} has all it said", work_dir.join("worker.log").display())),
-            );
-        }
-        if ended.is_some() {
-            return Ok(());
-        }
-        if clock.now() - since > START {
-            return Err(Error::failed("the worker does not begin").hint("see worker.log in its folder"));
-        }
-        clock.sleep(LOOK / 10).await;
-    }
-}
-
-/// Whether a worker runs in this folder: it holds its lock as long as it lives.
-fn is_alive(work_dir: &std::path::Path) -> Result<bool> {
-    Ok(side::holder(&work_dir.join("lock"))?.is_some())
 }
 
 /// How a worker ended, if its journal tells.
@@ -220,22 +172,43 @@ fn parked_or_failed(entries: &[Entry]) -> Option<End> {
     }
 }
 
+/// Whether the worker's result is parked.
+pub(super) async fn has_parked(c: &Controller) -> Result<bool> {
+    Ok(matches!(
+        parked_or_failed(&worker_entries(c).await?),
+        Some(End::Parked(_))
+    ))
+}
+
+/// Whether the worker's journal has its end, one way or the other.
+pub(super) async fn has_ended(c: &Controller) -> Result<bool> {
+    Ok(parked_or_failed(&worker_entries(c).await?).is_some())
+}
+
+/// What has to hold before a worker is started: this controller is still the burst's, and a cancel that was dealt with does
+/// not end the worker that goes on.
+pub(super) async fn before_start(c: &Controller) -> Result<()> {
+    c.still_seated().await?;
+    c.depot.remove(key::CANCEL).await
+}
+
 async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
     elsewhere::entries_of_worker(&c.depot).await
 }
 
 /// Shows what the worker does until its result is parked, starting it again when it was killed.
-async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
+async fn follow(c: &Controller, place: &Place) -> Result<Made> {
     // What a failed attempt before this one left must not be taken for this one's end.
     let mut seen = worker_entries(c).await?.len();
     if let Some(End::Parked(made)) = parked_or_failed(&worker_entries(c).await?) {
         return Ok(made);
     }
-    start(c, work_dir).await?;
+    place.start(c).await?;
     let mut restarts = 0;
+    let mut was_lost = false;
     loop {
         // The lock is looked at first: a worker that ends in between has written its last line before.
-        let is_alive = is_alive(work_dir)?;
+        let alive = place.is_alive(c).await?;
         let entries = worker_entries(c).await?;
         for entry in entries.iter().skip(seen) {
             show(c, entry);
@@ -244,13 +217,26 @@ async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
         seen = seen.max(entries.len());
         if let Some(bytes) = c.depot.read(key::WORKER_PROGRESS).await?
             && let Ok(progress) = serde_json::from_slice::<Progress>(&bytes)
-            && is_alive
+            && alive != Alive::No
         {
-            c.printer().progress(&format!("worker: {}", progress.text));
+            let cost = match place.cost().await {
+                Some(cost) => format!(", {} so far", Euros(cost)),
+                None => String::new(),
+            };
+            c.printer().progress(&format!("worker: {}{cost}", progress.text));
         }
-        if !is_alive {
+        if alive == Alive::Unknown && !was_lost {
+            c.printer()
+                .warn("the worker's machine does not answer; the worker goes on by itself, and is asked again");
+        }
+        was_lost = alive == Alive::Unknown;
+        if alive != Alive::Yes
+            && let Some(End::Parked(made)) = parked_or_failed(&entries)
+        {
+            return Ok(made);
+        }
+        if alive == Alive::No {
             match parked_or_failed(&entries) {
-                Some(End::Parked(made)) => return Ok(made),
                 // It did what it was told to, so it is not started again.
                 _ if let Some(why) = c.depot.read(key::CANCEL).await? => {
                     return Err(Error::new(
@@ -271,17 +257,17 @@ async fn follow(c: &Controller, work_dir: &std::path::Path) -> Result<Made> {
                     )?;
                     c.printer()
                         .warn("the worker is gone without a word; it is started again where it stopped");
-                    start(c, work_dir).await?;
+                    place.start(c).await?;
                 }
                 _ => {
                     return Err(
-                        Error::failed(format!("the worker keeps dying: {}", last_line(work_dir)))
-                            .hint(format!("{} has all it said", work_dir.join("worker.log").display())),
+                        Error::failed(format!("the worker keeps dying: {}", place.last_words(c).await))
+                            .hint("worker.log in its folder has all it said"),
                     );
                 }
             }
         }
-        SystemClock.sleep(LOOK).await;
+        SystemClock.sleep(place.patience()).await;
     }
 }
 
@@ -294,50 +280,8 @@ fn show(c: &Controller, entry: &Entry) {
     }
 }
 
-fn last_line(work_dir: &std::path::Path) -> String {
-    std::fs::read_to_string(work_dir.join("worker.log"))
-        .ok()
-        .and_then(|text| text.lines().rev().find(|l| !l.trim().is_empty()).map(str::to_owned))
-        .unwrap_or_else(|| "it said nothing".to_owned())
-}
-
-/// Ends the worker if it still runs and removes its folder.
-pub(super) async fn remove(c: &Controller) -> Result<()> {
-    let work_dir = c.work_dir();
-    if !work_dir.exists() {
-        return Ok(());
-    }
-    if is_alive(&work_dir)? {
-        c.depot
-            .put_bytes(key::CANCEL, b"the controller removes the worker")
-            .await?;
-        let clock = SystemClock;
-        let since = clock.now();
-        let limit = Duration::from_secs(c.request.config.limits.stop);
-        while let Some(pid) = side::holder(&work_dir.join("lock"))? {
-            let waited = clock.now() - since;
-            if waited > limit * 2 {
-                return Err(Error::failed(format!(
-                    "the worker in {} (process {pid}) does not end",
-                    work_dir.display()
-                ))
-                .hint("end that process, then `plexburst resume`"));
-            }
-            if waited > limit
-                && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
-            {
-                // Its Plex and its mount die with it; what it had done so far is in its journal.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            clock.sleep(LOOK).await;
-        }
-    }
-    crate::media::mount::clear(&work_dir.join("media")).await?;
-    crate::home::discard(&work_dir)
-}
-
 impl Controller {
-    fn make_work_dir(&self) -> Result<()> {
+    pub(super) fn make_work_dir(&self) -> Result<()> {
         let work_dir = self.work_dir();
         super::make_private(&work_dir).map_err(|e| {
             Error::failed(format!("cannot make {}", work_dir.display()))
@@ -347,7 +291,7 @@ impl Controller {
     }
 
     /// The folder that the worker works in.
-    fn work_dir(&self) -> PathBuf {
+    pub(super) fn work_dir(&self) -> PathBuf {
         match &self.request.config.worker.directory {
             Some(dir) => dir.join(&self.request.id),
             None => self.dir.join("worker"),

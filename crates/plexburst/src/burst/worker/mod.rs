@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod index;
+mod life;
 mod plex;
 mod progress;
 mod recover;
@@ -64,7 +65,11 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     if worker.side.is_done(Phase::ParkResult) {
         return Ok(());
     }
+    let living = life::live(&worker);
     let ended = forward(&worker).await;
+    if let Some(living) = living {
+        living.end(&worker).await;
+    }
     // Whoever follows the worker believes what is in the depot; the error that came first is the one that counts.
     let sealed = journal.settled().await;
     ended.and(sealed)
@@ -115,6 +120,21 @@ impl Worker {
     /// The sections to be indexed, one after the other.
     fn selected(&self) -> impl Iterator<Item = &Section> {
         self.spec.sections.iter().filter(|s| self.spec.selected.contains(&s.id))
+    }
+
+    /// Comes back when a rented machine's time for work is over; never on another.
+    async fn time_is_up(&self) {
+        let Some(lease) = &self.spec.lease else {
+            return std::future::pending().await;
+        };
+        loop {
+            // The wall clock, corrected to the provider's: the deadline is the provider's, and a machine may be suspended.
+            let left = lease.work_until - (jiff::Timestamp::now().as_second() + lease.clock_offset);
+            match u64::try_from(left) {
+                Ok(left @ 1..) => SystemClock.sleep(Duration::from_secs(left.min(60))).await,
+                _ => return,
+            }
+        }
     }
 
     /// Comes back when the worker is to end early: the controller says so in the depot, or a signal does.

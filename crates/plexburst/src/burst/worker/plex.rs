@@ -140,6 +140,10 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     let driven = tokio::select! {
         driven = drive(w, media, &mut server) => driven,
         cancelled = w.cancelled() => Err(cancelled),
+        () = w.time_is_up() => w.side.note(
+            Phase::Stop,
+            "warning: the machine's time is up: what is done so far comes home, the rest is for another burst",
+        ),
     };
     let limit = Duration::from_secs(w.spec.limits.stop);
     if let Err(error) = driven {

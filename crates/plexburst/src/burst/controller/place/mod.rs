@@ -1,0 +1,282 @@
+//! Where a burst's worker runs: as a process here, on a host of the user's own over SSH, or on a machine that is rented for
+//! it. The phases around it are the same; what differs is how it is begun, looked after and ended.
+
+mod here;
+mod remote;
+mod rented;
+mod secrets;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Controller, Prepared};
+use crate::burst::phase::Phase;
+use crate::burst::request::On;
+use crate::burst::spec::Parked;
+use crate::error::{Error, Result};
+use crate::host::Target;
+use remote::{Remote, Settled};
+use rented::{Cloud, Rented};
+
+/// What can be said of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alive {
+    /// It holds its lock.
+    Yes,
+    /// It does not, or its machine is gone.
+    No,
+    /// Its machine runs and does not answer: the worker may go on by itself.
+    Unknown,
+}
+
+/// Facts of the phase `provision` for a worker on this machine.
+#[derive(Debug, Serialize, Deserialize)]
+struct ProvisionedHere {
+    work_dir: PathBuf,
+}
+
+/// The place, for as long as this process follows the worker.
+pub(super) struct Place(Whose);
+
+enum Whose {
+    /// This machine.
+    Here,
+    /// A host of the user's own.
+    Own(Remote, Settled),
+    /// A rented machine.
+    Rented(Box<Machine>),
+}
+
+struct Machine {
+    cloud: Cloud,
+    rented: Rented,
+    remote: Remote,
+    settled: Settled,
+}
+
+/// Provides the place and has the worker run there, or finds it running.
+pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<Place> {
+    match &c.request.options.on {
+        On::Here => {
+            c.side
+                .phase(Phase::Provision, "starting a worker on this machine", async || {
+                    let work_dir = c.work_dir();
+                    c.make_work_dir()?;
+                    super::work::tell(c, prepared, parked)?;
+                    here::start(c, &work_dir).await?;
+                    Ok(ProvisionedHere { work_dir })
+                })
+                .await?;
+            Ok(Place(Whose::Here))
+        }
+        On::Host(url) => {
+            let remote = Remote::new(target(c, url)?);
+            c.side
+                .again(Phase::Reach, &format!("reaching {url}"), async || {
+                    remote.with(async |host| host.run("true", &[]).await.map(drop)).await
+                })
+                .await?;
+            let settled: Settled = c
+                .side
+                .phase(Phase::Equip, "bringing the program and what it needs", async || {
+                    remote.equip(c, None).await
+                })
+                .await?;
+            begin(c, &remote, &settled, prepared, parked, None).await?;
+            Ok(Place(Whose::Own(remote, settled)))
+        }
+        On::Scaleway => {
+            let cloud = Cloud::of(c)?;
+            forget_what_is_gone(c, &cloud).await?;
+            let rented: Rented = c
+                .side
+                .phase(Phase::Provision, "renting a machine", async || {
+                    cloud.rent(c, library_bytes(c)).await
+                })
+                .await?;
+            let mut remote = None;
+            c.side
+                .again(Phase::Reach, "reaching it, with its host key verified", async || {
+                    let target = cloud.reach(c, &rented).await?;
+                    let reached = Remote::new(target);
+                    let seen_from = match reached.with(async |host| origin(host).await).await {
+                        Ok(seen) => seen,
+                        Err(error) if error.exit() == crate::exit::HOME_UNCHANGED => {
+                            // Perhaps this machine has another address than when the machine was closed to all others.
+                            cloud.open_again(&rented).await?;
+                            reached.with(async |host| origin(host).await).await?
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    cloud.close_to_others(c, &rented, &seen_from).await?;
+                    remote = Some(reached);
+                    Ok(())
+                })
+                .await?;
+            let remote = remote.ok_or_else(|| Error::unexpected("a machine was reached and is not there"))?;
+            let settled: Settled = c
+                .side
+                .phase(Phase::Equip, "bringing the program and what it needs", async || {
+                    let now = cloud.now().await?;
+                    remote.equip(c, Some(now)).await
+                })
+                .await?;
+            let lease = cloud.lease(c, &rented, settled.clock_offset).await?;
+            begin(c, &remote, &settled, prepared, parked, Some(lease)).await?;
+            Ok(Place(Whose::Rented(Box::new(Machine {
+                cloud,
+                rented,
+                remote,
+                settled,
+            }))))
+        }
+    }
+}
+
+/// A host of the user's own, as the user's ssh reaches it.
+fn target(c: &Controller, url: &str) -> Result<Target> {
+    let mut target = Target::parse(url, &c.dir.join("c"))?;
+    target.config.clone_from(&c.request.config.worker.ssh_config);
+    Ok(target)
+}
+
+/// What the library weighs unpacked, for the size of the machine's disk.
+fn library_bytes(c: &Controller) -> u64 {
+    let files = c.area.base().files();
+    files
+        .iter()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| meta.len())
+        .sum()
+}
+
+/// Where the machine sees us come from.
+async fn origin(host: &crate::host::Host) -> Result<String> {
+    let text = host.script("asking who we are", "echo \"${SSH_CLIENT:-}\"\n").await?;
+    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// A worker that has not parked its result is told (again) and started, unless it runs.
+async fn begin(
+    c: &Controller,
+    remote: &Remote,
+    settled: &Settled,
+    prepared: &Prepared,
+    parked: &Parked,
+    lease: Option<crate::burst::spec::Lease>,
+) -> Result<()> {
+    if super::work::has_parked(c).await? || remote.is_alive(settled).await? == Alive::Yes {
+        return Ok(());
+    }
+    remote.tell(c, settled, prepared, parked, lease).await?;
+    remote.start(c, settled).await
+}
+
+/// A machine that is gone although its work is not done (past its deadline, swept, ended by hand) is replaced: what the
+/// journal says of it counts no more, and neither does what its worker wrote.
+async fn forget_what_is_gone(c: &Controller, cloud: &Cloud) -> Result<()> {
+    let rented: Option<Rented> = c.side.journal().facts(Phase::Provision)?;
+    let Some(rented) = rented else { return Ok(()) };
+    if super::work::has_parked(c).await? || cloud.is_running(&rented).await? != Alive::No {
+        return Ok(());
+    }
+    c.printer()
+        .warn(&format!("{} is gone; another is rented", rented.server));
+    cloud.end(c, Phase::Provision).await?;
+    c.depot.remove(crate::burst::spec::key::WORKER_JOURNAL).await?;
+    for phase in [Phase::Equip, Phase::Reach, Phase::Provision] {
+        if c.side.attempts(phase) > 0 {
+            c.side.write(phase, crate::burst::journal::Event::Undone)?;
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Starts the worker again.
+    pub(super) async fn start(&self, c: &Controller) -> Result<()> {
+        match &self.0 {
+            Whose::Here => here::start(c, &c.work_dir()).await,
+            Whose::Own(remote, settled) => remote.start(c, settled).await,
+            Whose::Rented(it) => it.remote.start(c, &it.settled).await,
+        }
+    }
+
+    /// Whether the worker lives.
+    pub(super) async fn is_alive(&self, c: &Controller) -> Result<Alive> {
+        match &self.0 {
+            Whose::Here => Ok(if here::is_alive(&c.work_dir())? {
+                Alive::Yes
+            } else {
+                Alive::No
+            }),
+            Whose::Own(remote, settled) => Ok(remote.is_alive(settled).await.unwrap_or(Alive::Unknown)),
+            Whose::Rented(it) => match it.remote.is_alive(&it.settled).await {
+                Ok(alive) => Ok(alive),
+                // A cloud that does not answer either says nothing.
+                Err(_) => Ok(it.cloud.is_running(&it.rented).await.unwrap_or(Alive::Unknown)),
+            },
+        }
+    }
+
+    /// The last thing that it said.
+    pub(super) async fn last_words(&self, c: &Controller) -> String {
+        match &self.0 {
+            Whose::Here => here::last_line(&c.work_dir()),
+            Whose::Own(remote, settled) => remote.last_line(settled).await,
+            Whose::Rented(it) => it.remote.last_line(&it.settled).await,
+        }
+    }
+
+    /// How long to wait between two looks: a connection costs more than a file.
+    pub(super) fn patience(&self) -> std::time::Duration {
+        match &self.0 {
+            Whose::Here => super::work::LOOK,
+            _ => std::time::Duration::from_secs(2),
+        }
+    }
+
+    /// What the burst has to pay for it so far; nothing where it is the user's own.
+    pub(super) async fn cost(&self) -> Option<f64> {
+        let Whose::Rented(it) = &self.0 else { return None };
+        let now = it.cloud.now().await.ok()?;
+        Some(
+            it.rented
+                .offer
+                .price
+                .of(u64::try_from(now - it.rented.since).unwrap_or(0)),
+        )
+    }
+}
+
+/// Ends the worker and whatever was rented for it. May be done again, and without a worker.
+pub(super) async fn remove(c: &Controller, phase: Phase) -> Result<()> {
+    match &c.request.options.on {
+        On::Here => here::remove(c, &c.work_dir()).await,
+        On::Host(url) => {
+            let settled: Option<Settled> = c.side.journal().facts(Phase::Equip)?;
+            match settled {
+                Some(settled) => Remote::new(target(c, url)?).clean(c, &settled).await,
+                None => Ok(()),
+            }
+        }
+        On::Scaleway => {
+            // Without anything in the ledger the account need not even be there.
+            if crate::burst::ledger::known(c.side.journal().entries()).zones.is_empty() {
+                return Ok(());
+            }
+            Cloud::of(c)?.end(c, phase).await
+        }
+    }
+}
+
+/// `--keep`: the machine stays, marked so that nobody sweeps it before its deadline; what it costs is said.
+pub(super) async fn keep(c: &Controller) -> Result<()> {
+    if c.request.options.on != On::Scaleway {
+        return Ok(());
+    }
+    let rented: Option<Rented> = c.side.journal().facts(Phase::Provision)?;
+    let Some(rented) = rented else { return Ok(()) };
+    Cloud::of(c)?.keep(c, &rented).await
+}

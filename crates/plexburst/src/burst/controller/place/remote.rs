@@ -1,0 +1,218 @@
+//! The worker on another machine, over SSH: its folder, its secrets, its task, its process.
+//!
+//! What it leaves for the controller is in the depot; the connection is only needed to begin, to look whether it lives and
+//! to end it. A connection that is gone says nothing about the worker.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::super::{Controller, Prepared};
+use super::Alive;
+use super::secrets;
+use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
+use crate::error::{Context, Error, Result};
+use crate::host::equip::Equipped;
+use crate::host::{Host, Target, equip};
+
+/// What is known of the machine once it is equipped.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Settled {
+    /// The program there.
+    program: String,
+    /// The worker's folder.
+    work_dir: String,
+    /// The folder in memory with its secrets.
+    secrets: String,
+    /// "x86_64" or "aarch64".
+    pub(super) arch: String,
+    /// vCPUs.
+    pub(super) cpus: u32,
+    /// Bytes of memory.
+    pub(super) memory: u64,
+    /// What to add to that machine's clock to get the provider's, in seconds.
+    #[serde(default)]
+    pub(super) clock_offset: i64,
+}
+
+/// A machine over SSH.
+pub(super) struct Remote {
+    target: Target,
+    connection: Mutex<Option<Host>>,
+}
+
+impl Remote {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            connection: Mutex::new(None),
+        }
+    }
+
+    /// Runs `f` with a connection, made anew when there is none.
+    pub(super) async fn with<T>(&self, f: impl AsyncFnOnce(&Host) -> Result<T>) -> Result<T> {
+        let mut connection = self.connection.lock().await;
+        let host = match connection.take() {
+            Some(host) => host,
+            None => Host::connect(&self.target).await?,
+        };
+        let result = f(&host).await;
+        match &result {
+            Ok(_) => *connection = Some(host),
+            // It may be the connection that failed: the next call makes another.
+            Err(_) => host.close().await,
+        }
+        result
+    }
+
+    /// Brings the program and what it needs.
+    pub(super) async fn equip(&self, c: &Controller, provider_now: Option<i64>) -> Result<Settled> {
+        let id = c.id();
+        self.with(async |host| {
+            let base = host
+                .script(
+                    "looking for a place to work",
+                    "if [ \"$(id -u)\" = 0 ]; then echo /var/lib/plexburst; else echo \"$HOME/.local/share/plexburst\"; fi\n\
+                     if [ -d /dev/shm ] && [ -w /dev/shm ]; then echo /dev/shm; else echo /run; fi\ndate +%s\n",
+                )
+                .await?;
+            let mut lines = base.lines();
+            let (base, memory) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+            let there: i64 = lines.next().and_then(|text| text.parse().ok()).unwrap_or_default();
+            if !base.starts_with('/') || base.contains(char::is_whitespace) {
+                return Err(Error::failed(format!("{} has no folder for a worker ({base:?})", host.name())));
+            }
+            let own = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
+            let needs_mount = c.request.config.media.remote.is_some();
+            let Equipped {
+                program,
+                arch,
+                cpus,
+                memory: bytes,
+            } = equip::equip(host, &format!("{base}/bin"), &own, needs_mount).await?;
+            Ok(Settled {
+                program,
+                work_dir: format!("{base}/{id}"),
+                secrets: format!("{memory}/plexburst-{id}"),
+                arch,
+                cpus,
+                memory: bytes,
+                clock_offset: provider_now.map_or(0, |now| now - there),
+            })
+        })
+        .await
+    }
+
+    /// Leaves there what the worker has to know: its secrets in memory, its task in its folder.
+    pub(super) async fn tell(
+        &self,
+        c: &Controller,
+        settled: &Settled,
+        prepared: &Prepared,
+        parked: &Parked,
+        lease: Option<Lease>,
+    ) -> Result<()> {
+        let mut spec: WorkerSpec = super::super::work::spec_of(c, prepared, parked)?;
+        spec.lease = lease;
+        let secrets = secrets::collect(&mut spec, &settled.secrets)?;
+        // The keys of the depot and the task are written by the same code as for a worker here.
+        let local = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
+        super::super::work::save_keys(c, parked, local.path())?;
+        spec.save(local.path())?;
+        self.with(async |host| {
+            for dir in [&settled.work_dir, &settled.secrets] {
+                host.run("mkdir", &["-p", "-m", "700", "--", dir]).await?;
+            }
+            for secret in &secrets {
+                let path = format!("{}/{}", settled.secrets, secret.name);
+                host.write(&path, "600", &secret.content).await?;
+            }
+            for name in [spec::KEYS, spec::BASE_KEYS, spec::FILE] {
+                let from = local.path().join(name);
+                if from.is_file() {
+                    let content = std::fs::read(&from).context(|| format!("cannot read {}", from.display()))?;
+                    host.write(&format!("{}/{name}", settled.work_dir), "600", &content)
+                        .await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Starts the worker unless it runs.
+    pub(super) async fn start(&self, c: &Controller, settled: &Settled) -> Result<()> {
+        if self.is_alive(settled).await? == Alive::Yes {
+            return Ok(());
+        }
+        super::super::work::before_start(c).await?;
+        let script = format!(
+            "cd {dir}\nsetsid -f sh -c 'exec \"$0\" worker \"$1\" >>\"$1/worker.log\" 2>&1 </dev/null' {program} {dir}\n\
+             n=0\nwhile [ $n -lt 300 ]; do\n  if [ -e lock ] && ! flock -n lock true; then exit 0; fi\n  \
+             if [ -e ended ]; then exit 0; fi\n  n=$((n+1)); sleep 0.1\ndone\n\
+             echo \"the worker does not begin: $(tail -n 1 worker.log 2>/dev/null)\" >&2; exit 1\n",
+            dir = settled.work_dir,
+            program = settled.program,
+        );
+        self.with(async |host| host.script("starting the worker", &script).await)
+            .await
+            .map(drop)
+    }
+
+    /// Whether a worker holds the lock there.
+    pub(super) async fn is_alive(&self, settled: &Settled) -> Result<Alive> {
+        let script = format!(
+            "if [ ! -d {dir} ]; then echo none; elif [ -e {dir}/lock ] && ! flock -n {dir}/lock true; then echo alive; \
+             else echo dead; fi\n",
+            dir = settled.work_dir
+        );
+        let said = self
+            .with(async |host| host.script("looking at the worker", &script).await)
+            .await?;
+        Ok(match said.trim() {
+            "alive" => Alive::Yes,
+            _ => Alive::No,
+        })
+    }
+
+    /// The last line of what it said.
+    pub(super) async fn last_line(&self, settled: &Settled) -> String {
+        let script = format!("tail -n 1 {}/worker.log 2>/dev/null || true\n", settled.work_dir);
+        match self
+            .with(async |host| host.script("reading the worker's log", &script).await)
+            .await
+        {
+            Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
+            Ok(_) => "it said nothing".to_owned(),
+            Err(error) => error.chain(),
+        }
+    }
+
+    /// Ends the worker, unmounts what it mounted and removes what it left; for a machine that stays.
+    pub(super) async fn clean(&self, c: &Controller, settled: &Settled) -> Result<()> {
+        if self.is_alive(settled).await? == Alive::Yes {
+            c.depot
+                .put_bytes(key::CANCEL, b"the controller removes the worker")
+                .await?;
+        }
+        let limit = c.request.config.limits.stop;
+        let script = format!(
+            "dir={dir}\n\
+             n=0\nwhile [ -e \"$dir/lock\" ] && ! flock -n \"$dir/lock\" true; do\n\
+               n=$((n+1))\n\
+               if [ $n -gt {limit} ]; then kill -KILL \"$(cat \"$dir/lock\")\" 2>/dev/null || true; fi\n\
+               if [ $n -gt {twice} ]; then echo 'the worker does not end' >&2; exit 1; fi\n\
+               sleep 1\ndone\n\
+             awk -v d=\"$dir/\" 'index($2, d) == 1 {{print $2}}' /proc/mounts | sort -r | while read -r m; do\n\
+               fusermount3 -uz \"$m\" 2>/dev/null || umount -l \"$m\" 2>/dev/null || true\ndone\n\
+             if awk -v d=\"$dir/\" 'index($2, d) == 1 {{f=1}} END {{exit !f}}' /proc/mounts; then\n\
+               echo 'something is still mounted there' >&2; exit 1\nfi\n\
+             rm -rf -- \"$dir\" {secrets}\n",
+            dir = settled.work_dir,
+            secrets = settled.secrets,
+            twice = limit * 2,
+        );
+        self.with(async |host| host.script("removing the worker", &script).await)
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,284 @@
+//! A machine of a cloud for one burst: rented, reached with a host key that its provider vouches for, and ended only when
+//! what it made is safe.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Controller;
+use super::Alive;
+use crate::burst::ledger::{self, JournalLedger};
+use crate::burst::phase::Phase;
+use crate::burst::spec::Lease;
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::offer::{self, Offer, Wish};
+use crate::cloud::price::Euros;
+use crate::cloud::provider::{Machine, Order, Provider};
+use crate::cloud::resource::{Kind, Ownership, Resource};
+use crate::cloud::scaleway::{Client, Scaleway};
+use crate::cloud::{deadline, lifecycle};
+use crate::config::rented as outside;
+use crate::error::{Error, Result};
+use crate::host::{Target, keys, user_data};
+
+const IMAGE: &str = "debian_bookworm";
+/// cloud-init and the keys of a fresh machine (the earlier scripts gave cloud-init 600 s; facts: legacy §4).
+const REACH: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_secs(3);
+/// Where SSH answers unless the environment of a test says otherwise.
+const SSH: u16 = 22;
+
+/// What is known of the machine once it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Rented {
+    pub(super) server: Resource,
+    pub(super) group: Option<Resource>,
+    pub(super) address: String,
+    pub(super) offer: Offer,
+    /// When it has to be gone, by the provider's clock.
+    pub(super) deadline: i64,
+    /// When it was rented, by the provider's clock.
+    pub(super) since: i64,
+}
+
+/// The provider, for this burst.
+pub(super) struct Cloud {
+    provider: Scaleway,
+}
+
+impl Cloud {
+    /// The account is read now; nothing of it is kept with the burst.
+    pub(super) fn of(c: &Controller) -> Result<Self> {
+        let account = outside::account(&c.request.config.scaleway)?;
+        Ok(Self {
+            provider: Scaleway::new(Client::new(&account)?),
+        })
+    }
+
+    /// What would be rented, best first.
+    pub(super) async fn offers(&self, c: &Controller, library_bytes: u64) -> Result<Vec<Offer>> {
+        let config = &c.request.config.scaleway;
+        let zone = outside::account(config)?.zone;
+        let profile = offer::profile(
+            c.request.options.instance.as_deref().or(config.instance.as_deref()),
+            &c.request.options.sizes,
+        )?;
+        let needs_x86_64 = !c.request.options.quick;
+        let mut zones = vec![zone];
+        zones.extend(config.other_zones.iter().cloned());
+        let wish = Wish {
+            types: offer::with_alternatives(&profile.commercial_type, needs_x86_64),
+            volume_gb: profile.volume_gb.max(offer::volume_for(library_bytes, 0)),
+            zones,
+            needs_x86_64,
+        };
+        let offers = self.provider.offers(&wish).await?;
+        if offers.is_empty() {
+            return Err(Error::refused(format!(
+                "{} is not offered in {}",
+                profile.commercial_type,
+                wish.zones.join(", ")
+            ))
+            .hint("take another --instance, or set `scaleway.zone`"));
+        }
+        Ok(offers)
+    }
+
+    /// Rents one and waits until it runs.
+    pub(super) async fn rent(&self, c: &Controller, library_bytes: u64) -> Result<Rented> {
+        let config = &c.request.config.scaleway;
+        let options = &c.request.options;
+        let offers = self.offers(c, library_bytes).await?;
+        let pair = keys::pair(&ssh_dir(c)?, c.id()).await?;
+        let since = self.provider.now().await?;
+        let hours = options.max_hours.or(config.max_hours);
+        let cost = options.max_cost.or(config.max_cost);
+        let until = |offer: &Offer| Ok::<i64, Error>(since + deadline::seconds(&offer.price, hours, cost)?);
+        let affordable: Vec<Offer> = offers.iter().filter(|offer| until(offer).is_ok()).cloned().collect();
+        if affordable.is_empty() {
+            // The reason why the first is none is the one that counts.
+            until(&offers[0])?;
+        }
+        let order = |offer: &Offer| Order {
+            owner: Ownership {
+                burst: c.id().to_owned(),
+                deadline: until(offer).unwrap_or(since),
+                is_kept: false,
+            },
+            offer: offer.clone(),
+            image: config.image.clone().unwrap_or_else(|| IMAGE.to_owned()),
+            public_key: pair.public.clone(),
+            user_data: user_data::cloud_config(c.id()),
+            inbound: config.inbound.clone(),
+        };
+        for offer in affordable.iter().take(1) {
+            c.printer().say(&format!(
+                "            {} in {}: {} an hour ({}), gone by itself at the latest in {} h",
+                offer.commercial_type,
+                offer.zone,
+                Euros(offer.price.per_hour()),
+                offer.price.source,
+                (until(offer)? - since) / 3600
+            ));
+        }
+        let ledger = JournalLedger::new(&c.side, Phase::Provision);
+        let say = |text: &str| c.printer().warn(text);
+        let machine = lifecycle::begin(&self.provider, &affordable, order, &ledger, &SystemClock, &say).await?;
+        let chosen = affordable
+            .iter()
+            .find(|offer| offer.zone == machine.server.zone)
+            .cloned()
+            .ok_or_else(|| Error::unexpected("a machine in a zone that was not asked for"))?;
+        self.settle(c, machine, chosen, since, until)
+    }
+
+    fn settle(
+        &self,
+        c: &Controller,
+        machine: Machine,
+        offer: Offer,
+        since: i64,
+        until: impl Fn(&Offer) -> Result<i64>,
+    ) -> Result<Rented> {
+        let known = ledger::known(c.side.journal().entries());
+        Ok(Rented {
+            deadline: until(&offer)?,
+            group: known
+                .resources
+                .iter()
+                .find(|r| r.kind == Kind::SecurityGroup && r.zone == machine.server.zone)
+                .cloned(),
+            address: machine
+                .address
+                .ok_or_else(|| Error::unexpected("a machine that runs has no address"))?,
+            server: machine.server,
+            offer,
+            since,
+        })
+    }
+
+    /// How the machine is reached, with a host key that Scaleway vouches for.
+    pub(super) async fn reach(&self, c: &Controller, rented: &Rented) -> Result<Target> {
+        let dir = ssh_dir(c)?;
+        let known_hosts = dir.join("known_hosts");
+        let target = target(c, rented, &dir, &known_hosts);
+        let clock = SystemClock;
+        let begun = clock.now();
+        let mut last;
+        loop {
+            last = match self.provider.host_keys(&rented.server).await {
+                Ok(vouched) if vouched.is_empty() => "it has not made its host keys yet".to_owned(),
+                Ok(vouched) => match keys::prove(&rented.address, ssh_port(), &vouched, &known_hosts).await {
+                    Ok(()) => return Ok(target),
+                    Err(error) if error.exit() == crate::exit::REFUSED => return Err(error),
+                    Err(error) => error.chain(),
+                },
+                Err(error) => error.chain(),
+            };
+            if clock.now() - begun > REACH {
+                return Err(Error::failed(format!(
+                    "{} at {} cannot be reached within {} min; last: {last}",
+                    rented.server,
+                    rented.address,
+                    REACH.as_secs() / 60
+                ))
+                .hint("`plexburst resume` tries again, `plexburst cancel` ends the machine"));
+            }
+            c.printer().progress(&format!("waiting for {}: {last}", rented.address));
+            clock.sleep(LOOK).await;
+        }
+    }
+
+    /// Lets nobody in but the address that the machine sees us come from.
+    pub(super) async fn close_to_others(&self, c: &Controller, rented: &Rented, seen_from: &str) -> Result<()> {
+        let Some(group) = &rented.group else { return Ok(()) };
+        if !c.request.config.scaleway.inbound.is_empty() {
+            return Ok(());
+        }
+        let Ok(address) = seen_from.parse::<std::net::IpAddr>() else {
+            return Ok(());
+        };
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        self.provider.admit(group, &[format!("{address}/{bits}")]).await
+    }
+
+    /// Lets everybody with the key in again: this machine's address may have changed.
+    pub(super) async fn open_again(&self, rented: &Rented) -> Result<()> {
+        match &rented.group {
+            Some(group) => self.provider.admit(group, &[]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the machine exists and runs, as its provider says.
+    pub(super) async fn is_running(&self, rented: &Rented) -> Result<Alive> {
+        Ok(match self.provider.machine(&rented.server).await? {
+            Some(machine) if machine.is_running => Alive::Unknown,
+            _ => Alive::No,
+        })
+    }
+
+    pub(super) async fn lease(&self, c: &Controller, rented: &Rented, clock_offset: i64) -> Result<Lease> {
+        let now = self.provider.now().await?;
+        Ok(Lease {
+            burst: c.id().to_owned(),
+            deadline: rented.deadline,
+            work_until: deadline::work_until(now, rented.deadline),
+            clock_offset,
+        })
+    }
+
+    /// The provider's time.
+    pub(super) async fn now(&self) -> Result<i64> {
+        self.provider.now().await
+    }
+
+    /// Marks the machine as kept until its deadline, and says what that costs and how to end it.
+    pub(super) async fn keep(&self, c: &Controller, rented: &Rented) -> Result<()> {
+        let owner = Ownership {
+            burst: c.id().to_owned(),
+            deadline: rented.deadline,
+            is_kept: true,
+        };
+        self.provider.retag(&rented.server, &owner).await?;
+        c.printer().warn(&format!(
+            "{} is kept: {} an hour, until its deadline at the latest; `plexburst sweep --kept` ends it now",
+            rented.server,
+            Euros(rented.offer.price.per_hour())
+        ));
+        Ok(())
+    }
+
+    /// Ends everything of this burst.
+    pub(super) async fn end(&self, c: &Controller, phase: Phase) -> Result<()> {
+        let known = ledger::known(c.side.journal().entries());
+        if known.zones.is_empty() {
+            return Ok(());
+        }
+        let ledger = JournalLedger::new(&c.side, phase);
+        lifecycle::end(&self.provider, c.id(), &known, &ledger, &SystemClock, lifecycle::END).await
+    }
+}
+
+fn ssh_dir(c: &Controller) -> Result<PathBuf> {
+    let dir = c.dir.join("ssh");
+    super::super::make_private(&dir).map_err(|e| Error::failed(format!("cannot make {}", dir.display())).because(e))?;
+    Ok(dir)
+}
+
+fn target(c: &Controller, rented: &Rented, dir: &std::path::Path, known_hosts: &std::path::Path) -> Target {
+    Target {
+        destination: format!("root@{}", rented.address),
+        port: Some(ssh_port()),
+        key: Some(dir.join("id_ed25519")),
+        known_hosts: Some(known_hosts.to_path_buf()),
+        config: None,
+        control: c.dir.join("c"),
+    }
+}
+
+/// 22; a simulated machine may have to take another, where an ordinary user cannot have that one.
+fn ssh_port() -> u16 {
+    outside::ssh_port().unwrap_or(SSH)
+}

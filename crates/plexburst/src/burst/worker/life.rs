@@ -1,0 +1,146 @@
+//! A rented worker's proof of life: a line in the machine's own user data, every minute, that `sweep` reads wherever it
+//! runs. It needs no key of the provider: the machine may write its own (facts: cloud §1.6), from a port below 1024.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::Worker;
+use crate::burst::phase::Phase;
+use crate::burst::spec::Lease;
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::lease::{INTERVAL, KEY, Life};
+
+/// Where the metadata service listens when the machine's environment does not say.
+const METADATA: &str = "http://169.254.42.42";
+/// One proof may take so long; the next is due soon.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Ports that only root may send from.
+const PORTS: std::ops::Range<u16> = 600..1023;
+
+/// A proof is given again and again until this ends.
+pub(super) struct Living {
+    task: tokio::task::JoinHandle<()>,
+    lease: Lease,
+}
+
+/// Begins, when the machine is rented.
+pub(super) fn live(w: &Worker) -> Option<Living> {
+    let lease = w.spec.lease.clone()?;
+    let phase: Arc<dyn Fn() -> String + Send + Sync> = {
+        let path = crate::burst::store::journal_path(&w.dir);
+        Arc::new(move || {
+            // The journal is the truth, and another handle on it costs nothing once a minute.
+            let entries = crate::burst::journal::Journal::read(&path).unwrap_or_default();
+            entries
+                .last()
+                .map_or_else(|| "begin".to_owned(), |entry| entry.phase.to_string())
+        })
+    };
+    let told = lease.clone();
+    let task = tokio::spawn(async move {
+        let mut was_heard = true;
+        loop {
+            let proof = proof(&told, phase(), false);
+            match put(&proof).await {
+                Ok(()) => was_heard = true,
+                Err(error) if was_heard => {
+                    was_heard = false;
+                    tracing::warn!(%error, "the proof of life could not be left; it is tried again every minute");
+                }
+                Err(_) => {}
+            }
+            SystemClock.sleep(INTERVAL).await;
+        }
+    });
+    Some(Living { task, lease })
+}
+
+impl Living {
+    /// The last proof says whether everything is safe.
+    pub(super) async fn end(self, w: &Worker) {
+        self.task.abort();
+        let is_safe = w.side.is_done(Phase::ParkResult);
+        let phase = if is_safe { Phase::ParkResult } else { Phase::Work };
+        if let Err(error) = put(&proof(&self.lease, phase.to_string(), is_safe)).await {
+            tracing::warn!(%error, "the last proof of life could not be left");
+        }
+    }
+}
+
+fn proof(lease: &Lease, phase: String, is_safe: bool) -> Life {
+    Life {
+        at: jiff::Timestamp::now().as_second() + lease.clock_offset,
+        burst: lease.burst.clone(),
+        phase,
+        is_safe,
+    }
+}
+
+/// `PATCH /user_data/KEY` from a privileged port: written by hand, since the port of an HTTP client cannot be chosen.
+async fn put(life: &Life) -> std::io::Result<()> {
+    let base = std::env::var("SCW_METADATA_URL").unwrap_or_else(|_| METADATA.to_owned());
+    let authority = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let address = if authority.contains(':') {
+        authority.clone()
+    } else {
+        format!("{authority}:80")
+    };
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| std::io::Error::other(format!("{base} is no address of a metadata service")))?;
+    let body = serde_json::to_string(life).map_err(std::io::Error::other)?;
+    let request = format!(
+        "PATCH /user_data/{KEY} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let exchange = async {
+        let mut stream = connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(4096).read_to_end(&mut answer).await?;
+        let status = String::from_utf8_lossy(&answer);
+        let status = status.lines().next().unwrap_or_default().to_owned();
+        if status
+            .split_whitespace()
+            .nth(1)
+            .is_some_and(|code| code.starts_with('2'))
+        {
+            Ok(())
+        } else {
+            Err(std::io::Error::other(format!(
+                "the metadata service answered {status:?}"
+            )))
+        }
+    };
+    tokio::time::timeout(LIMIT, exchange)
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+}
+
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    // A port that another connection has just left cannot be had at once.
+    for _ in 0..20 {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        let port = fastrand::u16(PORTS);
+        let own = if address.is_ipv4() {
+            SocketAddr::from(([0, 0, 0, 0], port))
+        } else {
+            SocketAddr::from(([0_u16; 8], port))
+        };
+        match socket.bind(own) {
+            Ok(()) => return socket.connect(address).await,
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
