@@ -1,5 +1,7 @@
 //! A real sshd on loopback with a key, a user and a configuration of its own.
 
+#![allow(dead_code, reason = "each test binary uses another part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -69,6 +71,21 @@ impl Sshd {
             config: None,
             control: self.path("c"),
         }
+    }
+
+    /// A configuration of ssh in which this server is called `nas`.
+    pub(crate) fn config(&self) -> PathBuf {
+        let path = self.path("config");
+        let text = format!(
+            "Host nas\n  HostName 127.0.0.1\n  Port {}\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+             UserKnownHostsFile {}\n  GlobalKnownHostsFile none\n",
+            self.port,
+            whoami(),
+            self.path("user/id_ed25519").display(),
+            self.path("known_hosts").display(),
+        );
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
     /// The same address with another machine behind it.

@@ -78,6 +78,8 @@ impl Remote {
             let mut lines = base.lines();
             let (base, memory) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
             let there: i64 = lines.next().and_then(|text| text.parse().ok()).unwrap_or_default();
+            let named = c.request.config.worker.directory.as_ref().map(|dir| dir.display().to_string());
+            let base = named.as_deref().unwrap_or(base);
             if !base.starts_with('/') || base.contains(char::is_whitespace) {
                 return Err(Error::failed(format!("{} has no folder for a worker ({base:?})", host.name())));
             }

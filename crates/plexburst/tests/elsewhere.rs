@@ -1,0 +1,138 @@
+//! Bursts whose worker runs on another machine: reached over real SSH, with a depot that both sides reach.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod common;
+mod sshd;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{World, files, has, skip, wait_until};
+use plexburst::host::keys;
+use sshd::Sshd;
+
+/// A home with 4 known tracks and 4 new ones in the media, a depot over SFTP, and a host to work on.
+async fn world_with_a_host(what: &str) -> Option<(World, i64, Sshd)> {
+    if !has("bwrap") {
+        skip(what, "bubblewrap is not installed");
+        return None;
+    }
+    let sshd = Sshd::start(what).await?;
+    let mut world = World::new();
+    world.music(1, 1, 1, 4, 2.0);
+    world.start_home();
+    let root = world.media().join("Music").display().to_string();
+    let section = world.create_music(&root, 4).await;
+    world.music(2, 1, 1, 4, 2.0);
+    world.issue_claim();
+    keys::prove("127.0.0.1", sshd.port, &[sshd.fingerprint()], &sshd.path("known_hosts"))
+        .await
+        .unwrap();
+    let config = sshd.config();
+    world.depot_config = format!(
+        "remote = \"sftp://nas{}\"\nssh_key = {:?}\nknown_hosts = {:?}\nssh_config = {:?}\nencryption = \"none\"",
+        world.path("depot").display(),
+        sshd.path("user/id_ed25519"),
+        sshd.path("known_hosts"),
+        config,
+    );
+    std::fs::create_dir_all(world.path("depot")).unwrap();
+    world.configure(&[(&root, "Music")]);
+    let path = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("\n[limits]", &format!("ssh_config = {config:?}\n\n[limits]"));
+    std::fs::write(&path, text).unwrap();
+    Some((world, section, sshd))
+}
+
+fn nothing_left(world: &World) {
+    let left: Vec<_> = std::fs::read_dir(world.path("worker"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "bin")
+        .collect();
+    assert!(left.is_empty(), "left on the host: {left:?}");
+    let mut secrets = std::fs::read_dir("/dev/shm").unwrap().flatten();
+    let id = world.burst_dir().file_name().unwrap().to_owned();
+    let id = id.to_str().unwrap();
+    assert!(
+        !secrets.any(|e| e.file_name().to_string_lossy().contains(id)),
+        "secrets left"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_ones_own_is_used_cleaned_and_left() {
+    let Some((world, section, _sshd)) = world_with_a_host("a burst on a host over SSH").await else {
+        return;
+    };
+    let before = files(&world.tracks(section).await);
+    let report = world.json(&["sync", "--on", "ssh://nas", "--json"]);
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    let after = files(&world.tracks(section).await);
+    assert!(
+        before.iter().all(|(file, id)| after.get(file) == Some(id)),
+        "ids of home changed"
+    );
+    nothing_left(&world);
+}
+
+/// The controller is killed while the host works; the worker goes on, and a controller that comes back finds its result.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_there_needs_nobody() {
+    let Some((world, _, sshd)) = world_with_a_host("a worker over SSH without its controller").await else {
+        return;
+    };
+    let mut burst = world
+        .command(&["sync", "--on", "ssh://nas", "--json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the worker begins", Duration::from_secs(120), || {
+        let journal = std::fs::read_dir(world.path("state/bursts"))
+            .ok()
+            .and_then(|mut d| d.next());
+        let text = journal.and_then(|e| std::fs::read_to_string(e.unwrap().path().join("journal.jsonl")).ok());
+        text.unwrap_or_default().contains(r#""phase":"work","event":"started""#) || burst.try_wait().unwrap().is_some()
+    });
+    burst.kill().unwrap();
+    burst.wait().unwrap();
+    let id = world.burst_dir().file_name().unwrap().to_str().unwrap().to_owned();
+    let work = world.path("worker").join(&id);
+    wait_until(
+        "the worker parks its result by itself",
+        Duration::from_secs(180),
+        || {
+            std::fs::read_to_string(work.join("journal.jsonl"))
+                .unwrap_or_default()
+                .contains(r#""phase":"park-result","event":"done""#)
+        },
+    );
+    let report = world.json(&["resume", "--json"]);
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
+    nothing_left(&world);
+    drop(sshd);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_key_is_not_the_known_one_gets_nothing() {
+    let Some((world, _, mut sshd)) = world_with_a_host("a host whose key changed").await else {
+        return;
+    };
+    let before = common::part_count(&world.tracks(1).await);
+    // The depot stays reachable only as long as the key is: it is moved to a folder that both have.
+    sshd.change_key().await;
+    let output = world.run(&["sync", "--on", "ssh://nas"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.to_lowercase().contains("host key"), "{said}");
+    assert!(said.contains("hint:"), "{said}");
+    assert_eq!(common::part_count(&world.tracks(1).await), before);
+    assert!(!Path::new(&world.path("worker")).exists());
+}
