@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::offer::Offer;
 use super::provider::{Gone, Ledger, Machine, Order, Provider};
-use super::resource::{Kind, Resource};
+use super::resource::{Kind, Ownership, Resource};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::exit;
@@ -55,10 +55,14 @@ pub async fn begin<P: Provider>(
     provider: &P,
     offers: &[Offer],
     order: impl Fn(&Offer) -> Order,
+    known: &Known,
     ledger: &dyn Ledger,
     clock: &dyn Clock,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Machine> {
+    if let Some(offer) = offers.first() {
+        show_up(provider, &order(offer).owner.burst, known, clock).await?;
+    }
     let mut refused = None;
     for offer in offers {
         match provider.make(&order(offer), ledger).await {
@@ -80,6 +84,20 @@ pub async fn begin<P: Provider>(
         Error::refused(format!("{} offers no machine that fits", provider.name()))
             .hint("take another --instance, or set another zone")
     }))
+}
+
+/// A run that was killed may have made a server whose id it never learnt, and which lists do not show yet: it is waited for,
+/// so that no second one is made.
+async fn show_up<P: Provider>(provider: &P, burst: &str, known: &Known, clock: &dyn Clock) -> Result<()> {
+    let begun = clock.now();
+    while !known.open_intents.is_empty() && clock.now() - begun < LAG {
+        let found = listed(provider, burst, &known.open_intents).await?;
+        if found.iter().any(|resource| resource.kind == Kind::Server) {
+            return Ok(());
+        }
+        clock.sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 async fn wait_running<P: Provider>(provider: &P, machine: Machine, clock: &dyn Clock) -> Result<Machine> {
@@ -142,7 +160,7 @@ pub async fn end<P: Provider>(
             Err(error) => trouble = Some(error),
         }
         for resource in left.clone() {
-            match step(provider, &resource, ledger, &mut left, &gone).await {
+            match step(provider, burst, &resource, ledger, &mut left, &gone).await {
                 Ok(Gone::Yes) => {
                     ledger.gone(&resource)?;
                     left.remove(&resource);
@@ -165,9 +183,10 @@ pub async fn end<P: Provider>(
     }
 }
 
-/// Before a server goes, what came with it is written down and marked: afterwards nothing would lead to it.
+/// Before a server goes, what came with it is written down and marked as doomed: afterwards nothing would lead to it.
 async fn step<P: Provider>(
     provider: &P,
+    burst: &str,
     resource: &Resource,
     ledger: &dyn Ledger,
     left: &mut BTreeSet<Resource>,
@@ -175,8 +194,19 @@ async fn step<P: Provider>(
 ) -> Result<Gone> {
     if resource.kind == Kind::Server {
         for volume in provider.attached(resource).await? {
-            if !gone.contains(&volume) && left.insert(volume.clone()) {
+            if gone.contains(&volume) {
+                continue;
+            }
+            if left.insert(volume.clone()) {
                 ledger.learn(&volume)?;
+            }
+            if volume.kind == Kind::BlockVolume {
+                let doomed = Ownership {
+                    burst: burst.to_owned(),
+                    deadline: 0,
+                    is_kept: false,
+                };
+                provider.retag(&volume, &doomed).await?;
             }
         }
     }

@@ -91,7 +91,10 @@ impl Client {
     /// The provider's time as its last answer told it, moved on by this machine's monotonic clock.
     pub(super) fn now(&self) -> Option<i64> {
         let time = *self.time.lock().unwrap_or_else(PoisonError::into_inner);
-        time.map(|(at, since)| at.saturating_add(i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX)))
+        time.map(|(at, since)| {
+            let passed = self.clock.now().saturating_duration_since(since).as_secs();
+            at.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+        })
     }
 
     pub(super) fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
@@ -167,7 +170,7 @@ impl Client {
         let date = headers.get(reqwest::header::DATE).and_then(|v| v.to_str().ok());
         if let Some(at) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) {
             *self.time.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((at.timestamp().as_second(), Instant::now()));
+                Some((at.timestamp().as_second(), self.clock.now()));
         }
     }
 }

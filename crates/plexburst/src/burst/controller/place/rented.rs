@@ -124,7 +124,8 @@ impl Cloud {
         }
         let ledger = JournalLedger::new(&c.side, Phase::Provision);
         let say = |text: &str| c.printer().warn(text);
-        let machine = lifecycle::begin(&self.provider, &affordable, order, &ledger, &SystemClock, &say).await?;
+        let known = ledger::known(c.side.journal().entries());
+        let machine = lifecycle::begin(&self.provider, &affordable, order, &known, &ledger, &SystemClock, &say).await?;
         let chosen = affordable
             .iter()
             .find(|offer| offer.zone == machine.server.zone)
