@@ -331,18 +331,18 @@ async fn strangers(world: &World) {
             vec!["production"],
             "sbs_volume",
         ),
-        ("plexburst", &access.project_id, vec!["plexburst"], "l_ssd"),
+        ("plexburst", &access.project_id, vec!["plexburst"], "sbs_volume"),
         (
             "plexburst-burst=x",
             &access.project_id,
             vec!["plexburst", "plexburst-burst=not-an-id"],
-            "l_ssd",
+            "sbs_volume",
         ),
-        ("other work", &access.other_project_id, vec!["ci"], "l_ssd"),
-        ("plex-scanner-1700000000", &access.project_id, vec![], "l_ssd"),
+        ("other work", &access.other_project_id, vec!["ci"], "sbs_volume"),
+        ("plex-scanner-1700000000", &access.project_id, vec![], "sbs_volume"),
     ] {
         let body = serde_json::json!({
-            "name": name.replace('=', "-"), "commercial_type": "DEV1-S", "image": "debian_bookworm", "project": project,
+            "name": name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', " "), "commercial_type": "DEV1-S", "image": "debian_bookworm", "project": project,
             "tags": tags, "volumes": {"0": {"volume_type": volume, "size": 10_000_000_000_u64}},
         });
         let url = format!("{}/instance/v1/zones/fr-par-1/servers", access.url);

@@ -32,11 +32,12 @@ async fn world_with_a_host(what: &str) -> Option<(World, i64, Sshd)> {
         .unwrap();
     let config = sshd.config();
     world.depot_config = format!(
-        "remote = \"sftp://nas{}\"\nssh_key = {:?}\nknown_hosts = {:?}\nssh_config = {:?}\nencryption = \"none\"",
+        "remote = \"sftp://{}:{}{}\"\nssh_key = {:?}\nknown_hosts = {:?}\nencryption = \"none\"",
+        sshd.target().destination,
+        sshd.port,
         world.path("depot").display(),
         sshd.path("user/id_ed25519"),
         sshd.path("known_hosts"),
-        config,
     );
     std::fs::create_dir_all(world.path("depot")).unwrap();
     world.configure(&[(&root, "Music")]);

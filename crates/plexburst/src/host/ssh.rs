@@ -1,7 +1,7 @@
 //! One machine over SSH: OpenSSH's own client, so that whatever the user set up for it (config, agent, jump hosts,
 //! known_hosts) counts here too.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
@@ -28,8 +28,6 @@ pub struct Target {
     pub known_hosts: Option<PathBuf>,
     /// A configuration of ssh; `None`: ssh's own.
     pub config: Option<PathBuf>,
-    /// A short folder for the connection's socket.
-    pub control: PathBuf,
 }
 
 impl Target {
@@ -37,7 +35,7 @@ impl Target {
     ///
     /// # Errors
     /// It is no such address.
-    pub fn parse(text: &str, control: &Path) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
             Error::usage(format!("{text:?} does not name a host"))
                 .hint("write it like ssh://user@host or ssh://user@host:2222")
@@ -60,7 +58,6 @@ impl Target {
             key: None,
             known_hosts: None,
             config: None,
-            control: control.to_owned(),
         })
     }
 }
@@ -70,6 +67,8 @@ impl Target {
 pub struct Host {
     session: Session,
     name: String,
+    /// Removed when the connection is.
+    _control: tempfile::TempDir,
 }
 
 impl Host {
@@ -78,13 +77,17 @@ impl Host {
     /// # Errors
     /// Told apart: the host key is not the known one, the key is not let in, nobody answers.
     pub async fn connect(target: &Target) -> Result<Self> {
-        std::fs::create_dir_all(&target.control).context(|| format!("cannot make {}", target.control.display()))?;
+        // A socket's path may have 108 bytes, and a burst's own folder lies deep: it goes where temporary files go.
+        let control = tempfile::Builder::new()
+            .prefix("pb")
+            .tempdir()
+            .context(|| "cannot make a folder for the connection's socket".to_owned())?;
         let mut builder = SessionBuilder::default();
         builder
             .known_hosts_check(KnownHosts::Strict)
             .connect_timeout(CONNECT)
             .server_alive_interval(ALIVE)
-            .control_directory(&target.control);
+            .control_directory(control.path());
         if let Some(port) = target.port {
             builder.port(port);
         }
@@ -105,6 +108,7 @@ impl Host {
         Ok(Self {
             session,
             name: target.destination.clone(),
+            _control: control,
         })
     }
 
@@ -229,7 +233,7 @@ mod tests {
 
     #[test]
     fn hosts_are_named_like_urls_and_never_like_options() {
-        let at = |text: &str| Target::parse(text, Path::new("/c"));
+        let at = |text: &str| Target::parse(text);
         let target = at("ssh://me@nas:2222/").unwrap();
         assert_eq!((target.destination.as_str(), target.port), ("me@nas", Some(2222)));
         assert_eq!(at("ssh://nas").unwrap().port, None);

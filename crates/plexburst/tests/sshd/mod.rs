@@ -69,7 +69,6 @@ impl Sshd {
             key: Some(self.path("user/id_ed25519")),
             known_hosts: Some(self.path("known_hosts")),
             config: None,
-            control: self.path("c"),
         }
     }
 

@@ -136,7 +136,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
 
 /// A host of the user's own, as the user's ssh reaches it.
 fn target(c: &Controller, url: &str) -> Result<Target> {
-    let mut target = Target::parse(url, &c.dir.join("c"))?;
+    let mut target = Target::parse(url)?;
     target.config.clone_from(&c.request.config.worker.ssh_config);
     Ok(target)
 }

@@ -163,7 +163,7 @@ impl Cloud {
     pub(super) async fn reach(&self, c: &Controller, rented: &Rented) -> Result<Target> {
         let dir = ssh_dir(c)?;
         let known_hosts = dir.join("known_hosts");
-        let target = target(c, rented, &dir, &known_hosts);
+        let target = target(rented, &dir, &known_hosts);
         let clock = SystemClock;
         let begun = clock.now();
         let mut last;
@@ -268,14 +268,13 @@ fn ssh_dir(c: &Controller) -> Result<PathBuf> {
     Ok(dir)
 }
 
-fn target(c: &Controller, rented: &Rented, dir: &std::path::Path, known_hosts: &std::path::Path) -> Target {
+fn target(rented: &Rented, dir: &std::path::Path, known_hosts: &std::path::Path) -> Target {
     Target {
         destination: format!("root@{}", rented.address),
         port: Some(ssh_port()),
         key: Some(dir.join("id_ed25519")),
         known_hosts: Some(known_hosts.to_path_buf()),
         config: None,
-        control: c.dir.join("c"),
     }
 }
 
