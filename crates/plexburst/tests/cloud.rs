@@ -115,6 +115,12 @@ impl World {
         Scaleway::new(Client::with_clock(&account, Arc::new(SimClock(Arc::clone(self)))).unwrap())
     }
 
+    /// The provider's time.
+    fn time(&self) -> i64 {
+        let now = self.cloud.bill()["now"].as_str().unwrap().parse::<jiff::Timestamp>();
+        now.unwrap().as_second()
+    }
+
     fn ours(&self) -> Vec<String> {
         let all = self.cloud.resources();
         let ours = all.iter().filter(|r| {
@@ -210,6 +216,8 @@ struct Burst {
     id: String,
     dir: tempfile::TempDir,
     server: Option<Resource>,
+    /// By the simulator's clock.
+    deadline: i64,
     has_ended: bool,
 }
 
@@ -219,6 +227,7 @@ impl Burst {
             id: ulid::Ulid::from_parts(1_700_000_000_000 + number, u128::from(number)).to_string(),
             dir: tempfile::tempdir().unwrap(),
             server: None,
+            deadline: 0,
             has_ended: false,
         }
     }
@@ -243,10 +252,15 @@ impl Burst {
         let id = self.id.clone();
         let now = provider.now().await;
         let Ok(now) = now else { return false };
+        // A server that an earlier try made has that try's deadline.
+        if self.deadline == 0 {
+            self.deadline = now + 12 * HOUR as i64;
+        }
+        let deadline = self.deadline;
         let order = |offer: &Offer| Order {
             owner: Ownership {
                 burst: id.clone(),
-                deadline: now + 12 * HOUR as i64,
+                deadline,
                 is_kept: false,
             },
             offer: offer.clone(),
@@ -267,6 +281,8 @@ impl Burst {
     }
 
     async fn end(&mut self, world: &Arc<World>, kill: Option<u64>) -> bool {
+        // From here on it is told to go, however far that comes.
+        self.server = None;
         let known = self.known();
         let provider = world.provider();
         let side = Side::open(self.dir.path(), Printer::new(true)).unwrap();
@@ -279,7 +295,6 @@ impl Burst {
         let ended = matches!(world.killed_after(kill, ending).await, Some(Ok(())));
         if ended {
             self.has_ended = true;
-            self.server = None;
         }
         ended
     }
@@ -287,12 +302,7 @@ impl Burst {
     /// What its worker says of itself.
     async fn live(&self, world: &Arc<World>) {
         let Some(server) = &self.server else { return };
-        let now = world.cloud.bill()["now"]
-            .as_str()
-            .unwrap()
-            .parse::<jiff::Timestamp>()
-            .unwrap()
-            .as_second();
+        let now = world.time();
         let life = serde_json::json!({"at": now, "burst": self.id, "phase": "index", "is_safe": false});
         let url = format!(
             "{}/sim/servers/{}/metadata/user_data/plexburst-life",
@@ -453,9 +463,11 @@ async fn nothing_is_left_nothing_alive_is_destroyed_nothing_foreign_is_touched()
                 other.live(&world).await;
             }
             sweep_once(&world, &BTreeMap::new(), kill).await;
+            let swept_at = world.time();
             let there = world.everything();
             for one in bursts.iter().chain([&burst]) {
-                if let Some(server) = &one.server {
+                // Past its deadline it goes, whatever it says of itself.
+                if let Some(server) = one.server.as_ref().filter(|_| swept_at < one.deadline) {
                     assert!(
                         there.contains(&format!("\"server\" \"{}\"", server.id)),
                         "seed {seed}: burst {number}: a sweep destroyed {server}, which lives"
