@@ -6,6 +6,7 @@ use super::{Controller, Prepared};
 use crate::burst::guard::before::{self, Subject};
 use crate::burst::guard::{Findings, Outcome};
 use crate::burst::phase::Phase;
+use crate::burst::request::On;
 use crate::config::Config;
 use crate::error::Result;
 use crate::home::{kept, room};
@@ -75,7 +76,9 @@ fn enough_room(c: &Controller) -> Result<Vec<String>> {
     let places = room::Places {
         area,
         depot,
-        worker: Some(config.worker.directory.clone().unwrap_or_else(|| c.dir.clone())),
+        // What a worker elsewhere needs is no matter of this machine's disks.
+        worker: (c.request.options.on == On::Here)
+            .then(|| config.worker.directory.clone().unwrap_or_else(|| c.dir.clone())),
         state: c.dir.clone(),
     };
     Ok(room::check(&places, kept::size(&databases))?.lines)

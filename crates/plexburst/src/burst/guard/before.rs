@@ -6,7 +6,7 @@ use plex_library::Databases;
 
 use super::survey::{self, Survey};
 use super::{Finding, Findings, Guard, media as of_media, server};
-use crate::burst::request::Options;
+use crate::burst::request::{On, Options};
 use crate::burst::spec::Section;
 use crate::config::Config;
 use crate::error::Result;
@@ -56,7 +56,14 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
         printer.progress("reading home's databases");
         findings.add(Guard::LibrarySound, server::library_sound(s.databases));
     }
-    findings.add(Guard::WorkerServer, Ok(server::worker_server(s.server)));
+    let server = match s.options.on {
+        On::Here => server::worker_server(s.server),
+        On::Host(_) | On::Scaleway => Finding::not_applicable(
+            Guard::WorkerServer,
+            "the worker looks for its server on its own machine",
+        ),
+    };
+    findings.add(Guard::WorkerServer, Ok(server));
     findings.add(Guard::SameVersion, Ok(server::same_version(s.plex_version)));
     findings.add(Guard::SameSchema, server::same_schema(s.databases));
     findings.add(Guard::FreeSpace, server::free_space(s.databases));
