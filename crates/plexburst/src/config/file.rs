@@ -49,8 +49,6 @@ pub struct Scaleway {
     pub api_url: Option<String>,
     /// Who may come in over SSH, as CIDR; unset: this machine's own address as others see it, else everybody with the key.
     pub inbound: Vec<String>,
-    /// A file (mode 0600) with a restricted, expiring secret key that the machine may end itself with; unset: it cannot.
-    pub self_destruct_key_file: Option<PathBuf>,
     /// How long a machine may live; 96 when unset.
     pub max_hours: Option<f64>,
     /// What it may cost at most, in euros.
@@ -348,7 +346,6 @@ const SIMPLE_KEYS: &[&str] = &[
     "scaleway.instance",
     "scaleway.image",
     "scaleway.api_url",
-    "scaleway.self_destruct_key_file",
     "worker.directory",
     "worker.server",
     "worker.port",
@@ -381,7 +378,6 @@ impl Config {
             &mut self.worker.server,
             &mut self.worker.claim_file,
             &mut self.worker.ssh_config,
-            &mut self.scaleway.self_destruct_key_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {
             *path = base.join(&*path);

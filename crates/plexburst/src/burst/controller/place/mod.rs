@@ -43,7 +43,7 @@ enum Whose {
     /// This machine.
     Here,
     /// A host of the user's own.
-    Own(Remote, Settled),
+    Own(Box<(Remote, Settled)>),
     /// A rented machine.
     Rented(Box<Machine>),
 }
@@ -84,7 +84,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
                 })
                 .await?;
             begin(c, &remote, &settled, prepared, parked, None).await?;
-            Ok(Place(Whose::Own(remote, settled)))
+            Ok(Place(Whose::Own(Box::new((remote, settled)))))
         }
         On::Scaleway => {
             let cloud = Cloud::of(c)?;
@@ -198,7 +198,7 @@ impl Place {
     pub(super) async fn start(&self, c: &Controller) -> Result<()> {
         match &self.0 {
             Whose::Here => here::start(c, &c.work_dir()).await,
-            Whose::Own(remote, settled) => remote.start(c, settled).await,
+            Whose::Own(own) => own.0.start(c, &own.1).await,
             Whose::Rented(it) => it.remote.start(c, &it.settled).await,
         }
     }
@@ -211,7 +211,7 @@ impl Place {
             } else {
                 Alive::No
             }),
-            Whose::Own(remote, settled) => Ok(remote.is_alive(settled).await.unwrap_or(Alive::Unknown)),
+            Whose::Own(own) => Ok(own.0.is_alive(&own.1).await.unwrap_or(Alive::Unknown)),
             Whose::Rented(it) => match it.remote.is_alive(&it.settled).await {
                 Ok(alive) => Ok(alive),
                 // A cloud that does not answer either says nothing.
@@ -224,7 +224,7 @@ impl Place {
     pub(super) async fn last_words(&self, c: &Controller) -> String {
         match &self.0 {
             Whose::Here => here::last_line(&c.work_dir()),
-            Whose::Own(remote, settled) => remote.last_line(settled).await,
+            Whose::Own(own) => own.0.last_line(&own.1).await,
             Whose::Rented(it) => it.remote.last_line(&it.settled).await,
         }
     }
