@@ -339,8 +339,13 @@ async fn an_export_is_there_whole_or_not_at_all() {
         );
         let output = traced(&world, &["-o", "/dev/null", "-e", &trace, "-e", &inject], &args);
         let what = format!("export: {fault} at {calls} number {number} ({})", output.status);
-        if output.status.signal() != Some(9) && output.status.code() != Some(137) && !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The number may fall on the runtime's own way to wake a thread, which no disk can make fail and which it does not
+        // survive: as good as a kill.
+        let was_killed = output.status.signal() == Some(9)
+            || output.status.code() == Some(137)
+            || said.contains("failed to wake I/O driver");
+        if !was_killed && !output.status.success() {
             assert!(said.contains("error: "), "{what}: {said}");
         }
         if file.exists() {
