@@ -284,14 +284,17 @@ async fn a_permanent_move_stays_in_the_result_and_loses_nothing() {
         world.media().display().to_string()
     );
     let top = world.media().display().to_string();
+    world.issue_claim();
     world.configure(&[(&top, "")]);
     let report = world.json(&["sync", "--json", "--quick"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
     let after = common::files(&world.tracks(section).await);
+    // The copy has the tags of the first track, so Plex takes it for another file of that.
     for (id, file) in &before {
-        assert_eq!(after[id], file.replace(&root, &moved), "ids are kept");
+        let file = file.replace(&root, &moved);
+        assert!(after[id].split('|').any(|one| one == file), "ids are kept: {after:?}");
     }
-    assert_eq!(after.len(), before.len() + 1);
+    assert_eq!(paths_of(&world, FILES).len(), before.len() + 1);
     assert_eq!(paths_of(&world, ROOTS), [moved.as_str()]);
     assert!(paths_of(&world, FILES).iter().all(|file| file.starts_with(&moved)));
 }
@@ -312,12 +315,18 @@ async fn a_mapping_of_the_workers_alone_is_undone_on_return() {
         "directory = {:?}\n[[media.mappings]]\nfrom = {root:?}\nto = \"/elsewhere/Tunes\"\nkind = \"worker\"\n",
         world.media().display().to_string()
     );
+    world.issue_claim();
     world.configure(&[("/elsewhere/Tunes", "Music")]);
     let report = world.json(&["sync", "--json", "--quick"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
     let after = common::files(&world.tracks(section).await);
-    assert_eq!(after.len(), before.len() + 1);
-    assert!(before.iter().all(|(id, file)| after[id] == *file), "{after:?}");
+    assert_eq!(paths_of(&world, FILES).len(), before.len() + 1);
+    assert!(
+        before
+            .iter()
+            .all(|(id, file)| after[id].split('|').any(|one| one == file)),
+        "{after:?}"
+    );
     assert_eq!(paths_of(&world, ROOTS), [root.as_str()]);
     assert!(paths_of(&world, FILES).iter().all(|file| file.starts_with(&root)));
 }

@@ -20,6 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
+use crate::media::mappings::Mappings;
 use crate::media::proof::Outcome;
 use crate::media::warm::Warmed;
 use crate::media::{Opened, sample};
@@ -57,7 +58,10 @@ impl<'a> Watch<'a> {
     /// Begins to look at every root of the section.
     pub(super) fn start(w: &'a Worker, section: &'a Section, media: &'a Opened, server: &'a Native) -> Result<Self> {
         let mut known = plex_library::files::known(&w.base())?;
+        // Where the worker has them: a folder that was moved is mapped there, and the base has home's paths.
+        let mappings = Mappings::of(&w.spec.media)?;
         let files = known.remove(&section.id).unwrap_or_default();
+        let files: Vec<String> = files.iter().map(|file| mappings.map(file).into_owned()).collect();
         let root = |root: &String| {
             let inside = |file: &&String| {
                 file.strip_prefix(root.trim_end_matches('/'))
