@@ -44,6 +44,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
         selected: &library.selected,
         options: &options,
         server: &controller::server_of(&settings.config),
+        places: &controller::places_of(
+            &settings.config,
+            &options.on,
+            Some(plex_library::swap::area(&databases)?),
+            &settings.state_dir,
+        ),
         is_thorough: true,
     };
     let (guards, _) = before::look(&subject, &context.printer).await;

@@ -78,6 +78,12 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
         selected: &library.selected,
         options,
         server: &controller::server_of(&settings.config),
+        places: &controller::places_of(
+            &settings.config,
+            &options.on,
+            Some(plex_library::swap::area(&databases)?),
+            &settings.state_dir,
+        ),
         is_thorough: false,
     };
     let (guards, survey) = before::look(&subject, &context.printer).await;

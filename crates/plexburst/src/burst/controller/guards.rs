@@ -26,9 +26,6 @@ pub(super) struct Guarded {
 pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Result<()> {
     c.side
         .phase(Phase::Guards, "checking that nothing can go wrong early", async || {
-            for line in enough_room(c)? {
-                c.printer().say(&format!("            {line}"));
-            }
             let databases = match &c.home {
                 Some(home) => home.databases(),
                 None => c.area.base(),
@@ -42,6 +39,12 @@ pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Resu
                 selected: &prepared.selected,
                 options: &c.request.options,
                 server: &c.server(),
+                places: &places_of(
+                    &c.request.config,
+                    &c.request.options.on,
+                    c.home.is_some().then(|| c.area.root().to_owned()),
+                    &c.dir,
+                ),
                 is_thorough: false,
             };
             let (findings, survey) = before::look(&subject, c.printer()).await;
@@ -61,27 +64,19 @@ pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Resu
     Ok(())
 }
 
-/// Every disk that the burst writes to has room for what it puts there.
-fn enough_room(c: &Controller) -> Result<Vec<String>> {
-    let config = &c.request.config;
-    let (databases, area) = match &c.home {
-        Some(home) => (home.databases(), Some(c.area.root().to_owned())),
-        None => (c.area.base(), None),
-    };
-    let depot = match (&config.depot.directory, &config.depot.remote) {
-        (Some(dir), _) => Some(dir.clone()),
-        (None, Some(_)) => None,
-        (None, None) => Some(c.dir.clone()),
-    };
-    let places = room::Places {
+/// Every place that a burst of this configuration writes to; `dir` is its own folder, or where that will be.
+pub fn places_of(config: &Config, on: &On, area: Option<std::path::PathBuf>, dir: &std::path::Path) -> room::Places {
+    room::Places {
         area,
-        depot,
+        depot: match (&config.depot.directory, &config.depot.remote) {
+            (Some(depot), _) => Some(depot.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(dir.to_owned()),
+        },
         // What a worker elsewhere needs is no matter of this machine's disks.
-        worker: (c.request.options.on == On::Here)
-            .then(|| config.worker.directory.clone().unwrap_or_else(|| c.dir.clone())),
-        state: c.dir.clone(),
-    };
-    Ok(room::check(&places, kept::size(&databases))?.lines)
+        worker: (*on == On::Here).then(|| config.worker.directory.clone().unwrap_or_else(|| dir.to_owned())),
+        state: dir.to_owned(),
+    }
 }
 
 /// Without a worker there are only the copies at home, and what is unpacked on the way.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use end::{Ended, cancel};
-pub use guards::server_of;
+pub use guards::{places_of, server_of};
 pub use moment::hour;
 pub use prepare::{Prepared, look};
 pub use swap::Swapped;

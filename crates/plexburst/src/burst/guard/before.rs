@@ -10,7 +10,7 @@ use crate::burst::request::{On, Options};
 use crate::burst::spec::Section;
 use crate::config::Config;
 use crate::error::Result;
-use crate::home::Home;
+use crate::home::{Home, room};
 use crate::media::mappings::Mappings;
 use crate::media::{self, Media};
 use crate::term::Printer;
@@ -32,6 +32,8 @@ pub struct Subject<'a> {
     pub selected: &'a [i64],
     /// What was asked for.
     pub options: &'a Options,
+    /// Every place that is written to.
+    pub places: &'a room::Places,
     /// The worker's server.
     pub server: &'a Path,
     /// Whether the databases are read through; a burst does that on the snapshot instead.
@@ -66,7 +68,7 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
     findings.add(Guard::WorkerServer, Ok(server));
     findings.add(Guard::SameVersion, Ok(server::same_version(s.plex_version)));
     findings.add(Guard::SameSchema, server::same_schema(s.databases));
-    findings.add(Guard::FreeSpace, server::free_space(s.databases));
+    findings.add(Guard::FreeSpace, server::free_space(s.places, s.databases));
     let has_music = s
         .sections
         .iter()

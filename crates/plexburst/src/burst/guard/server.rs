@@ -6,11 +6,8 @@ use super::{Finding, Guard};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::home::Home;
+use crate::home::{Home, kept, room};
 use crate::plex::client::Pass;
-
-/// Room left over on every disk that a burst writes to.
-const SPARE: u64 = 64 << 20;
 
 /// Home's server answers, accepts the token, and can be stopped and started.
 pub(super) async fn home_healthy(home: &Home) -> Result<Finding> {
@@ -99,30 +96,10 @@ pub(super) fn same_schema(databases: &plex_library::Databases) -> Result<Finding
     ))
 }
 
-/// Base, staged copy and home's view of the merge stand beside the library at the same time.
-pub(super) fn free_space(databases: &plex_library::Databases) -> Result<Finding> {
-    let dir = databases.dir();
-    let size: u64 = databases
-        .files()
-        .iter()
-        .filter_map(|path| std::fs::metadata(path).ok())
-        .map(|meta| meta.len())
-        .sum();
-    let needed = size * 3 + SPARE;
-    let stat = rustix::fs::statvfs(dir).map_err(|e| {
-        Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e))
-    })?;
-    let free = stat.f_bavail * stat.f_frsize;
-    let (has, wants) = (crate::term::bytes(free), crate::term::bytes(needed));
-    Ok(if free < needed {
-        Finding::refused(
-            Guard::FreeSpace,
-            format!("{} has {has} free, a burst needs {wants} there", dir.display()),
-            "free some space on that disk",
-        )
-    } else {
-        Finding::passed(Guard::FreeSpace, format!("{has} free at home, {wants} needed at most"))
-    })
+/// Every disk that the burst writes to has room for what it puts there.
+pub(super) fn free_space(places: &room::Places, databases: &plex_library::Databases) -> Result<Finding> {
+    let room = room::check(places, kept::size(databases))?;
+    Ok(Finding::passed(Guard::FreeSpace, room.lines.join("; ")))
 }
 
 /// Sonic analysis needs a Plex Pass, and the worker gets it by a claim, which is read last and used at once.
