@@ -115,6 +115,10 @@ async fn world(image: &Path) -> (World, i64) {
 }
 
 fn command(world: &World, cloud: &Scaleway, args: &[&str]) -> std::process::Output {
+    prepared(world, cloud, args).output().unwrap()
+}
+
+fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Command {
     let access = cloud.access();
     let mut command = world.command(args);
     command
@@ -122,7 +126,36 @@ fn command(world: &World, cloud: &Scaleway, args: &[&str]) -> std::process::Outp
         .env("SCW_SECRET_KEY", &access.secret_key)
         .env("SCW_DEFAULT_PROJECT_ID", &access.project_id)
         .env("SCW_DEFAULT_ZONE", "fr-par-1");
-    command.output().unwrap()
+    command
+}
+
+/// Begins a burst and kills its controller as soon as the machine is at work.
+fn begun_and_left(world: &World, cloud: &Scaleway) {
+    let mut burst = prepared(
+        world,
+        cloud,
+        &["sync", "--on", "scaleway", "--instance", "lite", "--quick"],
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    common::wait_until("the machine is at work", std::time::Duration::from_secs(180), || {
+        let burst_dir = std::fs::read_dir(world.path("state/bursts"))
+            .ok()
+            .and_then(|mut dirs| dirs.next());
+        let journal = burst_dir.map(|dir| dir.unwrap().path().join("journal.jsonl"));
+        let text = journal
+            .and_then(|path| std::fs::read_to_string(path).ok())
+            .unwrap_or_default();
+        text.contains(r#""phase":"work","event":"started""#) || burst.try_wait().unwrap().is_some()
+    });
+    burst.kill().unwrap();
+    burst.wait().unwrap();
+    assert!(
+        !cloud.bill()["open"].as_array().unwrap().is_empty(),
+        "the machine is there"
+    );
 }
 
 fn nothing_is_billed(cloud: &Scaleway) {
@@ -168,4 +201,53 @@ async fn from_nothing_to_a_merged_home_and_nothing_billed() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&kept.stdout), "", "the secret key is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machine_goes_on_without_its_controller() {
+    let Some((cloud, image)) = cloud("a rented machine without its controller") else {
+        return;
+    };
+    let (world, _) = world(image.path()).await;
+    begun_and_left(&world, &cloud);
+    // A sweep in between lets it live.
+    let sweep = command(&world, &cloud, &["sweep"]);
+    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
+    assert!(sweep.status.success() && told.contains("alive"), "{told}");
+    let output = command(&world, &cloud, &["resume", "--json"]);
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        world.logs()
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
+    nothing_is_billed(&cloud);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_its_deadline_a_forgotten_machine_is_swept_and_home_is_what_it_was() {
+    let Some((cloud, image)) = cloud("a rented machine past its deadline") else {
+        return;
+    };
+    let (world, section) = world(image.path()).await;
+    begun_and_left(&world, &cloud);
+    cloud.advance(97.0 * 3600.0);
+    // From another machine: one that knows nothing of the burst.
+    let mut elsewhere = prepared(&world, &cloud, &["sweep"]);
+    elsewhere.env("PLEXBURST_STATE_DIR", world.path("other-state"));
+    let sweep = elsewhere.output().unwrap();
+    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
+    assert!(
+        sweep.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&sweep.stderr)
+    );
+    assert!(told.contains("its deadline was"), "{told}");
+    nothing_is_billed(&cloud);
+    assert_eq!(common::part_count(&world.tracks(section).await), 4);
+    let cancel = command(&world, &cloud, &["cancel"]);
+    assert!(cancel.status.success(), "{}", String::from_utf8_lossy(&cancel.stderr));
 }
