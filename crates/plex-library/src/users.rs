@@ -101,15 +101,26 @@ fn inodes(files: &[PathBuf]) -> Result<HashSet<(u64, u64)>> {
 fn holds(process: &Path, wanted: &HashSet<(u64, u64)>) -> Option<bool> {
     let mut writes = None;
     for fd in fs::read_dir(process.join("fd")).ok()?.flatten() {
+        let info = fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
+        // Asking for a file behind a mount that is stuck never comes back, and any process may have one open: the kernel's
+        // own note of the inode (since 5.14) is looked at first, so that nothing else is ever asked for.
+        if inode_of(&info).is_some_and(|inode| !wanted.iter().any(|(_, known)| *known == inode)) {
+            continue;
+        }
         let Ok(meta) = fs::metadata(fd.path()) else {
             continue;
         };
         if wanted.contains(&(meta.dev(), meta.ino())) {
-            let info = fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
             writes = Some(writes.unwrap_or(false) || opened_for_writing(&info));
         }
     }
     writes
+}
+
+/// `ino:` of fdinfo.
+fn inode_of(info: &str) -> Option<u64> {
+    let inode = info.lines().find_map(|line| line.strip_prefix("ino:"))?;
+    inode.trim().parse().ok()
 }
 
 /// `flags:` of fdinfo is octal; its lowest two bits are the access mode, 0 being read-only.

@@ -15,6 +15,8 @@ use crate::burst::spec::{Made, Parked};
 use crate::error::{Error, Result};
 
 const FILE: &str = "report.json";
+/// What stands before the cost in a note of the journal.
+pub const COST: &str = "the rented machine came to ";
 
 /// How a burst stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,9 @@ pub struct Report {
     /// What the library would have weighed more than the changes that travelled home.
     #[serde(default)]
     pub bytes_saved_down: u64,
+    /// What a rented machine came to, by its price, without VAT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The failure, if it was one.
@@ -117,6 +122,10 @@ impl Report {
             merge: journal::done(entries, Phase::Merge).cloned().unwrap_or(Value::Null),
             warnings,
             failed_tracks: made.map(|m| m.failed_tracks).unwrap_or_default(),
+            cost: entries.iter().rev().find_map(|e| match &e.event {
+                Event::Note { text } => text.strip_prefix(COST).map(str::to_owned),
+                _ => None,
+            }),
             phases: times(entries),
             error: entries.iter().rev().find_map(|e| match &e.event {
                 Event::Failed { error, .. } if outcome != Outcome::Committed => Some(format!("{}: {error}", e.phase)),

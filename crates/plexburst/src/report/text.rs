@@ -41,6 +41,9 @@ impl Report {
             duration(Duration::from_millis(self.home_downtime_ms)),
             duration(Duration::from_secs_f64(total)),
         );
+        if let Some(cost) = &self.cost {
+            let _ = writeln!(out, "{}{cost}, without VAT", super::COST);
+        }
         if let Some(list) = carried(&self.merge) {
             let _ = writeln!(out, "carried over from home: {list}");
         }
@@ -140,6 +143,7 @@ mod tests {
             }}),
             warnings: vec![],
             failed_tracks: vec![],
+            cost: Some("EUR 0.20".into()),
             phases: vec![],
             error: None,
         };

@@ -55,6 +55,10 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
                     );
                 }
             }
+            if let Some(cost) = place::cost(c).await? {
+                c.side
+                    .note(Phase::Destroy, format!("{}{}", crate::report::COST, Euros(cost)))?;
+            }
             if c.request.options.keep {
                 place::keep(c).await
             } else {

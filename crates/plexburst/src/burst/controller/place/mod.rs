@@ -250,6 +250,20 @@ impl Place {
     }
 }
 
+/// What the rented machine comes to if it ends now, by its price; nothing where it is the user's own, or the cloud does not
+/// tell the time.
+pub(super) async fn cost(c: &Controller) -> Result<Option<f64>> {
+    let rented: Option<Rented> = match &c.request.options.on {
+        On::Scaleway => c.side.journal().facts(Phase::Provision)?,
+        On::Here | On::Host(_) => None,
+    };
+    let Some(rented) = rented else { return Ok(None) };
+    let now = Cloud::of(c)?.now().await;
+    Ok(now
+        .ok()
+        .map(|now| rented.offer.price.of(u64::try_from(now - rented.since).unwrap_or(0))))
+}
+
 /// Ends the worker and whatever was rented for it. May be done again, and without a worker.
 pub(super) async fn remove(c: &Controller, phase: Phase) -> Result<()> {
     match &c.request.options.on {
