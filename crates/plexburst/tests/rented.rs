@@ -182,7 +182,7 @@ async fn from_nothing_to_a_merged_home_and_nothing_billed() {
     assert_eq!(report["outcome"], "committed");
     assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
     // A quarter of an hour at most, and a started hour is an hour: the machine, its volume and its address.
-    assert_eq!(report["cost"], "EUR 0.01", "{report:#}");
+    assert_eq!(report["cost"], "EUR 0.014", "{report:#}");
     let after = files(&world.tracks(section).await);
     assert!(
         before.iter().all(|(file, id)| after.get(file) == Some(id)),
