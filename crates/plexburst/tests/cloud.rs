@@ -272,7 +272,7 @@ impl Burst {
         let clock = SimClock(Arc::clone(world));
         let begun = lifecycle::begin(&provider, offers, order, &known, &mortal, &clock, &|_| ());
         match world.killed_after(kill, begun).await {
-            Some(Ok(machine)) => {
+            Some(Ok((machine, _))) => {
                 self.server = Some(machine.server);
                 true
             }

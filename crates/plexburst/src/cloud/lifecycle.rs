@@ -47,7 +47,8 @@ impl Ord for Resource {
     }
 }
 
-/// Makes the machine out of the first of `offers` that can be had, and waits until it runs and has an address.
+/// Makes the machine out of the first of `offers` that can be had, and waits until it runs and has an address; comes back
+/// with the offer that it was.
 ///
 /// # Errors
 /// None of them can be had; the provider fails for longer than a call is repeated; it does not come up.
@@ -59,14 +60,14 @@ pub async fn begin<P: Provider>(
     ledger: &dyn Ledger,
     clock: &dyn Clock,
     say: &(dyn Fn(&str) + Sync),
-) -> Result<Machine> {
+) -> Result<(Machine, Offer)> {
     if let Some(offer) = offers.first() {
         show_up(provider, &order(offer).owner.burst, known, clock).await?;
     }
     let mut refused = None;
     for offer in offers {
         match provider.make(&order(offer), ledger).await {
-            Ok(machine) => return wait_running(provider, machine, clock).await,
+            Ok(machine) => return Ok((wait_running(provider, machine, clock).await?, offer.clone())),
             // Not to be had here: the next one is another type or another zone.
             Err(error) if error.exit() == exit::REFUSED => {
                 say(&format!(

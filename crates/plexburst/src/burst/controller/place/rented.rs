@@ -125,12 +125,8 @@ impl Cloud {
         let ledger = JournalLedger::new(&c.side, Phase::Provision);
         let say = |text: &str| c.printer().warn(text);
         let known = ledger::known(c.side.journal().entries());
-        let machine = lifecycle::begin(&self.provider, &affordable, order, &known, &ledger, &SystemClock, &say).await?;
-        let chosen = affordable
-            .iter()
-            .find(|offer| offer.zone == machine.server.zone)
-            .cloned()
-            .ok_or_else(|| Error::unexpected("a machine in a zone that was not asked for"))?;
+        let (machine, chosen) =
+            lifecycle::begin(&self.provider, &affordable, order, &known, &ledger, &SystemClock, &say).await?;
         self.settle(c, machine, chosen, since, until)
     }
 
