@@ -67,7 +67,8 @@ fn a_second_snapshot_also_gives_what_changed_since_the_first() {
     let taken = snapshot::take_with(&home, &dir("second"), &options, &()).unwrap();
     let changes = taken.delta.unwrap();
     assert_eq!(delta::Manifest::read(&dir("delta")).unwrap(), changes);
-    assert!(changes.databases[&Which::Library].changed_pages < 20, "{changes:?}");
+    // Six rows of some 1,575 pages, with what random titles move in the index of titles.
+    assert!(changes.databases[&Which::Library].changed_pages < 100, "{changes:?}");
     assert_eq!(changes.databases[&Which::Blobs].changed_pages, 0);
     delta::apply(&dir("first"), &dir("delta"), &dir("again"), &()).unwrap();
     for which in Which::BOTH {
