@@ -120,7 +120,10 @@ impl Context {
     /// The settled configuration.
     fn settings(&self) -> Result<Settings> {
         let cwd = std::env::current_dir().map_err(|e| Error::usage("there is no current folder").because(e))?;
-        let settings = Settings::load(self.config.as_deref(), &cwd, &|name| std::env::var(name).ok())?;
+        let mut settings = Settings::load(self.config.as_deref(), &cwd, &|name| std::env::var(name).ok())?;
+        for note in crate::home::found::settle(&mut settings.config.home) {
+            self.printer.say(&note);
+        }
         for name in &settings.ignored {
             self.printer
                 .warn(&format!("{name} of the earlier scripts has no meaning here"));

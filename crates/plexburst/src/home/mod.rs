@@ -4,6 +4,7 @@
 //! stopped it, whatever happens in between (the phase that stops it is the phase that starts it).
 
 mod area;
+pub mod found;
 pub mod kept;
 mod prefs;
 pub mod room;
@@ -43,10 +44,7 @@ impl Home {
     /// # Errors
     /// No data folder is named, or there is no library in it.
     pub fn of(config: &Config) -> Result<Self> {
-        let data_dir = config.home.data_dir.clone().ok_or_else(|| {
-            Error::usage("home's data folder is not configured")
-                .hint("set `home.data_dir` to the folder \"Plex Media Server\"")
-        })?;
+        let data_dir = config.home.data_dir.clone().ok_or_else(unknown)?;
         let home = Self {
             data_dir,
             url: config.home.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned()),
@@ -121,4 +119,27 @@ impl Home {
         };
         Ok(Client::new("home", &Address::Http(self.url.clone()), token.as_ref())?)
     }
+}
+
+/// Why home is not known, with what was found on this machine.
+fn unknown() -> Error {
+    let (containers, obstacles) = found::containers();
+    let all = found::find(Path::new("/"), &containers);
+    let names: Vec<String> = all
+        .iter()
+        .map(|f| format!("{} ({})", f.data_dir.display(), f.what))
+        .collect();
+    let error = Error::usage("home's data folder is not configured");
+    if !names.is_empty() {
+        return error.hint(format!(
+            "set `home.data_dir` to one of those that were found: {}",
+            names.join("; ")
+        ));
+    }
+    let mut hint =
+        "no Plex server was found on this machine; set `home.data_dir` to the folder \"Plex Media Server\"".to_owned();
+    if !obstacles.is_empty() {
+        hint = format!("{hint} ({}: a container's library may be there)", obstacles.join("; "));
+    }
+    error.hint(hint)
 }
