@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use crate::{analysis, scanner, server};
 
 /// The names of a real installation's programs, the server first.
-const PROGRAMS: [&str; 3] = ["Plex Media Server", "Plex Media Scanner", "Plex Music Analyzer"];
+pub(crate) const PROGRAMS: [&str; 3] = ["Plex Media Server", "Plex Media Scanner", "Plex Music Analyzer"];
 
 /// Makes `dir` look like /usr/lib/plexmediaserver: links by the names of Plex's programs, all to `exe`, which must call
 /// [`dispatch`] before anything else. Returns the path of the server. Doing it again points the links to the new `exe`.
@@ -39,6 +39,8 @@ pub fn dispatch() -> Option<ExitCode> {
         "Plex Media Server" => Some(server::main()),
         "Plex Media Scanner" => Some(scanner::main(std::env::args_os())),
         "Plex Music Analyzer" => Some(analysis::main()),
+        // Only as the first process of a container of the image.
+        "init" if std::process::id() == 1 => Some(crate::image::init::main()),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 pub mod bucket;
 mod cli;
 pub mod fixture;
+pub mod image;
 mod install;
 pub mod music;
 pub mod proxy;

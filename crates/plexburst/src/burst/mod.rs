@@ -11,6 +11,7 @@ pub mod phase;
 mod remapped;
 pub mod request;
 pub mod retention;
+pub mod runtime;
 pub mod seat;
 pub mod side;
 pub mod spec;

@@ -117,6 +117,9 @@ pub struct WorkerSpec {
     pub server: PathBuf,
     /// The port it listens on.
     pub port: u16,
+    /// How it is run.
+    #[serde(default)]
+    pub container: Container,
     /// Namespaces or not.
     pub cell: CellMode,
     /// Whether the worker's Plex may reach the Internet out of its cell.
@@ -143,6 +146,23 @@ pub struct WorkerSpec {
     /// How long its machine lives, when it is rented.
     #[serde(default)]
     pub lease: Option<Lease>,
+}
+
+/// How the server is run, and what a container of it may have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// As a binary or in Docker.
+    pub runtime: config::RuntimeMode,
+    /// The image, when it is not the official one.
+    pub image: Option<String>,
+    /// The engine's socket, when it is not Docker's own.
+    pub socket: Option<PathBuf>,
+    /// GiB of memory.
+    pub memory: Option<f64>,
+    /// CPUs.
+    pub cpus: Option<f64>,
+    /// Home's time zone.
+    pub time_zone: Option<String>,
 }
 
 /// How long a rented machine lives, and how the worker shows that it does.

@@ -105,6 +105,9 @@ enum Command {
     /// Plex in namespaces of its own.
     #[command(hide = true)]
     Cell(crate::plex::runtime::cell::Args),
+    /// The guardian of a worker's container.
+    #[command(hide = true)]
+    Container(crate::plex::runtime::docker::guardian::Args),
     /// Reads real bytes of files, with a time limit.
     #[command(hide = true)]
     Probe(crate::media::probe::Args),
@@ -204,6 +207,9 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         #[cfg(feature = "demo")]
         Command::Sim { .. } => Err(Error::unexpected("the simulator's command is run before this")),
         Command::Worker { dir } => crate::burst::worker::run(&dir, context.printer)
+            .await
+            .map(|()| exit::DONE),
+        Command::Container(args) => crate::plex::runtime::docker::guardian::run(args)
             .await
             .map(|()| exit::DONE),
         Command::Cell(args) => crate::plex::runtime::cell::run(args)

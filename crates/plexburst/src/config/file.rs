@@ -168,8 +168,18 @@ pub enum MountProfile {
 pub struct Worker {
     /// The folder the worker works in; unset: `worker` in the burst's folder.
     pub directory: Option<PathBuf>,
+    /// How the server is run.
+    pub runtime: RuntimeMode,
     /// The server binary; unset: `/usr/lib/plexmediaserver/Plex Media Server`.
     pub server: Option<PathBuf>,
+    /// The image, with a tag or without (home's version then); unset: `plexinc/pms-docker`.
+    pub image: Option<String>,
+    /// The Docker engine's socket; unset: what `DOCKER_HOST` names, else `/var/run/docker.sock`.
+    pub docker_socket: Option<PathBuf>,
+    /// GiB of memory that a container may have; unset: what the machine has, but for a tenth.
+    pub memory: Option<f64>,
+    /// CPUs that a container may have; unset: all of the machine's.
+    pub cpus: Option<f64>,
     /// The port that the worker's server listens on (Plex has no setting for it).
     pub port: Option<u16>,
     /// Whether Plex runs in namespaces of its own.
@@ -185,6 +195,19 @@ pub struct Worker {
     pub ssh_config: Option<PathBuf>,
     /// Further environment of the server; no place for secrets.
     pub env: BTreeMap<String, String>,
+}
+
+/// How the worker's server is run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeMode {
+    /// As a binary where one is configured or installed, else in Docker.
+    #[default]
+    Auto,
+    /// A binary on the worker's machine.
+    Native,
+    /// A container of the official image.
+    Docker,
 }
 
 /// Whether Plex on this machine gets namespaces of its own.
@@ -347,7 +370,12 @@ const SIMPLE_KEYS: &[&str] = &[
     "scaleway.image",
     "scaleway.api_url",
     "worker.directory",
+    "worker.runtime",
     "worker.server",
+    "worker.image",
+    "worker.docker_socket",
+    "worker.memory",
+    "worker.cpus",
     "worker.port",
     "worker.cell",
     "worker.claim_file",
@@ -376,6 +404,7 @@ impl Config {
             &mut self.media.rclone,
             &mut self.worker.directory,
             &mut self.worker.server,
+            &mut self.worker.docker_socket,
             &mut self.worker.claim_file,
             &mut self.worker.ssh_config,
         ];

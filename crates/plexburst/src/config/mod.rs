@@ -11,7 +11,7 @@ pub mod rented;
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
-pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, S3, Scaleway, Worker};
+pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
 pub use file::{Mapping, MappingKind};
 pub use rate::Rate;
 

@@ -437,7 +437,7 @@ mod tests {
     #[tokio::test]
     async fn a_dead_server_and_a_wrong_token_are_not_waited_for() {
         let server = Canned::start(|_| Answer::new(503, "")).await;
-        let (result, seen) = ready(&server, State::Crashed(Exit { code: 139 }), 60).await;
+        let (result, seen) = ready(&server, State::Crashed(Exit::of(139)), 60).await;
         assert!(seen.is_empty());
         assert_eq!(
             result.unwrap_err().to_string(),

@@ -53,6 +53,8 @@ pub(crate) struct World {
     /// What stands under `[depot]`; empty: a folder.
     pub(crate) depot_config: String,
     pub(crate) cell: &'static str,
+    /// More lines under `[worker]`, in place of the binary.
+    pub(crate) worker_config: String,
     /// Where the worker's server listens without a cell; unset: a free port.
     pub(crate) worker_port: Option<u16>,
     helpers: Vec<Child>,
@@ -70,6 +72,7 @@ impl World {
             extra_config: String::new(),
             media_config: String::new(),
             depot_config: String::new(),
+            worker_config: String::new(),
             cell: "auto",
             worker_port: None,
             helpers: Vec::new(),
@@ -210,13 +213,16 @@ impl World {
         }
         writeln!(
             text,
-            "\n[depot]\n{}\n\n[worker]\nserver = {}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
+            "\n[depot]\n{}\n\n[worker]\n{}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
              env = {{ PLEX_SIM_PLEXTV = {}, PLEX_SIM_PORT = \"{port}\" }}\nport = {port}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
             match self.depot_config.as_str() {
                 "" => format!("directory = {}", q(&self.path("depot"))),
                 config => config.to_owned(),
             },
-            q(&self.server),
+            match self.worker_config.as_str() {
+                "" => format!("server = {}", q(&self.server)),
+                config => config.to_owned(),
+            },
             q(&self.path("worker")),
             q(&self.path("claim")),
             q(&self.plextv()),

@@ -270,7 +270,7 @@ async fn a_crash_is_told_from_a_stop() {
         let place = Place::new(Some("echo going down; exit 3"));
         let mut server = Native::prepare(place.spec(confinement)).unwrap();
         server.start().await.unwrap();
-        wait_until("the crash", SOON, || server.state() == State::Crashed(Exit { code: 3 }));
+        wait_until("the crash", SOON, || server.state() == State::Crashed(Exit::of(3)));
         assert_eq!(fs::read_to_string(server.output()).unwrap(), "going down\n");
         assert!(server.processes().unwrap().is_empty());
         assert!(!server.stop(Duration::from_secs(1)).await.unwrap().clean);

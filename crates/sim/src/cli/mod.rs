@@ -32,6 +32,12 @@ enum Command {
         /// Is made if it is not there.
         dir: PathBuf,
     },
+    /// Makes a folder that is the file system of a container image, laid out as the official one is:
+    /// `tar -C DIR -c . | docker import --change 'ENTRYPOINT ["/init"]' - NAME:TAG`.
+    Image {
+        /// Must not be there yet, or be empty.
+        dir: PathBuf,
+    },
     /// Starts a server and returns when it answers.
     Start(Start),
     /// Stops a server and returns when it is gone.
@@ -189,6 +195,7 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "what was asked for")]
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
+        Command::Image { dir } => crate::image::lay_out(&dir, &std::env::current_exe()?)?,
         Command::Install { dir } => println!("{}", crate::install(&dir, &std::env::current_exe()?)?.display()),
         Command::Start(start) => {
             let mut env = Vec::new();

@@ -13,6 +13,10 @@ use crate::server::Server;
 /// Tokens: the owner's PlexOnlineToken and account token, the `.LocalAdminToken`, and those of other accounts that the
 /// plex.tv stand-in knows. A signed-out server does not look at the token of somebody whom it admits anyway.
 pub(crate) fn account(server: &Server, request: &Request) -> Result<i64, Failure> {
+    // To a signed-out server nobody but this machine and the named networks may come, with a token or without (§4.3).
+    if !server.is_claimed() && !server.admits(request.address) {
+        return Err(Failure::Unauthorized);
+    }
     let Some(token) = request.token() else {
         return if server.admits(request.address) {
             Ok(1)
@@ -36,10 +40,10 @@ pub(crate) fn account(server: &Server, request: &Request) -> Result<i64, Failure
             return Ok(guest.id);
         }
     }
-    if !server.is_claimed() && server.admits(request.address) {
-        Ok(1)
-    } else {
+    if server.is_claimed() {
         Err(Failure::Unauthorized)
+    } else {
+        Ok(1)
     }
 }
 

@@ -132,6 +132,14 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
         },
         server: c.server(),
         port: config.worker.port.unwrap_or(PORT),
+        container: spec::Container {
+            runtime: config.worker.runtime,
+            image: config.worker.image.clone(),
+            socket: config.worker.docker_socket.clone(),
+            memory: config.worker.memory,
+            cpus: config.worker.cpus,
+            time_zone: time_zone(),
+        },
         cell: config.worker.cell,
         internet: config.worker.internet.unwrap_or_else(has_way_out),
         writable: config.worker.writable.clone(),
@@ -145,6 +153,11 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
         gone: c.gone()?,
         lease: None,
     })
+}
+
+/// The time zone of this machine, by name; home is here.
+fn time_zone() -> Option<String> {
+    jiff::tz::TimeZone::system().iana_name().map(str::to_owned)
 }
 
 /// Whether a cell can be given a way out to the Internet here.

@@ -59,13 +59,10 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
         findings.add(Guard::LibrarySound, server::library_sound(s.databases));
     }
     let server = match s.options.on {
-        On::Here => server::worker_server(s.server),
-        On::Host(_) | On::Scaleway => Finding::not_applicable(
-            Guard::WorkerServer,
-            "the worker looks for its server on its own machine",
-        ),
+        On::Here => server::worker_server(s.config, s.server, s.home, s.plex_version).await,
+        On::Host(_) | On::Scaleway => server::image_elsewhere(s.config, s.home, s.plex_version).await,
     };
-    findings.add(Guard::WorkerServer, Ok(server));
+    findings.add(Guard::WorkerServer, server);
     findings.add(Guard::SameVersion, Ok(server::same_version(s.plex_version)));
     findings.add(Guard::SameSchema, server::same_schema(s.databases));
     findings.add(Guard::FreeSpace, server::free_space(s.places, s.databases));

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::{Finding, Guard};
-use crate::config::Config;
+use crate::burst::runtime::{self, Way};
+use crate::config::{Config, RuntimeMode};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::{Home, kept, room};
 use crate::plex::client::Pass;
+use crate::plex::runtime::docker::{self, Engine, Image, Presence};
 
 /// Home's server answers, accepts the token, and can be stopped and started.
 pub(super) async fn home_healthy(home: &Home) -> Result<Finding> {
@@ -54,20 +56,99 @@ pub(super) fn library_sound(databases: &plex_library::Databases) -> Result<Findi
     })
 }
 
-/// There is a server for the worker on this machine.
-pub(super) fn worker_server(server: &Path) -> Finding {
-    if server.is_file() {
-        Finding::passed(
-            Guard::WorkerServer,
-            format!("the worker's server is {}", server.display()),
-        )
-    } else {
-        Finding::refused(
-            Guard::WorkerServer,
-            format!("there is no Plex server at {}", server.display()),
-            "set `worker.server` to the server's binary",
-        )
+/// There is a server for the worker on this machine: the binary, or an image of home's version.
+pub(super) async fn worker_server(
+    config: &Config,
+    server: &Path,
+    home: Option<&Home>,
+    version: Option<&str>,
+) -> Result<Finding> {
+    let guard = Guard::WorkerServer;
+    let socket = runtime::socket(config.worker.docker_socket.as_deref());
+    if runtime::settle(config.worker.runtime, server, &socket).await == Way::Docker {
+        let engine = match Engine::connect(&socket).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                return Ok(Finding::refused(
+                    guard,
+                    error.to_string(),
+                    error.hint().unwrap_or_default(),
+                ));
+            }
+        };
+        return image(config, &engine, home, version, false).await;
     }
+    if server.is_file() {
+        return Ok(Finding::passed(
+            guard,
+            format!("the worker's server is {}", server.display()),
+        ));
+    }
+    Ok(Finding::refused(
+        guard,
+        format!("there is no Plex server at {}", server.display()),
+        "set `worker.server` to the server's binary, or start Docker, in which the official image is run",
+    ))
+}
+
+/// The same for a worker elsewhere, as far as it can be known before anything is spent: whether the image exists.
+pub(super) async fn image_elsewhere(config: &Config, home: Option<&Home>, version: Option<&str>) -> Result<Finding> {
+    let guard = Guard::WorkerServer;
+    let elsewhere = || Finding::not_applicable(guard, "the worker looks for its server on its own machine");
+    if config.worker.runtime != RuntimeMode::Docker {
+        return Ok(elsewhere());
+    }
+    // Any engine can ask the registry; without one here the worker's own is the first to know.
+    let Ok(engine) = Engine::connect(&runtime::socket(None)).await else {
+        return Ok(elsewhere());
+    };
+    image(config, &engine, home, version, true).await
+}
+
+async fn image(
+    config: &Config,
+    engine: &Engine,
+    home: Option<&Home>,
+    version: Option<&str>,
+    is_elsewhere: bool,
+) -> Result<Finding> {
+    let guard = Guard::WorkerServer;
+    let asked = match (version, home) {
+        (None, Some(home)) => Some(home.client()?.identity().await?.version),
+        (version, _) => version.map(str::to_owned),
+    };
+    let Some(image) = Image::of(config.worker.image.as_deref(), asked.as_deref()) else {
+        return Ok(Finding::refused(
+            guard,
+            "which version of Plex the image has to be is not known: the library comes from an archive",
+            "name the image with its tag in `worker.image`",
+        ));
+    };
+    Ok(match engine.presence(&image).await {
+        Presence::Here => Finding::passed(
+            guard,
+            format!("the worker's server is the image {image}, which is here"),
+        ),
+        Presence::Registry => Finding::passed(guard, format!("the worker's server is the image {image}, to be pulled")),
+        Presence::Nowhere(why) => {
+            let error = docker::Error::NoImage {
+                image: image.to_string(),
+                why,
+            };
+            Finding::refused(guard, error.to_string(), error.hint().unwrap_or_default())
+        }
+        // A worker elsewhere may reach what this machine does not.
+        Presence::Unknown(why) if is_elsewhere => Finding::warned(
+            guard,
+            format!("whether there is an image {image} cannot be asked from here: {why}"),
+            "the worker finds out before it asks for a claim",
+        ),
+        Presence::Unknown(why) => Finding::refused(
+            guard,
+            format!("the image {image} is not here, and its registry cannot be asked: {why}"),
+            "see that this machine reaches the registry, or `docker pull` the image beforehand",
+        ),
+    })
 }
 
 /// Versions are compared when the worker's server is up, and again before the swap.

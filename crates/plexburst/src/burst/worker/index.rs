@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
 use crate::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Wish};
-use crate::plex::runtime::Native;
+use crate::plex::runtime::Server;
 
 /// What became of a section.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ const RECOVERIES: u32 = 3;
 pub(super) async fn all(
     w: &Worker,
     media: &mut Opened,
-    server: &mut Native,
+    server: &mut Server,
     mut client: Client,
     has_pass: bool,
     teller: &Teller<'_>,
@@ -78,7 +78,7 @@ async fn one(
     w: &Worker,
     section: &Section,
     media: &mut Opened,
-    server: &mut Native,
+    server: &mut Server,
     client: &mut Client,
     wish: &Wish,
     teller: &Teller<'_>,
@@ -124,7 +124,7 @@ async fn attempt(
     section: &Section,
     watch: &Watch<'_>,
     client: &Client,
-    server: &Native,
+    server: &Server,
     wish: &Wish,
     teller: &Teller<'_>,
 ) -> Result<SectionReport> {

@@ -12,6 +12,7 @@ mod progress;
 mod recover;
 mod restore;
 mod result;
+mod serve;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -7,10 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Teller;
-use super::{Worker, index};
+use super::{Worker, index, serve};
 use crate::burst::phase::Phase;
 use crate::clock::{Clock, SystemClock};
-use crate::config::CellMode;
 use crate::error::{Context, Error, Result};
 use crate::exit;
 use crate::media::{Media, Opened, sample};
@@ -18,7 +17,7 @@ use crate::plex::client::{Client, Pass, Token};
 use crate::plex::index::Moment;
 use crate::plex::preferences::{self, Preferences};
 use crate::plex::ready::{self, Waiting};
-use crate::plex::runtime::{Confinement, Native, Runtime, Spec};
+use crate::plex::runtime::{Runtime, Server};
 
 /// Files of a section that are read to prove it.
 const SAMPLE: usize = 12;
@@ -32,7 +31,8 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, Serialize, Deserialize)]
 struct Started {
     version: String,
-    is_celled: bool,
+    #[serde(default)]
+    lives: String,
 }
 
 /// Mounts the media (or takes the plain folder) and proves every section root by reading.
@@ -134,9 +134,10 @@ fn program() -> Result<std::path::PathBuf> {
 
 /// Starts Plex, has every section indexed, and stops Plex, whatever happened.
 pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
+    serve::clear(w).await?;
     alone(w).await?;
-    prepare_preferences(w)?;
-    let mut server = Native::prepare(spec(w, media)?).map_err(Error::from)?;
+    let (mut server, seen_from) = serve::prepare(w, media, &Teller::new(w)).await?;
+    prepare_preferences(w, seen_from.as_deref())?;
     let driven = tokio::select! {
         driven = drive(w, media, &mut server) => driven,
         cancelled = w.cancelled() => Err(cancelled),
@@ -220,7 +221,7 @@ fn cells_left(w: &Worker) -> Result<Vec<rustix::process::Pid>> {
     Ok(found)
 }
 
-async fn drive(w: &Worker, media: &mut Opened, server: &mut Native) -> Result<()> {
+async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()> {
     let teller = Teller::new(w);
     let client = w
         .side
@@ -230,7 +231,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Native) -> Result<()
             same_version(w, &ready.identity.version)?;
             Ok(Started {
                 version: ready.identity.version,
-                is_celled: server.is_celled(),
+                lives: server.home().to_owned(),
             })
         })
         .await
@@ -256,7 +257,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Native) -> Result<()
 
 /// Starts Plex again after it was stopped in the middle of a section, as quiet as it was: its claim and its preferences
 /// are in its own files.
-pub(super) async fn begin(w: &Worker, server: &mut Native, teller: &Teller<'_>) -> Result<Client> {
+pub(super) async fn begin(w: &Worker, server: &mut Server, teller: &Teller<'_>) -> Result<Client> {
     server.start().await.map_err(Error::from)?;
     come_up(w, server, teller).await?;
     let client = client_of(server)?;
@@ -268,7 +269,7 @@ pub(super) async fn begin(w: &Worker, server: &mut Native, teller: &Teller<'_>) 
 
 /// Preferences of the worker's own identity, before the first start; a worker that goes on keeps what it has (the
 /// claim among it).
-fn prepare_preferences(w: &Worker) -> Result<()> {
+fn prepare_preferences(w: &Worker, seen_from: Option<&str>) -> Result<()> {
     if w.data_dir().join("Preferences.xml").exists() {
         return Ok(());
     }
@@ -283,38 +284,20 @@ fn prepare_preferences(w: &Worker) -> Result<()> {
         &hex[17..20],
         &hex[20..32]
     );
-    Preferences::of_worker(&machine, &format!("plexburst worker {}", w.spec.number))
-        .write(&w.data_dir())
-        .map_err(Error::from)
+    let mut preferences = Preferences::of_worker(&machine, &format!("plexburst worker {}", w.spec.number));
+    if let Some(address) = seen_from {
+        // A signed-out server in a container answers only whom this names, and this machine alone is named.
+        preferences.set("allowedNetworks", &format!("{address}/255.255.255.255"));
+    }
+    preferences.write(&w.data_dir()).map_err(Error::from)
 }
 
-fn spec(w: &Worker, media: &Opened) -> Result<Spec> {
-    let roots = w.spec.sections.iter().flat_map(|s| s.roots.iter().map(String::as_str));
-    let roots = media.binds(roots)?;
-    Ok(Spec {
-        server: w.spec.server.clone(),
-        support: w.support(),
-        work: w.dir.join("plex"),
-        writable: w.spec.writable.clone(),
-        roots,
-        env: w.spec.env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
-        port: w.spec.port,
-        program: program()?,
-        confinement: match w.spec.cell {
-            CellMode::Auto => Confinement::Auto,
-            CellMode::Always => Confinement::Cell,
-            CellMode::Never => Confinement::Plain,
-        },
-        internet: w.spec.internet,
-    })
-}
-
-fn client_of(server: &Native) -> Result<Client> {
+fn client_of(server: &Server) -> Result<Client> {
     let token = preferences::local_token(server.data_dir());
     Client::new("worker", &server.address(), token.as_ref()).map_err(Error::from)
 }
 
-async fn come_up(w: &Worker, server: &Native, teller: &Teller<'_>) -> Result<ready::Ready> {
+async fn come_up(w: &Worker, server: &Server, teller: &Teller<'_>) -> Result<ready::Ready> {
     let limits = ready::Limits::of_total(Duration::from_secs(w.spec.limits.ready));
     let state = || server.state();
     let process = ready::Process {

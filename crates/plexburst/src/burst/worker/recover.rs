@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
-use crate::plex::runtime::{Native, Runtime};
+use crate::plex::runtime::{Runtime, Server};
 
 /// Attempts to mount.
 const ATTEMPTS: u32 = 3;
@@ -29,7 +29,7 @@ pub(super) async fn recover(
     section: &Section,
     trouble: &Trouble,
     media: &mut Opened,
-    server: &mut Native,
+    server: &mut Server,
     teller: &Teller<'_>,
 ) -> Result<Client> {
     let phase = Phase::Index { section: section.id };

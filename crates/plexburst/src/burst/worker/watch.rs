@@ -25,7 +25,7 @@ use crate::media::proof::Outcome;
 use crate::media::warm::Warmed;
 use crate::media::{Opened, sample};
 use crate::plex::index::Moment;
-use crate::plex::runtime::{Native, Runtime};
+use crate::plex::runtime::{Runtime, Server};
 
 /// Files that are read before and after a scan, each of which must be readable.
 const SAMPLE: usize = 12;
@@ -46,7 +46,7 @@ pub(super) struct Watch<'a> {
     w: &'a Worker,
     section: &'a Section,
     media: &'a Opened,
-    server: &'a Native,
+    server: &'a Server,
     monitor: Monitor,
     /// Files of the section that the base knew.
     files: Vec<String>,
@@ -56,7 +56,7 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Begins to look at every root of the section.
-    pub(super) fn start(w: &'a Worker, section: &'a Section, media: &'a Opened, server: &'a Native) -> Result<Self> {
+    pub(super) fn start(w: &'a Worker, section: &'a Section, media: &'a Opened, server: &'a Server) -> Result<Self> {
         let mut known = plex_library::files::known(&w.base())?;
         // Where the worker has them: a folder that was moved is mapped there, and the base has home's paths.
         let mappings = Mappings::of(&w.spec.media)?;
@@ -289,15 +289,15 @@ impl<'a> Watch<'a> {
 }
 
 /// Ends what would draw conclusions, stopped or not; the server itself lives on and is asked to end later.
-pub(super) fn kill_scanners(server: &Native) {
+pub(super) fn kill_scanners(server: &Server) {
     send(server, Signal::KILL, |process| process.is_scanner());
 }
 
 /// Plex stands still for as long as this lives.
-struct Held<'a>(&'a Native);
+struct Held<'a>(&'a Server);
 
 impl<'a> Held<'a> {
-    fn hold(server: &'a Native) -> Self {
+    fn hold(server: &'a Server) -> Self {
         send(server, Signal::STOP, |_| true);
         Self(server)
     }
@@ -309,7 +309,7 @@ impl Drop for Held<'_> {
     }
 }
 
-fn send(server: &Native, signal: Signal, whom: impl Fn(&crate::plex::runtime::Process) -> bool) {
+fn send(server: &Server, signal: Signal, whom: impl Fn(&crate::plex::runtime::Process) -> bool) {
     match server.processes() {
         Ok(processes) => {
             for process in processes.iter().filter(|process| whom(process)) {

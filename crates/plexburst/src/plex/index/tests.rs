@@ -284,7 +284,7 @@ async fn a_server_that_dies_is_noticed_at_once() {
             if second < 10 {
                 State::Running
             } else {
-                State::Crashed(Exit { code: 139 })
+                State::Crashed(Exit::of(139))
             }
         },
         ..QUIET

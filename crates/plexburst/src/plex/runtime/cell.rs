@@ -118,7 +118,7 @@ pub async fn run(args: Args) -> Result<u8, Error> {
 }
 
 /// Asks the kernel for SIGHUP when the parent dies, and for the orphans below, so that none gets away.
-fn watch_parent(parent: i32) -> Result<(), Error> {
+pub(super) fn watch_parent(parent: i32) -> Result<(), Error> {
     let doing = || "watch the worker".to_owned();
     rustix::process::set_parent_process_death_signal(Some(Signal::HUP)).map_err(failed(doing))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(failed(doing))?;

@@ -32,7 +32,7 @@ pub(crate) async fn launch(mut command: Command, last: Signal) -> io::Result<Lau
     let watch = move || match command.spawn() {
         Ok(mut child) => {
             let _ = started.send(i32::try_from(child.id()).map_err(io::Error::other));
-            let exit = child.wait().map_or(Exit { code: -1 }, exit_of);
+            let exit = child.wait().map_or(Exit::of(-1), exit_of);
             let _ = ended.send(Some(exit));
         }
         Err(error) => {
@@ -46,9 +46,7 @@ pub(crate) async fn launch(mut command: Command, last: Signal) -> io::Result<Lau
 
 fn exit_of(status: ExitStatus) -> Exit {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    Exit {
-        code: code.unwrap_or(-1),
-    }
+    Exit::of(code.unwrap_or(-1))
 }
 
 impl Launched {
@@ -72,7 +70,7 @@ impl Launched {
         let ended = self.exit.wait_for(Option::is_some);
         let exit = tokio::time::timeout(limit, ended).await.ok()?;
         // A watching thread that is gone without a word cannot be waited for: the child is not known to run.
-        exit.map_or(Some(Exit { code: -1 }), |exit| *exit)
+        exit.map_or(Some(Exit::of(-1)), |exit| *exit)
     }
 
     /// Sends a signal unless it has ended.
@@ -100,14 +98,14 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 3"]);
         let mut child = launch(command, Signal::KILL).await.unwrap();
-        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit { code: 3 }));
+        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit::of(3)));
         let mut command = Command::new("sleep");
         command.arg("60");
         let mut child = launch(command, Signal::KILL).await.unwrap();
         assert_eq!(child.exit(), None);
         assert_eq!(child.wait(Duration::from_millis(20)).await, None);
         child.signal(Signal::KILL);
-        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit { code: 137 }));
+        assert_eq!(child.wait(Duration::from_secs(10)).await, Some(Exit::of(137)));
         assert!(launch(Command::new("/no/such"), Signal::KILL).await.is_err());
     }
 }

@@ -1,15 +1,18 @@
 //! Running a Plex server of the worker's own: start, look after, stop.
 //!
 //! [`Runtime`] is what a burst needs of one; [`native`] runs a server binary on this machine, inside a [`cell`] when
-//! it would otherwise be in home's way. Guarantees: the server never outlives the worker; home's own server, which has
-//! the same names and the same port, is never touched.
+//! it would otherwise be in home's way, [`docker`] runs the official image. Which of them it is, [`Server`] alone knows.
+//! Guarantees: the server never outlives the worker; home's own server, which has the same names and the same port, is
+//! never touched.
 
 pub mod cell;
+pub mod docker;
 pub(crate) mod launch;
 mod layout;
 pub(crate) mod logs;
 mod native;
 pub mod processes;
+mod server;
 
 use std::future::Future;
 use std::io;
@@ -20,6 +23,7 @@ pub use layout::Bind;
 pub use logs::tail;
 pub use native::{Confinement, Error, Native, Spec};
 pub use processes::{CpuMeter, Process};
+pub use server::Server;
 
 use super::client::Address;
 
@@ -31,13 +35,54 @@ pub const CELL_HEADER: &str = "x-plexburst-cell";
 pub struct Exit {
     /// Its status; 128 + n when signal n ended it.
     pub code: i32,
+    /// What is known of the reason.
+    pub why: Why,
+}
+
+/// Why a server ended, as far as whoever ran it can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its status is all that is known.
+    Itself,
+    /// The kernel ended it at its memory limit.
+    OutOfMemory,
+    /// It comes up and dies again and again, so often.
+    Loop(u32),
+    /// Somebody took its container away.
+    Removed,
+    /// The engine that runs it has not answered for so long that nothing can be said of it.
+    EngineGone,
+}
+
+impl Exit {
+    /// With nothing known but its status.
+    #[must_use]
+    pub fn of(code: i32) -> Self {
+        Self { code, why: Why::Itself }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.why {
+            Why::Itself => return None,
+            Why::OutOfMemory => "give it more memory (`worker.memory`), or take a larger machine (`--instance`)",
+            Why::Loop(_) => "its log says why it dies; is the library made by a newer version of Plex?",
+            Why::Removed => "nobody but plexburst may touch its container; `plexburst resume` makes a new one",
+            Why::EngineGone => "start the Docker engine (`systemctl start docker`), then `plexburst resume`",
+        })
+    }
 }
 
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.code {
-            code @ 129..=192 => write!(f, "ended by signal {}", code - 128),
-            code => write!(f, "ended with status {code}"),
+        match (self.why, self.code) {
+            (Why::OutOfMemory, _) => f.write_str("was ended by the kernel because its memory ran out (OOM)"),
+            (Why::Loop(times), _) => write!(f, "crashes and starts again in a loop ({times} times)"),
+            (Why::Removed, _) => f.write_str("is gone: its container was removed"),
+            (Why::EngineGone, _) => f.write_str("cannot be looked after: the Docker engine is gone"),
+            (Why::Itself, code @ 129..=192) => write!(f, "ended by signal {}", code - 128),
+            (Why::Itself, code) => write!(f, "ended with status {code}"),
         }
     }
 }
@@ -120,7 +165,13 @@ mod tests {
 
     #[test]
     fn how_a_server_ended_in_words() {
-        assert_eq!(Exit { code: 137 }.to_string(), "ended by signal 9");
-        assert_eq!(Exit { code: 3 }.to_string(), "ended with status 3");
+        assert_eq!(Exit::of(137).to_string(), "ended by signal 9");
+        assert_eq!(Exit::of(3).to_string(), "ended with status 3");
+        let exit = |why| Exit { code: 137, why };
+        assert!(exit(Why::OutOfMemory).to_string().contains("memory ran out"));
+        assert!(exit(Why::Loop(4)).to_string().contains("4 times"));
+        for why in [Why::OutOfMemory, Why::Loop(3), Why::Removed, Why::EngineGone] {
+            assert!(exit(why).hint().is_some());
+        }
     }
 }

@@ -106,6 +106,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The server in a container.
+    #[error(transparent)]
+    Docker(#[from] super::docker::Error),
     /// The way out of the cell could not be made.
     #[error("no way to the Internet out of the worker's namespaces: {0}")]
     NoInternet(String),
@@ -122,6 +125,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Docker(error) => return error.hint(),
             Self::NoServer(_) => "give the path of the binary called `Plex Media Server`".to_owned(),
             Self::NoCell(_) => "install bubblewrap (`apt-get install bubblewrap`) and allow unprivileged user \
                                 namespaces, or run as root"

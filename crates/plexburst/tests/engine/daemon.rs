@@ -1,0 +1,154 @@
+//! A Docker engine of the tests' own: socket, data and process are theirs alone, and all of it goes with the last test.
+//!
+//! The one that may run on the machine already is never used: its images and containers are somebody's.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::common::{PROGRAM, has, wait_until};
+
+/// The image's name; its tag is the simulator's version.
+pub(crate) const IMAGE: &str = "plexburst-test/plex";
+
+/// A running engine.
+pub(crate) struct Daemon {
+    dir: tempfile::TempDir,
+    process: Child,
+}
+
+impl Daemon {
+    /// Starts one, or says why none can be had.
+    pub(crate) fn start() -> Result<Self, String> {
+        for program in ["dockerd", "docker", "containerd", "tar", "ldd"] {
+            if !has(program) && !Path::new("/usr/sbin").join(program).is_file() {
+                return Err(format!("{program} is not installed"));
+            }
+        }
+        if !rustix::process::getuid().is_root() {
+            return Err("a Docker engine can only be started by root".to_owned());
+        }
+        // Its sockets need short paths.
+        let dir = tempfile::Builder::new()
+            .prefix("pbd-")
+            .tempdir_in("/tmp")
+            .map_err(|e| e.to_string())?;
+        let path = |name: &str| dir.path().join(name);
+        let log = std::fs::File::create(path("log")).map_err(|e| e.to_string())?;
+        let process = Command::new("dockerd")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .arg(format!("--host=unix://{}", path("s").display()))
+            .arg(format!("--data-root={}", path("data").display()))
+            .arg(format!("--exec-root={}", path("exec").display()))
+            .arg(format!("--pidfile={}", path("pid").display()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|e| e.to_string())?)
+            .stderr(log)
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        let mut daemon = Self { dir, process };
+        let since = std::time::Instant::now();
+        while !daemon.docker(&["version"]).status.success() {
+            let ended = daemon.process.try_wait().map_err(|e| e.to_string())?;
+            if ended.is_some() || since.elapsed() > Duration::from_secs(120) {
+                let log = std::fs::read_to_string(daemon.dir.path().join("log")).unwrap_or_default();
+                let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+                return Err(format!("no Docker engine can be run here: {last}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(daemon)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("s")
+    }
+
+    pub(crate) fn docker(&self, args: &[&str]) -> Output {
+        Command::new("docker")
+            .env("DOCKER_HOST", format!("unix://{}", self.socket().display()))
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What `docker` prints; it must succeed.
+    pub(crate) fn ask(&self, args: &[&str]) -> String {
+        let output = self.docker(args);
+        assert!(
+            output.status.success(),
+            "docker {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Makes the simulator's image, tagged with the version that it says it is.
+    pub(crate) fn image(&self) -> String {
+        let root = self.dir.path().join("image");
+        sim::image::lay_out(&root, Path::new(PROGRAM)).unwrap();
+        let name = format!("{IMAGE}:{}", sim::server::VERSION);
+        let mut tar = Command::new("tar")
+            .args(["-C", root.to_str().unwrap(), "-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let imported = Command::new("docker")
+            .env("DOCKER_HOST", format!("unix://{}", self.socket().display()))
+            .args([
+                "import",
+                "--change",
+                "ENTRYPOINT [\"/init\"]",
+                "--change",
+                "EXPOSE 32400",
+                "-",
+                &name,
+            ])
+            .stdin(tar.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        assert!(
+            tar.wait().unwrap().success() && imported.status.success(),
+            "{imported:?}"
+        );
+        std::fs::remove_dir_all(&root).unwrap();
+        name
+    }
+
+    /// Names of all containers, running or not.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let text = self.ask(&["ps", "-a", "--format", "{{.Names}}"]);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Stops the engine as `systemctl stop docker` does.
+    pub(crate) fn stop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.process.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let process = &mut self.process;
+        wait_until("the end of the Docker engine", Duration::from_secs(120), || {
+            process.try_wait().unwrap().is_some()
+        });
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        for name in self.containers_or_none() {
+            let _ = self.docker(&["rm", "-f", "-v", &name]);
+        }
+        self.stop();
+    }
+}
+
+impl Daemon {
+    fn containers_or_none(&self) -> Vec<String> {
+        let output = self.docker(&["ps", "-a", "-q"]);
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}

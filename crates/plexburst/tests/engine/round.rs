@@ -1,0 +1,94 @@
+//! Whole bursts whose worker runs the image.
+
+use std::time::Duration;
+
+use crate::common::{World, files, skip, wait_until};
+use crate::daemon::{Daemon, IMAGE};
+
+/// A home that knows the first 4 tracks; 4 more are in the media. Its worker runs in Docker.
+pub(crate) async fn world(daemon: &Daemon) -> (World, i64) {
+    let mut world = World::new();
+    world.music(1, 1, 1, 4, 2.0);
+    world.start_home();
+    let root = world.media().join("Music").display().to_string();
+    let section = world.create_music(&root, 4).await;
+    world.music(2, 1, 1, 4, 2.0);
+    world.issue_claim();
+    configure(&mut world, daemon, IMAGE);
+    (world, section)
+}
+
+/// The configuration with an image in place of a binary.
+pub(crate) fn configure(world: &mut World, daemon: &Daemon, image: &str) {
+    let root = world.media().join("Music").display().to_string();
+    world.worker_config = format!(
+        "runtime = \"docker\"\nimage = {image:?}\ndocker_socket = {:?}\nmemory = 1.0\ncpus = 1.0\n",
+        daemon.socket()
+    );
+    std::fs::create_dir_all(world.plextv()).unwrap();
+    world.configure(&[(&root, "Music")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_goes_round_in_a_container() {
+    const NAME: &str = "a_burst_goes_round_in_a_container";
+    let daemon = match Daemon::start() {
+        Ok(daemon) => daemon,
+        Err(why) => return skip(NAME, &why),
+    };
+    daemon.image();
+    // Home's own container is none of plexburst's business.
+    daemon.ask(&["create", "--name", "plex", &format!("{IMAGE}:{}", sim::server::VERSION)]);
+    let (world, section) = world(&daemon).await;
+    let before = files(&world.tracks(section).await);
+
+    let mut burst = world
+        .command(&["sync", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = String::new();
+    wait_until("the worker's container", Duration::from_secs(300), || {
+        let names = daemon.containers();
+        if let Some(name) = names.iter().find(|name| name.starts_with("plexburst-")) {
+            let output = daemon.docker(&["inspect", name]);
+            if output.status.success() && String::from_utf8_lossy(&output.stdout).contains("\"Running\": true") {
+                seen = String::from_utf8_lossy(&output.stdout).into_owned();
+            }
+        }
+        !seen.is_empty() || burst.try_wait().unwrap().is_some()
+    });
+    let output = burst.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", world.logs());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    let now = files(&world.tracks(section).await);
+    assert!(
+        before.iter().all(|(id, file)| now.get(id) == Some(file)),
+        "home's ids stay"
+    );
+
+    let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    let host = &seen[0]["HostConfig"];
+    assert_eq!(host["Memory"], 1 << 30);
+    assert_eq!(host["NanoCpus"], 1_000_000_000);
+    assert_eq!(host["RestartPolicy"]["Name"], "no");
+    let ports = &seen[0]["NetworkSettings"]["Ports"]["32400/tcp"];
+    assert_eq!(ports[0]["HostIp"], "127.0.0.1");
+    let root = world.media().join("Music").display().to_string();
+    let mounts = seen[0]["Mounts"].as_array().unwrap();
+    let media = mounts
+        .iter()
+        .find(|mount| mount["Destination"] == root.as_str())
+        .unwrap();
+    assert_eq!(media["RW"], false);
+    let env = seen[0]["Config"]["Env"].to_string();
+    assert!(
+        !env.contains("claim-"),
+        "everybody in the docker group can read this: {env}"
+    );
+    // Nothing of it is left, and what is somebody else's is there.
+    assert_eq!(daemon.containers(), ["plex"]);
+}
