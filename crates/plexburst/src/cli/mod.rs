@@ -12,6 +12,7 @@ mod import;
 mod inspect;
 mod library;
 mod plan;
+mod reference;
 mod remap;
 mod repair;
 mod rollback;
@@ -85,6 +86,12 @@ enum Command {
     Repair(repair::Args),
     /// Find and destroy what no live burst owns at the cloud provider.
     Sweep(sweep::Args),
+    /// What a shell needs to complete plexburst's commands and options.
+    Completions(reference::CompletionsArgs),
+    /// The man pages.
+    Man(reference::ManArgs),
+    /// The JSON schema of plexburst.toml, for editors.
+    Schema,
     /// The whole round trip on this machine, without Plex, Docker or a cloud.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -202,6 +209,9 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Remap(args) => remap::run(&args, &context),
         Command::Repair(args) => repair::run(&args, &context),
         Command::Sweep(args) => sweep::run(args, &context).await,
+        Command::Completions(args) => reference::completions(&args),
+        Command::Man(args) => reference::man(&args),
+        Command::Schema => reference::schema(),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, &context).await,
         #[cfg(feature = "demo")]

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::depot::Depot;
 use super::rate::Rate;
-use crate::error::{Error, Result};
 
 /// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where bursts keep their journals and reports.
@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 /// `[scaleway]`. The keys are in scw's own configuration or in `SCW_SECRET_KEY`, never here.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scaleway {
     /// A profile of scw's configuration; unset: the active one.
@@ -56,7 +56,7 @@ pub struct Scaleway {
 }
 
 /// `[home]`.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Home {
     /// The folder "Plex Media Server".
@@ -78,7 +78,7 @@ pub struct Home {
 }
 
 /// `[media]`: a remote of rclone or a plain folder, and which folder of it stands for which section root.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Media {
     /// `remote:path` of rclone.
@@ -111,7 +111,7 @@ pub struct Media {
 }
 
 /// One of `[[media.mappings]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// The folder as home's library has it.
@@ -123,7 +123,7 @@ pub struct Mapping {
 }
 
 /// What becomes of a mapping when the result comes home.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MappingKind {
     /// The files were moved for good: the result has the new path, and so has home.
@@ -133,7 +133,7 @@ pub enum MappingKind {
 }
 
 /// `[media.s3]`: a bucket by its keys. The keys themselves stand in the environment or in a file, never here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3 {
     /// `bucket` or `bucket/folder`.
@@ -149,7 +149,7 @@ pub struct S3 {
 }
 
 /// How much a mount may take of its machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MountProfile {
     /// As on a DEV1-S.
@@ -163,7 +163,7 @@ pub enum MountProfile {
 }
 
 /// `[worker]` with `--on here`.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Worker {
     /// The folder the worker works in; unset: `worker` in the burst's folder.
@@ -198,7 +198,7 @@ pub struct Worker {
 }
 
 /// How the worker's server is run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeMode {
     /// As a binary where one is configured or installed, else in Docker.
@@ -211,7 +211,7 @@ pub enum RuntimeMode {
 }
 
 /// Whether Plex on this machine gets namespaces of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CellMode {
     /// When bubblewrap can make them; else only if the paths are right and the port is free without.
@@ -224,7 +224,7 @@ pub enum CellMode {
 }
 
 /// `[limits]`, seconds.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Plex answering and its sections readable; 900 is what an injected library of 15 GB was seen to need.
@@ -288,110 +288,6 @@ impl Default for Limits {
     }
 }
 
-/// Parses `text` (called `name` in errors) with `PLEXBURST_SECTION_KEY` laid over it.
-pub(super) fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
-    // Parsed as it stands first, so that an error's line and column are those of the user's file.
-    let config: Config =
-        toml::from_str(text).map_err(|e| Error::usage(format!("{name}: {}", describe(text, &e))).hint(KEYS_HINT))?;
-    let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
-    let mut overridden = false;
-    for key in SIMPLE_KEYS {
-        let variable = format!("PLEXBURST_{}", key.replace('.', "_").to_uppercase());
-        let Some(value) = env(&variable) else {
-            continue;
-        };
-        overridden = true;
-        let value = match value.parse::<i64>() {
-            Ok(number) => toml::Value::Integer(number),
-            Err(_) => toml::Value::String(value),
-        };
-        match key.split_once('.') {
-            None => {
-                table.insert((*key).to_owned(), value);
-            }
-            Some((section, field)) => {
-                if let Some(section) = table
-                    .entry(section)
-                    .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-                    .as_table_mut()
-                {
-                    section.insert(field.to_owned(), value);
-                }
-            }
-        }
-    }
-    if !overridden {
-        return Ok(config);
-    }
-    table
-        .try_into()
-        .map_err(|e: toml::de::Error| Error::usage(format!("PLEXBURST_* over {name}: {}", e.message())).hint(KEYS_HINT))
-}
-
-const KEYS_HINT: &str = "the keys are listed in docs/configuration.md";
-
-/// Keys that a variable of the environment can stand for (those with one plain value).
-const SIMPLE_KEYS: &[&str] = &[
-    "state_dir",
-    "home.data_dir",
-    "home.url",
-    "home.token_file",
-    "home.limit_rate",
-    "home.keep_previous",
-    "home.keep_previous_days",
-    "media.remote",
-    "media.rclone_config",
-    "media.directory",
-    "media.rclone",
-    "media.rclone_sha256",
-    "media.rclone_url",
-    "media.profile",
-    "media.connections",
-    "depot.directory",
-    "depot.remote",
-    "depot.endpoint",
-    "depot.region",
-    "depot.rclone_config",
-    "depot.rclone_remote",
-    "depot.credentials_file",
-    "depot.ssh_key",
-    "depot.known_hosts",
-    "depot.ssh_config",
-    "depot.encryption",
-    "depot.identity_file",
-    "depot.longest_chain",
-    "depot.keep",
-    "depot.patience",
-    "depot.part_bytes",
-    "scaleway.profile",
-    "scaleway.project",
-    "scaleway.zone",
-    "scaleway.instance",
-    "scaleway.image",
-    "scaleway.api_url",
-    "worker.directory",
-    "worker.runtime",
-    "worker.server",
-    "worker.image",
-    "worker.docker_socket",
-    "worker.memory",
-    "worker.cpus",
-    "worker.port",
-    "worker.cell",
-    "worker.claim_file",
-];
-
-fn describe(text: &str, error: &toml::de::Error) -> String {
-    match error.span() {
-        Some(span) => {
-            let before = &text[..span.start.min(text.len())];
-            let line = before.matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
-        }
-        None => error.message().to_owned(),
-    }
-}
-
 impl Config {
     /// Paths in the file are meant from the file's folder.
     pub(super) fn make_absolute(&mut self, base: &Path) {
@@ -414,44 +310,5 @@ impl Config {
         if let Some(path) = self.media.s3.as_mut().and_then(|s3| s3.credentials_file.as_mut()) {
             *path = base.join(&*path);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn none(_: &str) -> Option<String> {
-        None
-    }
-
-    #[test]
-    fn unknown_key_names_line() {
-        let e = parse("[home]\ndata_dirr = \"/x\"\n", "plexburst.toml", &none).unwrap_err();
-        assert!(e.chain().contains("line 2"), "{}", e.chain());
-        assert!(e.chain().contains("data_dirr"), "{}", e.chain());
-        assert_eq!(e.exit(), crate::exit::USAGE);
-    }
-
-    #[test]
-    fn environment_lies_over_file() {
-        let env = |name: &str| (name == "PLEXBURST_WORKER_PORT").then(|| "4242".to_owned());
-        let c = parse("[worker]\nport = 1\ncell = \"never\"\n", "f", &env).unwrap();
-        assert_eq!(c.worker.port, Some(4242));
-        assert_eq!(c.worker.cell, CellMode::Never);
-    }
-
-    #[test]
-    fn a_wrong_value_in_the_environment_is_an_error() {
-        let env = |name: &str| (name == "PLEXBURST_WORKER_CELL").then(|| "perhaps".to_owned());
-        let e = parse("", "f", &env).unwrap_err();
-        assert!(e.chain().contains("PLEXBURST_"), "{}", e.chain());
-    }
-
-    #[test]
-    fn paths_are_meant_from_the_file() {
-        let mut c = parse("[home]\ndata_dir = \"pms\"\n", "f", &none).unwrap();
-        c.make_absolute(Path::new("/etc/x"));
-        assert_eq!(c.home.data_dir.unwrap(), Path::new("/etc/x/pms"));
     }
 }

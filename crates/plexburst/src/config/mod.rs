@@ -1,12 +1,16 @@
 //! Configuration: `plexburst.toml`, the environment and the names of the earlier scripts, settled once into
 //! [`Settings`]. Nothing below `cli/` reads the environment or a raw file of configuration.
 
+mod check;
+mod defect;
 mod depot;
 mod earlier;
 mod file;
 mod find;
+mod parse;
 mod rate;
 pub mod rented;
+pub mod schema;
 
 use std::path::{Path, PathBuf};
 
@@ -46,9 +50,9 @@ impl Settings {
                 let text = std::fs::read_to_string(path)
                     .map_err(|e| Error::usage(format!("cannot read configuration {}", path.display())).because(e))?;
                 let base = path.parent().unwrap_or(cwd).to_path_buf();
-                (file::parse(&text, &path.display().to_string(), env)?, base)
+                (parse::parse(&text, &path.display().to_string(), env)?, base)
             }
-            None => (file::parse("", "the environment", env)?, cwd.to_path_buf()),
+            None => (parse::parse("", "the environment", env)?, cwd.to_path_buf()),
         };
         let earlier = earlier::read(&base, env)?;
         earlier.fill(&mut config);
