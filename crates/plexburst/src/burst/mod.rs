@@ -1,6 +1,7 @@
 //! One run: home → worker → home. The controller and the worker are two sides, each with a journal of its own; they
 //! meet only in the depot.
 
+pub mod claim;
 pub mod controller;
 pub mod elsewhere;
 pub mod guard;

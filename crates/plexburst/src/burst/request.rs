@@ -155,6 +155,12 @@ impl Request {
         if now.worker.claim_file.is_some() {
             self.config.worker.claim_file.clone_from(&now.worker.claim_file);
         }
+        if now.worker.account_token_file.is_some() {
+            self.config
+                .worker
+                .account_token_file
+                .clone_from(&now.worker.account_token_file);
+        }
     }
 
     /// Writes `burst.json` into the burst's folder.

@@ -18,6 +18,10 @@ pub const VERSION: u32 = 1;
 pub const FILE: &str = "spec.json";
 /// The file (mode 0600) beside it with the keys to this burst's objects in an encrypted depot.
 pub const KEYS: &str = "depot.keys";
+/// The file (mode 0600) in which the controller leaves a claim.
+pub const CLAIM: &str = "claim-answer";
+/// The file (mode 0600) with an identity that was kept.
+pub const IDENTITY: &str = "identity";
 /// The same for the kept base.
 pub const BASE_KEYS: &str = "base.keys";
 
@@ -27,6 +31,8 @@ pub mod key {
     pub const WORKER_JOURNAL: &str = "worker/journal.jsonl";
     /// What the worker does right now.
     pub const WORKER_PROGRESS: &str = "worker/progress.json";
+    /// The worker wants a claim.
+    pub const CLAIM_WANTED: &str = "worker/claim-wanted.json";
     /// Put by the controller to end the worker early.
     pub const CANCEL: &str = "mailbox/cancel";
 }
@@ -128,6 +134,12 @@ pub struct WorkerSpec {
     pub writable: Vec<PathBuf>,
     /// Where a claim may lie; read at the moment it is used.
     pub claim_file: Option<PathBuf>,
+    /// Where the controller leaves a claim when the worker asks for one.
+    #[serde(default)]
+    pub claim_drop: Option<PathBuf>,
+    /// A file (mode 0600) with an identity that was kept from an earlier burst.
+    #[serde(default)]
+    pub identity: Option<PathBuf>,
     /// Further environment of the server.
     pub env: BTreeMap<String, String>,
     /// All sections of the library.

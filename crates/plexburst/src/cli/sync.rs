@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// Scan folders that look unchanged as well; Plex refreshes all metadata on the way.
     #[arg(long)]
     force_deep_scan: bool,
+    /// A file with a fresh claim of plex.tv/claim, read at the moment at which it is used.
+    #[arg(long, value_name = "FILE")]
+    claim: Option<PathBuf>,
     /// No Sonic analysis.
     #[arg(long)]
     quick: bool,
@@ -70,7 +73,12 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
+    let mut settings = context.settings()?;
+    if let Some(file) = &args.claim {
+        let file = std::path::absolute(file)
+            .map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?;
+        settings.config.worker.claim_file = Some(file);
+    }
     let options = Options {
         on: args.on,
         instance: args.instance,

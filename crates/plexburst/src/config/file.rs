@@ -191,6 +191,14 @@ pub struct Worker {
     pub writable: Vec<PathBuf>,
     /// A file (mode 0600) with a fresh claim (`claim-…`) from plex.tv/claim; `PLEX_CLAIM` in the environment goes first.
     pub claim_file: Option<PathBuf>,
+    /// A file (mode 0600) with the account's token: with it claims are fetched when they are needed, and the worker's
+    /// server is taken out of the account afterwards.
+    pub account_token_file: Option<PathBuf>,
+    /// Whether the identity of a claimed worker is kept, sealed, for the next burst; true when unset. Not with the account's
+    /// token, which makes that needless.
+    pub keep_identity: Option<bool>,
+    /// Another address of plex.tv.
+    pub plextv_url: Option<String>,
     /// A configuration of ssh for `--on ssh://…`; unset: ssh's own.
     pub ssh_config: Option<PathBuf>,
     /// Further environment of the server; no place for secrets.
@@ -229,6 +237,8 @@ pub enum CellMode {
 pub struct Limits {
     /// Plex answering and its sections readable; 900 is what an injected library of 15 GB was seen to need.
     pub ready: u64,
+    /// A claim from whoever controls the burst; without one by then, no Sonic analysis.
+    pub claim: u64,
     /// The mount showing real bytes.
     pub mount: u64,
     /// One look at the media while Plex works: what has not been read by then counts as silent.
@@ -272,6 +282,7 @@ impl Default for Limits {
         // local_delta of the earlier scripts: 60 s × 10 looks, 2 h; a deep scan of a music section took them over two.
         Self {
             ready: 900,
+            claim: 600,
             mount: 60,
             probe: 20.0,
             watch: 15.0,
@@ -302,6 +313,7 @@ impl Config {
             &mut self.worker.server,
             &mut self.worker.docker_socket,
             &mut self.worker.claim_file,
+            &mut self.worker.account_token_file,
             &mut self.worker.ssh_config,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {

@@ -112,6 +112,8 @@ const SIMPLE_KEYS: &[&str] = &[
     "worker.port",
     "worker.cell",
     "worker.claim_file",
+    "worker.account_token_file",
+    "worker.plextv_url",
 ];
 
 #[cfg(test)]

@@ -41,6 +41,23 @@ impl UserKey {
         })
     }
 
+    /// `content`, so that only this key opens it.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn seal(&self, content: &[u8]) -> Result<Vec<u8>> {
+        seal::Seal::default().with_own(&self.path)?.close(content)
+    }
+
+    /// What was sealed to this key.
+    ///
+    /// # Errors
+    /// It is damaged, or was sealed to another key.
+    pub fn open(&self, closed: &[u8]) -> Result<Vec<u8>> {
+        let opened = seal::Seal::default().with_own(&self.path)?.open(closed);
+        opened.map_err(|e| Error::failed(format!("cannot open what was sealed to {}", self.path.display())).because(e))
+    }
+
     /// The key itself, to be written on paper.
     ///
     /// # Errors
@@ -69,5 +86,10 @@ mod tests {
         let again = UserKey::ensure(&path).unwrap();
         assert!(!again.is_new);
         assert_eq!(again.recipients, made.recipients);
+        let sealed = made.seal(b"who").unwrap();
+        assert!(!sealed.windows(3).any(|bytes| bytes == b"who"));
+        assert_eq!(again.open(&sealed).unwrap(), b"who");
+        let other = UserKey::ensure(&dir.path().join("other")).unwrap();
+        assert!(other.open(&sealed).is_err());
     }
 }

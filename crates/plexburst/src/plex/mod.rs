@@ -3,6 +3,7 @@
 //! [`client`] speaks HTTP, [`runtime`] starts and stops a server of the worker's own, [`preferences`] keep it from
 //! deleting and from working unasked.
 
+pub mod account;
 #[cfg(test)]
 pub(crate) mod canned;
 pub mod client;

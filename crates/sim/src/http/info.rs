@@ -314,6 +314,7 @@ pub(super) fn claim(context: &Context<'_>) -> Result<Reply, Failure> {
     let token = context.request.query.need("token")?;
     claim::claim(context.server, token).map_err(|error| match error {
         claim::ClaimError::Prefs(error) => Failure::Internal(error.to_string()),
+        error @ claim::ClaimError::Unreachable => Failure::Internal(error.to_string()),
         error => Failure::BadRequest(error.to_string()),
     })?;
     myplex(context)

@@ -9,11 +9,15 @@
 //!
 //! A claim is good for four minutes and once (facts/plex.md §7.3). Nothing here speaks to the Internet.
 
+mod http;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use http::Served;
 
 use crate::server::random;
 use crate::store::clock::now;
@@ -85,18 +89,29 @@ impl PlexTv {
 
     /// A fresh claim token of the household's account, which is made when it is not there yet.
     pub fn issue_claim(&self, pass: bool) -> Result<String, PlexTvError> {
+        let name = self.household(pass)?.username;
+        self.issue_claim_for(&name)
+    }
+
+    /// The household's account, made when it is not there yet.
+    pub fn household(&self, pass: bool) -> Result<Account, PlexTvError> {
         let name = if pass { "owner" } else { "owner-without-pass" };
-        let id = if pass { 1_000_001 } else { 1_000_002 };
-        if self.account(name)?.is_none() {
-            let account = Account {
-                id,
-                username: name.to_owned(),
-                email: format!("{name}@example.com"),
-                token: self.fresh_token()?,
-                pass,
-            };
-            self.write(&self.account_path(name), &account)?;
+        if let Some(account) = self.account(name)? {
+            return Ok(account);
         }
+        let account = Account {
+            id: if pass { 1_000_001 } else { 1_000_002 },
+            username: name.to_owned(),
+            email: format!("{name}@example.com"),
+            token: self.fresh_token()?,
+            pass,
+        };
+        self.write(&self.account_path(name), &account)?;
+        Ok(account)
+    }
+
+    /// A fresh claim token of the account in that file.
+    pub(crate) fn issue_claim_for(&self, name: &str) -> Result<String, PlexTvError> {
         let token = format!("claim-{}", self.fresh_token()?);
         self.write(
             &self.claim_path(&token),
@@ -152,8 +167,42 @@ impl PlexTv {
         }
     }
 
+    /// The servers that the account in that file has claimed.
+    pub fn servers_of(&self, name: &str) -> Result<Vec<ClaimedServer>, PlexTvError> {
+        let folder = self.root.join("servers");
+        let io = |source| PlexTvError::Io {
+            path: folder.clone(),
+            source,
+        };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(io)?,
+        };
+        let mut servers = Vec::new();
+        for entry in entries {
+            servers.extend(self.read::<ClaimedServer>(&entry.map_err(io)?.path())?);
+        }
+        servers.retain(|server| server.account == name);
+        servers.sort_by(|a, b| a.machine.cmp(&b.machine));
+        Ok(servers)
+    }
+
+    /// Takes a server out of its account: its token is worth nothing any more.
+    pub fn forget(&self, machine: &str) -> Result<(), PlexTvError> {
+        let path = self.root.join("servers").join(format!("{machine}.json"));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PlexTvError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
+
     /// The account with that token, owner or not.
     pub fn account_of_token(&self, token: &str) -> Result<Option<Account>, PlexTvError> {
+        Ok(self.named_account_of_token(token)?.map(|(_, account)| account))
+    }
+
+    /// The same with the name of its file.
+    pub(crate) fn named_account_of_token(&self, token: &str) -> Result<Option<(String, Account)>, PlexTvError> {
         let folder = self.root.join("accounts");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -170,7 +219,13 @@ impl PlexTv {
             if let Some(account) = self.read::<Account>(&entry.path())?
                 && account.token == token
             {
-                return Ok(Some(account));
+                let name = entry
+                    .path()
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                return Ok(Some((name, account)));
             }
         }
         Ok(None)

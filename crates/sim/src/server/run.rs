@@ -224,8 +224,28 @@ fn open(server: &Arc<Server>) -> Result<(), StartError> {
     if !server.is_stopping() {
         server.set_phase(Phase::Ready);
         server.log.info("Server is ready.");
+        misbehave(&server.tempo());
     }
     Ok(())
+}
+
+/// What the tempo file wants to go wrong with a server that is ready.
+fn misbehave(tempo: &Tempo) {
+    let (crash, eats) = (seconds(tempo.crash_seconds), tempo.eats_mib);
+    if eats > 0 {
+        std::thread::spawn(move || {
+            // Written to, or the kernel would give nothing away.
+            let eaten: Vec<Vec<u8>> = (0..eats).map(|_| vec![1; 1 << 20]).collect();
+            std::thread::park();
+            drop(eaten);
+        });
+    }
+    if !crash.is_zero() {
+        std::thread::spawn(move || {
+            std::thread::sleep(crash);
+            std::process::abort();
+        });
+    }
 }
 
 /// Ends the children and puts the databases into the state that a clean stop leaves.

@@ -32,6 +32,12 @@ pub(crate) struct Tempo {
     pub(crate) log_max_bytes: u64,
     /// Seconds by which a clean stop is longer than its work.
     pub(crate) stopping_seconds: f64,
+    /// Seconds from an accepted claim to the moment at which the server shows that it belongs to the account.
+    pub(crate) claim_delay_seconds: f64,
+    /// Seconds from being ready to a crash; 0 is none.
+    pub(crate) crash_seconds: f64,
+    /// Mebibytes that the server takes when it is ready, and keeps.
+    pub(crate) eats_mib: usize,
 }
 
 impl Default for Tempo {
@@ -45,6 +51,9 @@ impl Default for Tempo {
             session_timeout_seconds: 180,
             log_max_bytes: PLEX_LOG_BYTES,
             stopping_seconds: 0.0,
+            claim_delay_seconds: 0.0,
+            crash_seconds: 0.0,
+            eats_mib: 0,
         }
     }
 }

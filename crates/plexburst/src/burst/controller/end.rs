@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Prepared, engine, place, swap};
+use super::{Controller, Prepared, account, engine, place, swap};
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
 use crate::burst::retention::{self, Knowledge};
@@ -340,6 +340,7 @@ pub(super) async fn take_back(c: &Controller) -> Result<()> {
         .phase(Phase::Rollback, "taking everything back", async || {
             c.still_seated().await?;
             place::remove(c, Phase::Rollback).await?;
+            account::leave(c, Phase::Rollback).await?;
             let mut was_swapped = swap::is_undone(c);
             if c.home.is_some() {
                 was_swapped |= swap::is_exchanged(c)?;

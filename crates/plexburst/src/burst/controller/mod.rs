@@ -3,6 +3,7 @@
 //! Read [`run`] from top to bottom for the whole burst. Whatever fails before the swap leaves home byte for byte what
 //! it was; whatever fails after it is undone. A burst that was killed anywhere goes on by calling [`run`] again.
 
+mod account;
 mod adopt;
 mod archive;
 mod aside;

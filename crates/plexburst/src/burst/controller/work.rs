@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::account::{self, Desk};
 use super::place::{self, Alive, Place};
 use super::{Controller, Prepared};
 use crate::burst::elsewhere;
@@ -40,7 +41,11 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
             correct_here(c, prepared, parked).await?;
             let place = place::provide(c, prepared, parked).await?;
             c.side
-                .phase(Phase::Work, "the worker indexes", async || follow(c, &place).await)
+                .phase(Phase::Work, "the worker indexes", async || {
+                    let made = follow(c, &place).await?;
+                    account::keep(c, &place).await?;
+                    Ok(made)
+                })
                 .await?
         }
     };
@@ -60,10 +65,10 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
                     .note(Phase::Destroy, format!("{}{}", crate::report::COST, Euros(cost)))?;
             }
             if c.request.options.keep {
-                place::keep(c).await
-            } else {
-                place::remove(c, Phase::Destroy).await
+                return place::keep(c).await;
             }
+            place::remove(c, Phase::Destroy).await?;
+            account::leave(c, Phase::Destroy).await
         })
         .await?;
     Ok(made)
@@ -89,7 +94,15 @@ async fn correct_here(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
 pub(super) fn tell(c: &Controller, prepared: &Prepared, parked: &Parked) -> Result<()> {
     let work_dir = c.work_dir();
     save_keys(c, parked, &work_dir)?;
-    spec_of(c, prepared, parked)?.save(&work_dir)
+    let mut spec = spec_of(c, prepared, parked)?;
+    spec.claim_drop = Some(work_dir.join(spec::CLAIM));
+    if let Some(identity) = account::take(c)? {
+        let path = work_dir.join(spec::IDENTITY);
+        plex_library::publish::file(&path, &identity)
+            .map_err(|e| Error::failed(format!("cannot write {}", path.display())).because(e))?;
+        spec.identity = Some(path);
+    }
+    spec.save(&work_dir)
 }
 
 /// Writes the keys to the burst's part of the depot, and to the base that it keeps, into the folder `dir`.
@@ -144,6 +157,8 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
         internet: config.worker.internet.unwrap_or_else(has_way_out),
         writable: config.worker.writable.clone(),
         claim_file: config.worker.claim_file.clone(),
+        claim_drop: None,
+        identity: None,
         env: config.worker.env.clone(),
         sections: as_the_worker_has_them(prepared, &Mappings::of(&config.media)?),
         selected: prepared.selected.clone(),
@@ -223,6 +238,7 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
     place.start(c).await?;
     let mut restarts = 0;
     let mut was_lost = false;
+    let mut desk = Desk::default();
     loop {
         // The lock is looked at first: a worker that ends in between has written its last line before.
         let alive = place.is_alive(c).await?;
@@ -247,6 +263,9 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
                 .warn("the worker's machine does not answer; the worker goes on by itself, and is asked again");
         }
         was_lost = alive == Alive::Unknown;
+        if alive == Alive::Yes {
+            desk.attend(c, place).await?;
+        }
         if alive != Alive::Yes
             && let Some(End::Parked(made)) = parked_or_failed(&entries)
         {

@@ -71,7 +71,15 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
         .iter()
         .any(|x| x.kind == "artist" && s.selected.contains(&x.id));
     let wants_sonic = has_music && !s.options.quick;
-    findings.add(Guard::PlexPass, server::plex_pass(s.home, s.config, wants_sonic).await);
+    // Of a burst its own folder is known, without one the folder of all.
+    let state = &s.places.state;
+    let is_kept = [state.clone(), crate::burst::store::state_dir(state)]
+        .iter()
+        .any(|dir| crate::burst::claim::is_kept(s.config, dir));
+    findings.add(
+        Guard::PlexPass,
+        server::plex_pass(s.home, s.config, wants_sonic, is_kept).await,
+    );
     let survey = survey_of(s, printer, &mut findings).await;
     if let Some(home) = s.home {
         findings.add(Guard::DeletingOff, server::deleting(home).await);

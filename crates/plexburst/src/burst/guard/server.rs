@@ -8,6 +8,7 @@ use crate::config::{Config, RuntimeMode};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::{Home, kept, room};
+use crate::plex::account::read_token;
 use crate::plex::client::Pass;
 use crate::plex::runtime::docker::{self, Engine, Image, Presence};
 
@@ -184,7 +185,12 @@ pub(super) fn free_space(places: &room::Places, databases: &plex_library::Databa
 }
 
 /// Sonic analysis needs a Plex Pass, and the worker gets it by a claim, which is read last and used at once.
-pub(super) async fn plex_pass(home: Option<&Home>, config: &Config, wants_sonic: bool) -> Result<Finding> {
+pub(super) async fn plex_pass(
+    home: Option<&Home>,
+    config: &Config,
+    wants_sonic: bool,
+    is_identity_kept: bool,
+) -> Result<Finding> {
     let guard = Guard::PlexPass;
     if !wants_sonic {
         return Ok(Finding::not_applicable(guard, "no Sonic analysis is wanted"));
@@ -198,6 +204,19 @@ pub(super) async fn plex_pass(home: Option<&Home>, config: &Config, wants_sonic:
             "`--quick` leaves it out without a word",
         ));
     }
+    if let Some(token) = &config.worker.account_token_file {
+        read_token(token)?;
+        return Ok(Finding::passed(
+            guard,
+            "the worker is claimed with the account's token when it is up, and leaves the account afterwards",
+        ));
+    }
+    if is_identity_kept {
+        return Ok(Finding::passed(
+            guard,
+            "the worker has the identity that was kept from an earlier burst",
+        ));
+    }
     let source = match (&config.worker.claim_file, std::env::var_os("PLEX_CLAIM")) {
         (_, Some(claim)) if !claim.is_empty() => "PLEX_CLAIM".to_owned(),
         (Some(file), _) if file.is_file() => file.display().to_string(),
@@ -208,14 +227,16 @@ pub(super) async fn plex_pass(home: Option<&Home>, config: &Config, wants_sonic:
                     "there is no claim in {} yet, without which Sonic analysis is left out",
                     file.display()
                 ),
-                "put a fresh claim of plex.tv/claim there when the burst begins: it lives four minutes",
+                "put a fresh claim of plex.tv/claim there when the burst begins: it lives four minutes; \
+                 `worker.account_token_file` makes that needless",
             ));
         }
         (None, _) => {
             return Ok(Finding::warned(
                 guard,
-                "no claim is configured, without which Sonic analysis is left out",
-                "set `worker.claim_file`, or PLEX_CLAIM in the environment; or `--quick`",
+                "no claim is configured: it is asked for at the terminal when the worker is up, and without it Sonic \
+                 analysis is left out",
+                "set `worker.account_token_file`, `worker.claim_file`, or PLEX_CLAIM in the environment; or `--quick`",
             ));
         }
     };

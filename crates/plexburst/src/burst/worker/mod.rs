@@ -5,6 +5,7 @@
 //! folder, it goes on with the section it was at; Plex, the mount and everything else that died with it is set up anew.
 
 mod checkpoint;
+mod claim;
 mod index;
 mod life;
 mod plex;
@@ -32,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::term::Printer;
 
 pub use index::Indexed;
+pub use plex::Started;
 
 /// Between two looks into the mailbox.
 const LOOK: Duration = Duration::from_millis(500);

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Teller;
-use super::{Worker, index, serve};
+use super::{Worker, claim, index, serve};
 use crate::burst::phase::Phase;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
 use crate::exit;
 use crate::media::{Media, Opened, sample};
-use crate::plex::client::{Client, Pass, Token};
+use crate::plex::client::Client;
 use crate::plex::index::Moment;
 use crate::plex::preferences::{self, Preferences};
 use crate::plex::ready::{self, Waiting};
@@ -21,18 +21,20 @@ use crate::plex::runtime::{Runtime, Server};
 
 /// Files of a section that are read to prove it.
 const SAMPLE: usize = 12;
-/// How long the exchange of a claim may take (180 s is what the earlier scripts gave it in the cloud).
-const CLAIM: Duration = Duration::from_secs(180);
-/// How long a server may take to see its Plex Pass.
-const PASS: Duration = Duration::from_secs(120);
-/// Between two looks while waiting for the claim and the pass.
+/// Between two looks at what has to end.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Facts of the phase `start`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Started {
-    version: String,
+pub struct Started {
+    /// The version of its Plex.
+    pub version: String,
+    /// In what it lives.
     #[serde(default)]
-    lives: String,
+    pub lives: String,
+    /// Who it is.
+    #[serde(default)]
+    pub machine: String,
 }
 
 /// Mounts the media (or takes the plain folder) and proves every section root by reading.
@@ -232,6 +234,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
             Ok(Started {
                 version: ready.identity.version,
                 lives: server.home().to_owned(),
+                machine: ready.identity.machine_identifier,
             })
         })
         .await
@@ -240,7 +243,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
         .side
         .again(Phase::Quiet, "keeping Plex quiet", async || {
             preferences::forbid_deleting(&client).await.map_err(Error::from)?;
-            let has_pass = claim(w, &client, &teller).await?;
+            let has_pass = claim::claim(w, &client, &teller).await?;
             let hour = jiff::ZonedDateTime::now().hour();
             let quieted = preferences::quiet(&client, hour).await.map_err(Error::from)?;
             if !quieted.unknown.is_empty() {
@@ -289,6 +292,14 @@ fn prepare_preferences(w: &Worker, seen_from: Option<&str>) -> Result<()> {
         // A signed-out server in a container answers only whom this names, and this machine alone is named.
         preferences.set("allowedNetworks", &format!("{address}/255.255.255.255"));
     }
+    if let Some(path) = &w.spec.identity {
+        let bytes = std::fs::read(path).context(|| format!("cannot read {}", path.display()))?;
+        let kept: std::collections::BTreeMap<String, String> = serde_json::from_slice(&bytes)
+            .map_err(|_| Error::failed(format!("{} is no identity of a server", path.display())))?;
+        for (name, value) in &kept {
+            preferences.set(name, value);
+        }
+    }
     preferences.write(&w.data_dir()).map_err(Error::from)
 }
 
@@ -333,63 +344,5 @@ fn same_version(w: &Worker, version: &str) -> Result<()> {
         )
         .hint("give `worker.server` the same version as home's")),
         _ => Ok(()),
-    }
-}
-
-/// Claims the server when it can be; whether it has a Plex Pass, without which there is no Sonic analysis.
-async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool> {
-    if w.spec.options.quick {
-        return Ok(false);
-    }
-    let mut progress = |waiting: &Waiting| teller.tell(&waiting.to_string());
-    let limits = |total| ready::Limits {
-        interval: LOOK,
-        ..ready::Limits::of_total(total)
-    };
-    if client.pass().await.map_err(Error::from)? == Pass::Unclaimed {
-        let Some(claim) = read_claim(w)? else {
-            w.side.note(
-                Phase::Quiet,
-                "warning: no claim was given, so Plex has no Plex Pass here and Sonic analysis is left out \
-                 (PLEX_CLAIM, or `worker.claim_file`)",
-            )?;
-            return Ok(false);
-        };
-        client.claim(&claim).await.map_err(|e| {
-            Error::from(e).hint("a claim lives four minutes and is used once: get a fresh one, then `plexburst resume`")
-        })?;
-        ready::wait_claimed(&SystemClock, &limits(CLAIM), client, &mut progress)
-            .await
-            .map_err(Error::from)?;
-    }
-    let has_pass = ready::wait_pass(&SystemClock, &limits(PASS), client, &mut progress)
-        .await
-        .map_err(Error::from)?
-        == Pass::Active;
-    if !has_pass {
-        w.side.note(
-            Phase::Quiet,
-            "warning: the account has no Plex Pass, so Sonic analysis is left out",
-        )?;
-    }
-    Ok(has_pass)
-}
-
-/// Read at the moment of use: a claim lives four minutes.
-fn read_claim(w: &Worker) -> Result<Option<Token>> {
-    if let Ok(claim) = std::env::var("PLEX_CLAIM")
-        && !claim.trim().is_empty()
-    {
-        return Ok(Some(Token::new(&claim)));
-    }
-    match &w.spec.claim_file {
-        None => Ok(None),
-        Some(path) => std::fs::read_to_string(path)
-            .map(|text| Some(Token::new(&text)))
-            .map_err(|e| {
-                Error::usage(format!("cannot read the claim in {}", path.display()))
-                    .hint("`worker.claim_file` names a file with a fresh claim from plex.tv/claim")
-                    .because(e)
-            }),
     }
 }

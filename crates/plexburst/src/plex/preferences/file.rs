@@ -89,7 +89,11 @@ impl Preferences {
         Self::parse(&text).map_err(|reason| Error::Malformed { path, reason })
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// The same of its text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut reader = quick_xml::Reader::from_str(text);
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {

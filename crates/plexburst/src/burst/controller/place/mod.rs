@@ -220,6 +220,32 @@ impl Place {
         }
     }
 
+    /// Leaves the answer to the worker's wish for a claim on its machine, where nobody else can read it.
+    pub(super) async fn hand_over(&self, c: &Controller, answer: &[u8]) -> Result<()> {
+        match &self.0 {
+            Whose::Here => {
+                let path = c.work_dir().join(crate::burst::spec::CLAIM);
+                plex_library::publish::file(&path, answer)
+                    .map_err(|e| Error::failed(format!("cannot write {}", path.display())).because(e))
+            }
+            Whose::Own(own) => own.0.hand_over(&own.1, answer).await,
+            Whose::Rented(it) => it.remote.hand_over(&it.settled, answer).await,
+        }
+    }
+
+    /// The text of the Preferences.xml that its server has.
+    pub(super) async fn preferences(&self, c: &Controller) -> Result<String> {
+        match &self.0 {
+            Whose::Here => {
+                let path = c.work_dir().join("support/Plex Media Server/Preferences.xml");
+                std::fs::read_to_string(&path)
+                    .map_err(|e| Error::failed(format!("cannot read {}", path.display())).because(e))
+            }
+            Whose::Own(own) => own.0.preferences(&own.1).await,
+            Whose::Rented(it) => it.remote.preferences(&it.settled).await,
+        }
+    }
+
     /// The last thing that it said.
     pub(super) async fn last_words(&self, c: &Controller) -> String {
         match &self.0 {

@@ -115,7 +115,15 @@ impl Remote {
     ) -> Result<()> {
         let mut spec: WorkerSpec = super::super::work::spec_of(c, prepared, parked)?;
         spec.lease = lease;
-        let secrets = secrets::collect(&mut spec, &settled.secrets)?;
+        let mut secrets = secrets::collect(&mut spec, &settled.secrets)?;
+        spec.claim_drop = Some(format!("{}/{}", settled.secrets, spec::CLAIM).into());
+        if let Some(content) = super::super::account::take(c)? {
+            spec.identity = Some(format!("{}/{}", settled.secrets, spec::IDENTITY).into());
+            secrets.push(secrets::Secret {
+                name: spec::IDENTITY,
+                content,
+            });
+        }
         // The keys of the depot and the task are written by the same code as for a worker here.
         let local = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
         super::super::work::save_keys(c, parked, local.path())?;
@@ -158,6 +166,19 @@ impl Remote {
         self.with(async |host| host.script("starting the worker", &script).await)
             .await
             .map(drop)
+    }
+
+    /// Leaves the answer to the worker's wish for a claim.
+    pub(super) async fn hand_over(&self, settled: &Settled, answer: &[u8]) -> Result<()> {
+        let path = format!("{}/{}", settled.secrets, spec::CLAIM);
+        self.with(async |host| host.write(&path, "600", answer).await).await
+    }
+
+    /// The text of the Preferences.xml that the worker's server has.
+    pub(super) async fn preferences(&self, settled: &Settled) -> Result<String> {
+        let script = format!("cat '{}/support/Plex Media Server/Preferences.xml'\n", settled.work_dir);
+        self.with(async |host| host.script("reading the worker's preferences", &script).await)
+            .await
     }
 
     /// Whether a worker holds the lock there.
