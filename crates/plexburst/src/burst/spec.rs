@@ -248,8 +248,29 @@ pub struct Progress {
     pub text: String,
 }
 
+/// One look at the worker while it indexed, for the report's plots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When, by the worker's clock.
+    pub at: jiff::Timestamp,
+    /// library_sections.id.
+    pub section: i64,
+    /// What was done.
+    pub step: String,
+    /// Media of the section with an analysis.
+    pub analysed: u64,
+    /// Its tracks with Sonic data.
+    pub sonic: u64,
+    /// Plex's processes together, percent of one processor; none when nothing tells.
+    pub cpu: Option<f64>,
+    /// Bytes a second that came from the store; none when nothing tells.
+    pub throughput: Option<f64>,
+    /// The slowest answer of the media, milliseconds.
+    pub answer_ms: u64,
+}
+
 /// What a worker made, as it lies in the depot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Made {
     /// The files of the delta, by name.
     pub delta: Vec<Object>,
@@ -261,6 +282,9 @@ pub struct Made {
     pub warnings: Vec<String>,
     /// Tracks that Sonic could not analyse, by name.
     pub failed_tracks: Vec<String>,
+    /// The worker while it indexed.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
 }
 
 impl Made {

@@ -1,4 +1,4 @@
-//! Commands about bursts that exist: `runs`, `status`, `report`, `resume`, `cancel`.
+//! Commands about bursts that exist: `runs`, `status`, `resume`, `cancel`.
 
 use super::{Context, print, print_json, sync};
 use crate::burst::controller::{self, Controller};
@@ -6,7 +6,6 @@ use crate::burst::request::Source;
 use crate::burst::store::{self, Known, Standing};
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::report::Report;
 use crate::term::Table;
 
 /// Options of `runs`.
@@ -127,14 +126,6 @@ pub(super) async fn status(args: &RunArgs, context: &Context) -> Result<u8> {
         }
     };
     print(&text)?;
-    Ok(exit::DONE)
-}
-
-/// `report`.
-pub(super) fn report(args: &RunArgs, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
-    let burst = store::find(&settings.state_dir, args.run.as_deref())?;
-    sync::show(&Report::load(&burst.dir)?, args.json)?;
     Ok(exit::DONE)
 }
 

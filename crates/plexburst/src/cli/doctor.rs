@@ -17,7 +17,7 @@ use crate::home::Home;
 pub(super) struct Args {
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What `--json` prints.

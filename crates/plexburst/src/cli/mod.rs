@@ -9,12 +9,14 @@ mod diff;
 mod doctor;
 mod export;
 mod import;
+mod init;
 mod inspect;
 mod library;
 mod plan;
 mod reference;
 mod remap;
 mod repair;
+mod report;
 mod rollback;
 mod sweep;
 mod sync;
@@ -50,6 +52,8 @@ Exit codes: 0 done, 1 unexpected, 2 wrong use, 3 a guard refused, 4 failed with 
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Find home and its media, ask what cannot be found, and write a plexburst.toml.
+    Init(init::Args),
     /// Check every precondition of a burst, with its evidence and its fix; changes nothing.
     Doctor(doctor::Args),
     /// Show what a burst would do, section by section; changes nothing.
@@ -65,7 +69,7 @@ enum Command {
     /// Where a burst stands.
     Status(bursts::RunArgs),
     /// What a burst brought.
-    Report(bursts::RunArgs),
+    Report(report::Args),
     /// Write home's library into an archive, while Plex runs.
     Export(export::Args),
     /// Bring a result archive into home.
@@ -191,6 +195,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, context: Context) -> Result<u8> {
     match command {
+        Command::Init(args) => init::run(args, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Plan(args) => plan::run(args, &context).await,
         Command::Sync(args) => sync::run(args, &context).await,
@@ -198,7 +203,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Cancel(args) => bursts::cancel(args, &context).await,
         Command::Runs(args) => bursts::runs(&args, &context),
         Command::Status(args) => bursts::status(&args, &context).await,
-        Command::Report(args) => bursts::report(&args, &context),
+        Command::Report(args) => report::run(&args, &context),
         Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,

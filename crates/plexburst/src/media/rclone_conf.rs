@@ -8,6 +8,15 @@ use crate::error::{Error, Result};
 /// What stands before the content of a file that rclone itself encrypted.
 const ENCRYPTED: &str = "RCLONE_ENCRYPT_V0";
 
+/// The remotes that the file knows, in its order; none when it is encrypted.
+#[must_use]
+pub fn remotes(text: &str) -> Vec<String> {
+    let names = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
+    names.map(str::to_owned).collect()
+}
+
 /// The sections that the remote `name` needs, as a file of their own.
 ///
 /// # Errors
@@ -83,6 +92,12 @@ fn sections(text: &str) -> BTreeMap<&str, Vec<(&str, &str)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remotes_are_listed_in_their_order() {
+        assert_eq!(remotes("# c\n[b]\ntype = s3\n\n [a] \ntype = local\n"), ["b", "a"]);
+        assert_eq!(remotes("RCLONE_ENCRYPT_V0:\nxyz"), Vec::<String>::new());
+    }
 
     const CONF: &str = "[s3]\ntype = s3\nsecret_access_key = S\n\n[photos]\ntype = drive\ntoken = T\n[secret]\ntype = crypt\n\
         remote = \"s3:bucket/x\"\npassword = P=Q\n[all]\ntype = combine\nupstreams = a=secret: b=s3:y\n";

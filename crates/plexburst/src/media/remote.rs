@@ -106,6 +106,23 @@ impl Remote {
         Err(self.complaint(&String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// The folders in it, and those in them, by path.
+    ///
+    /// # Errors
+    /// [`Error`], told apart by cause.
+    pub async fn folders(&self) -> Result<Vec<String>, Error> {
+        let output = self
+            .command(&["lsf", "--dirs-only", "-R", "--max-depth", "2"])
+            .output()
+            .await
+            .map_err(cannot_run)?;
+        if !output.status.success() {
+            return Err(self.complaint(&String::from_utf8_lossy(&output.stderr)));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().map(|line| line.trim_end_matches('/').to_owned()).collect())
+    }
+
     /// Reads the first bytes of a file straight from the store; gives how many came.
     ///
     /// # Errors

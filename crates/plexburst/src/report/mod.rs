@@ -1,5 +1,6 @@
 //! What a burst brought: read off its journal, kept as `report.json` in its folder, shown as text or JSON.
 
+mod page;
 mod text;
 
 use std::path::Path;
@@ -11,10 +12,12 @@ use crate::burst::controller::{Ended, Prepared, Swapped};
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::phase::Phase;
 use crate::burst::request::Request;
-use crate::burst::spec::{Made, Parked};
+use crate::burst::spec::{Made, Parked, Sample};
 use crate::error::{Error, Result};
 
 const FILE: &str = "report.json";
+/// The same as a page.
+pub const PAGE: &str = "report.html";
 /// What stands before the cost in a note of the journal.
 pub const COST: &str = "the rented machine came to ";
 
@@ -32,13 +35,45 @@ pub enum Outcome {
     Parked,
 }
 
+impl Outcome {
+    /// In a person's words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::RolledBack => "rolled back, home is what it was",
+            Self::Failed => "failed, home is what it was",
+            Self::Parked => "parked in the depot",
+        }
+    }
+}
+
 /// One phase on the time line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseTime {
     /// Its name.
     pub phase: String,
+    /// When it was begun last; not known of reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<jiff::Timestamp>,
     /// From its last start to its end.
     pub seconds: f64,
+}
+
+/// What was counted in a section before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) section: String,
+    /// As in `tracks`.
+    pub(crate) what: &'static str,
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+}
+
+impl Row {
+    pub(crate) fn change(&self) -> i64 {
+        i64::try_from(self.after).unwrap_or(i64::MAX) - i64::try_from(self.before).unwrap_or(i64::MAX)
+    }
 }
 
 /// The whole report. The first six keys are a promise to scripts.
@@ -73,6 +108,9 @@ pub struct Report {
     /// What a rented machine came to, by its price, without VAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
+    /// The worker while it indexed, at most a few hundred looks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The failure, if it was one.
@@ -121,6 +159,7 @@ impl Report {
             home_downtime_ms: swapped.map_or(0, |s| s.downtime_ms),
             merge: journal::done(entries, Phase::Merge).cloned().unwrap_or(Value::Null),
             warnings,
+            samples: made.as_ref().map(|m| m.samples.clone()).unwrap_or_default(),
             failed_tracks: made.map(|m| m.failed_tracks).unwrap_or_default(),
             cost: entries.iter().rev().find_map(|e| match &e.event {
                 Event::Note { text } => text.strip_prefix(COST).map(str::to_owned),
@@ -134,13 +173,14 @@ impl Report {
         })
     }
 
-    /// Writes `report.json`.
+    /// Writes `report.json` and the page beside it.
     ///
     /// # Errors
     /// The disk.
     pub fn save(&self, dir: &Path) -> Result<()> {
         let text =
             serde_json::to_vec_pretty(self).map_err(|e| Error::unexpected("cannot write the report").because(e))?;
+        plex_library::publish::file(&dir.join(PAGE), self.to_html().as_bytes())?;
         plex_library::publish::file(&dir.join(FILE), &text).map_err(Error::from)
     }
 
@@ -184,6 +224,7 @@ fn times(entries: &[Entry]) -> Vec<PhaseTime> {
         times.retain(|t| t.phase != phase);
         times.push(PhaseTime {
             phase,
+            begun: Some(started.at),
             seconds: span.as_secs_f64().max(0.0),
         });
     }

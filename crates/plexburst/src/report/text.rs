@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Outcome, Report};
+use super::{Report, Row};
 use crate::term::{Table, bytes, duration};
 
 const COUNTS: [&str; 8] = [
@@ -16,14 +16,8 @@ impl Report {
     /// As text.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
-        let outcome = match self.outcome {
-            Outcome::Committed => "committed",
-            Outcome::RolledBack => "rolled back, home is what it was",
-            Outcome::Failed => "failed, home is what it was",
-            Outcome::Parked => "parked in the depot",
-        };
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "burst {}: {outcome}", self.burst);
+        let _ = writeln!(out, "burst {}: {}", self.burst, self.outcome.word());
         if let Some(error) = &self.error {
             let _ = writeln!(out, "  {error}");
         }
@@ -66,29 +60,37 @@ impl Report {
     /// The table of before and after.
     pub fn sections(&self) -> String {
         let mut table = Table::new(&["section", "what", "before", "after", "change"]);
+        for row in self.rows() {
+            let change = match row.change() {
+                0 => String::new(),
+                change => format!("{change:+}"),
+            };
+            let (before, after) = (row.before.to_string(), row.after.to_string());
+            table.row([row.section, row.what.to_owned(), before, after, change]);
+        }
+        table.to_string()
+    }
+
+    /// What was counted before and after, where there is anything.
+    pub(super) fn rows(&self) -> Vec<Row> {
         let list = |v: &Value| v["sections"].as_array().cloned().unwrap_or_default();
+        let number = |v: Option<&Value>, key: &str| v.and_then(|v| v[key].as_u64()).unwrap_or(0);
         let before = list(&self.before);
+        let mut rows = Vec::new();
         for after in list(&self.after) {
             let was = before.iter().find(|b| b["id"] == after["id"]);
-            let name = after["name"].as_str().unwrap_or_default().to_owned();
-            let mut row = |what: &str, was: u64, is: u64| {
-                if was == 0 && is == 0 {
-                    return;
-                }
-                let change = match is.cmp(&was) {
-                    std::cmp::Ordering::Greater => format!("+{}", is - was),
-                    std::cmp::Ordering::Less => format!("-{}", was - is),
-                    std::cmp::Ordering::Equal => String::new(),
-                };
-                table.row([name.clone(), what.to_owned(), was.to_string(), is.to_string(), change]);
+            let (was_counts, counts) = (was.map(|w| &w["counts"]), Some(&after["counts"]));
+            let mut row = |what: &'static str, before: u64, is: u64| {
+                let section = after["name"].as_str().unwrap_or_default().to_owned();
+                rows.push(Row {
+                    section,
+                    what,
+                    before,
+                    after: is,
+                });
             };
-            let number = |v: Option<&Value>, key: &str| v.and_then(|v| v[key].as_u64()).unwrap_or(0);
             for kind in COUNTS {
-                row(
-                    kind,
-                    number(was.map(|w| &w["counts"]), kind),
-                    number(Some(&after["counts"]), kind),
-                );
+                row(kind, number(was_counts, kind), number(counts, kind));
             }
             row(
                 "with Sonic",
@@ -96,7 +98,8 @@ impl Report {
                 number(Some(&after), "sonic_analysed"),
             );
         }
-        table.to_string()
+        rows.retain(|row| row.before > 0 || row.after > 0);
+        rows
     }
 }
 
@@ -123,6 +126,7 @@ fn carried(merge: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Outcome;
     use super::*;
 
     #[test]
@@ -144,6 +148,7 @@ mod tests {
             warnings: vec![],
             failed_tracks: vec![],
             cost: Some("EUR 0.20".into()),
+            samples: vec![],
             phases: vec![],
             error: None,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Teller;
+use super::series::Series;
 use super::watch::Watch;
 use super::{Worker, checkpoint, recover};
 use crate::burst::phase::Phase;
@@ -139,6 +140,13 @@ async fn attempt(
         limits: &limits,
     };
     let guard = async |moment: Moment| watch.guard(moment).await.map_err(|e| e.chain().into());
-    let mut tell = |progress: &Progress| teller.tell(&format!("{progress}; {}", watch.health()));
-    Ok(indexer.section(section.id, wish, guard, &mut tell).await?)
+    let series = Series::open(w);
+    let mut tell = |progress: &Progress| {
+        let health = watch.health();
+        series.look(section.id, progress, &health);
+        teller.tell(&format!("{progress}; {health}"));
+    };
+    let indexed = indexer.section(section.id, wish, guard, &mut tell).await;
+    series.save();
+    Ok(indexed?)
 }

@@ -13,6 +13,7 @@ mod progress;
 mod recover;
 mod restore;
 mod result;
+mod series;
 mod serve;
 mod watch;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::restore::Restored;
+use super::series::Series;
 use super::{Indexed, Worker};
 use crate::burst::guard::losses;
 use crate::burst::phase::Phase;
@@ -113,6 +114,7 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
                 stride: restored.stride,
                 warnings,
                 failed_tracks,
+                samples: Series::open(w).all(),
             })
         })
         .await?;

@@ -155,6 +155,8 @@ pub struct Progress {
     pub rate: f64,
     /// What is waited for: who is at work, by their own word. Empty when it is only waited whether all stays quiet.
     pub busy: Vec<String>,
+    /// Plex's processes together, percent of one processor; none when nothing tells.
+    pub cpu: Option<f64>,
     /// For how long nothing has moved.
     pub still: Duration,
 }
@@ -280,6 +282,7 @@ mod tests {
             share: Some((100, 1100)),
             rate: 10.0,
             busy: vec!["media.generate.music.analysis 9 %".into()],
+            cpu: None,
             still: Duration::ZERO,
         };
         assert_eq!(

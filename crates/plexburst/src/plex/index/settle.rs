@@ -285,6 +285,7 @@ impl Watch<'_> {
             share: known.share,
             rate: if minutes > 0.0 { gained / minutes } else { 0.0 },
             busy: look.busy.clone(),
+            cpu: look.cpu,
             still,
         }
     }
