@@ -16,6 +16,7 @@ pub mod exit;
 pub mod home;
 pub mod host;
 pub mod media;
+pub mod notify;
 pub mod plex;
 pub mod report;
 pub mod secret;

@@ -142,6 +142,7 @@ impl Request {
     /// how the same depot is reached.
     pub fn take_corrections(&mut self, now: &Config) {
         self.config.limits = now.limits.clone();
+        self.config.notify = now.notify.clone();
         if self.config.home.data_dir == now.home.data_dir {
             self.config.home = now.home.clone();
         }

@@ -7,6 +7,7 @@ use crate::burst::controller::{self, Controller};
 use crate::burst::request::{On, Options, Request, Source};
 use crate::error::{Error, Result};
 use crate::exit;
+use crate::notify;
 use crate::report::{Outcome, Report};
 
 /// Options of `sync`.
@@ -165,6 +166,12 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
         )));
     };
     context.printer.clear();
+    notify::send(
+        &controller.config().notify,
+        &message(controller.id(), &outcome),
+        &context.printer,
+    )
+    .await;
     match outcome {
         Ok(report) => {
             show(&report, json)?;
@@ -179,6 +186,35 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
             }
             Err(error)
         }
+    }
+}
+
+/// What whoever is not at the terminal is told.
+fn message(id: &str, outcome: &Result<Report>) -> notify::Message {
+    let (title, text, needs_a_person, exit) = match outcome {
+        Ok(report) => {
+            let is_good = matches!(report.outcome, Outcome::Committed | Outcome::Parked);
+            let gained = report.gained();
+            let text = report.error.clone().unwrap_or(gained);
+            let exit = if is_good { exit::DONE } else { exit::HOME_UNCHANGED };
+            (report.outcome.word().to_owned(), text, !is_good, exit)
+        }
+        Err(error) => {
+            let hint = error.hint_text().map_or_else(String::new, |hint| format!("; {hint}"));
+            (
+                "needs a person".to_owned(),
+                format!("{}{hint}", error.chain()),
+                true,
+                error.exit(),
+            )
+        }
+    };
+    notify::Message {
+        burst: id.to_owned(),
+        title: format!("plexburst: {title}"),
+        text,
+        needs_a_person,
+        exit,
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::depot::Depot;
+use super::notify::Notify;
 use super::rate::Rate;
 
 /// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
@@ -25,6 +26,8 @@ pub struct Config {
     pub worker: Worker,
     /// The account that machines are rented in.
     pub scaleway: Scaleway,
+    /// Who is told when a burst ends or needs a person.
+    pub notify: Notify,
     /// Time limits and intervals, in seconds.
     pub limits: Limits,
 }
@@ -315,6 +318,8 @@ impl Config {
             &mut self.worker.claim_file,
             &mut self.worker.account_token_file,
             &mut self.worker.ssh_config,
+            &mut self.notify.webhook_file,
+            &mut self.notify.ntfy_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {
             *path = base.join(&*path);

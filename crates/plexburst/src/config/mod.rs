@@ -7,6 +7,7 @@ mod depot;
 mod earlier;
 mod file;
 mod find;
+mod notify;
 mod parse;
 mod rate;
 pub mod rented;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub use depot::{Depot, Encryption};
 pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
 pub use file::{Mapping, MappingKind};
+pub use notify::{Notify, When};
 pub use rate::Rate;
 
 use crate::error::{Error, Result};

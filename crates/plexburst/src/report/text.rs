@@ -71,6 +71,21 @@ impl Report {
         table.to_string()
     }
 
+    /// What a burst gained, in one line.
+    pub(crate) fn gained(&self) -> String {
+        let changes: Vec<String> = self
+            .rows()
+            .iter()
+            .filter(|row| row.change() != 0)
+            .map(|row| format!("{}: {:+} {}", row.section, row.change(), row.what))
+            .collect();
+        if changes.is_empty() {
+            "nothing new".to_owned()
+        } else {
+            changes.join(", ")
+        }
+    }
+
     /// What was counted before and after, where there is anything.
     pub(super) fn rows(&self) -> Vec<Row> {
         let list = |v: &Value| v["sections"].as_array().cloned().unwrap_or_default();

@@ -107,6 +107,11 @@ impl Controller {
         })
     }
 
+    /// The configuration that the burst runs by.
+    pub fn config(&self) -> &crate::config::Config {
+        &self.request.config
+    }
+
     /// The burst's id.
     pub fn id(&self) -> &str {
         &self.request.id
