@@ -4,6 +4,7 @@
 //! says 200 (facts/cloud.md §5.2).
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Control {
     http: reqwest::Client,
+    /// Where it notes what its cache holds: always at the same place, so asked only once.
+    notes: Arc<OnceLock<PathBuf>>,
 }
 
 /// What rclone has counted since it started.
@@ -68,7 +71,10 @@ impl Control {
             .no_proxy()
             .build()
             .map_err(|error| failed("its start", &error))?;
-        Ok(Self { http })
+        Ok(Self {
+            http,
+            notes: Arc::default(),
+        })
     }
 
     /// Whether it answers.
@@ -94,6 +100,17 @@ impl Control {
     pub async fn cache(&self) -> Result<Cache, Error> {
         let vfs: Vfs = self.ask("vfs/stats", &json!({})).await?;
         Ok(vfs.disk_cache)
+    }
+
+    /// Where it notes which parts of a file its cache holds; none when it does not say.
+    pub(super) async fn notes(&self) -> Option<PathBuf> {
+        if self.notes.get().is_none() {
+            let path = self.cache().await.ok()?.path_meta;
+            if !path.as_os_str().is_empty() {
+                let _ = self.notes.set(path);
+            }
+        }
+        self.notes.get().cloned()
     }
 
     /// Lists a folder anew with everything below it, since nothing polls a bucket; waits until it is done.

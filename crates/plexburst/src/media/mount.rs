@@ -218,10 +218,9 @@ impl Mount {
 
     /// Where rclone notes what its cache holds.
     pub(super) async fn notes(&self) -> Option<Notes> {
-        let cache = self.control.as_ref()?.cache().await.ok()?;
-        (!cache.path_meta.as_os_str().is_empty()).then(|| Notes {
+        Some(Notes {
             mount: self.places.dir.clone(),
-            notes: cache.path_meta,
+            notes: self.control.as_ref()?.notes().await?,
         })
     }
 
@@ -249,11 +248,10 @@ impl Mount {
     pub async fn close(mut self) -> Result<(), Error> {
         self.child.signal(Signal::TERM);
         let gone = self.child.wait(GOODBYE).await.is_some();
-        let result = clear_mounts(&self.places.dir).await;
         if !gone {
-            self.kill();
+            self.end().await;
         }
-        result
+        clear_mounts(&self.places.dir).await
     }
 
     /// Unmounts one that is dead: whatever waits in it fails at once, and nothing is waited for.
@@ -263,21 +261,36 @@ impl Mount {
     pub async fn abort(mut self) -> Result<(), Error> {
         let aborted = fuse::abort_below(&self.places.dir);
         // Without a connection rclone has nothing to do; a stopped one ends only so.
-        self.kill();
-        let ended = self.child.wait(KILLED).await;
+        let ended = self.end().await;
         let result = clear_mounts(&self.places.dir).await;
-        if let (Err(error), None) = (aborted, ended) {
+        if let (Err(error), false) = (aborted, ended) {
             tracing::warn!(%error, "rclone does not end");
         }
         result
     }
 
-    /// rclone first: the guardian takes away what it leaves, and its own death would leave rclone behind.
-    fn kill(&self) {
-        for process in crate::plex::runtime::processes::below(self.child.pid()).unwrap_or_default() {
-            if let Some(pid) = Pid::from_raw(process.pid).filter(|_| process.pid != self.child.pid()) {
+    /// Kills rclone, whose guardian takes away what it leaves and ends; else the guardian as well. It must not live on:
+    /// sooner or later it would take away what is mounted at its place then. False when it had to be killed.
+    async fn end(&mut self) -> bool {
+        self.kill(false);
+        if self.child.wait(KILLED).await.is_some() {
+            return true;
+        }
+        self.kill(true);
+        self.child.wait(KILLED).await;
+        false
+    }
+
+    /// rclone first: the guardian's own death would leave it behind.
+    fn kill(&self, with_guardian: bool) {
+        let guardian = self.child.pid();
+        for process in crate::plex::runtime::processes::below(guardian).unwrap_or_default() {
+            if let Some(pid) = Pid::from_raw(process.pid).filter(|_| process.pid != guardian) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
+        }
+        if with_guardian {
+            self.child.signal(Signal::KILL);
         }
     }
 }

@@ -47,8 +47,8 @@ pub struct Args {
     pub files: Vec<PathBuf>,
 }
 
-/// The probe itself: a line of JSON for each file on stdout, as soon as it is known. Gives an exit code: 0 when every
-/// file was read.
+/// The probe itself: a line of JSON for each file on stdout, as soon as it is known, between an empty line when it begins
+/// and one when its time is up. Gives an exit code: 0 when every file was read.
 ///
 /// Ends the process when its time is up, since a hung read cannot be ended.
 #[must_use]
@@ -60,6 +60,9 @@ pub fn run(args: Args) -> u8 {
         }),
         _ => None,
     };
+    if say("").is_err() {
+        return 1;
+    }
     let deadline = Instant::now() + Duration::from_millis(args.limit_ms);
     let (report, verdicts) = mpsc::channel();
     let count = args.files.len();
@@ -89,21 +92,21 @@ pub fn run(args: Args) -> u8 {
     for _ in 0..count {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(probed) = verdicts.recv_timeout(left) else {
+            // The end of this process may hang as long as the read does.
+            let _ = say("");
             return 1;
         };
         all_read &= matches!(probed.outcome, Outcome::Read { .. });
-        if say(&probed).is_err() {
+        if serde_json::to_string(&probed).map_or(true, |line| say(&line).is_err()) {
             return 1;
         }
     }
     u8::from(!all_read)
 }
 
-fn say(probed: &Probed) -> io::Result<()> {
-    let mut line = serde_json::to_string(probed).map_err(io::Error::other)?;
-    line.push('\n');
+fn say(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(line.as_bytes())?;
+    stdout.write_all(format!("{line}\n").as_bytes())?;
     stdout.flush()
 }
 

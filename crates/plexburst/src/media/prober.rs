@@ -1,6 +1,6 @@
 //! One look at opened media: everything that [`super::health`] judges by.
 //!
-//! Guarantees: comes back within its limit and a few seconds, whatever hangs; touches nothing below the mount point itself.
+//! Guarantees: comes back, whatever hangs: within its limit once the probes have begun; touches nothing below the mount point itself.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,18 +49,23 @@ impl Prober {
     pub async fn look(&self, roots: &[Root], limit: Duration) -> Evidence {
         let mut evidence = Evidence::default();
         let mut notes = None;
+        let mut asked = None;
         if let Some(mount) = &self.mount {
             evidence.ended = mount.ended.borrow().map(|exit| exit.to_string());
-            // Said twice: nothing comes back from this verdict.
-            let is_gone = || matches!(fuse::is_mounted(&mount.dir), Ok(false));
-            evidence.is_unmounted = is_gone() && is_gone();
-            if evidence.ended.is_some() || evidence.is_unmounted {
+            if evidence.ended.is_some() {
                 return evidence;
             }
-            notes = mount.ask(&mut evidence).await;
+            evidence.is_unmounted = matches!(fuse::is_mounted(&mount.dir), Ok(false));
+            notes = tokio::time::timeout(limit, mount.notes()).await.unwrap_or(None);
+            asked = mount.control.as_ref();
         }
         let looks = roots.iter().map(|root| self.root(root, notes.as_ref(), limit));
-        evidence.roots = futures::future::join_all(looks).await;
+        let looks = futures::future::join_all(looks);
+        evidence.roots = match asked {
+            // A stopped rclone answers neither, and both are waited for at the same time.
+            Some(control) => tokio::join!(looks, ask(control, &mut evidence, limit)).0,
+            None => looks.await,
+        };
         if self.mount.is_some() && evidence.fresh() == 0 {
             evidence.direct = self.ask_store(&evidence, limit).await;
         }
@@ -105,9 +110,7 @@ impl Prober {
 
     /// The notes of the mount's cache.
     pub(super) async fn notes(&self) -> Option<Notes> {
-        let mount = self.mount.as_ref()?;
-        let cache = mount.control.as_ref()?.cache().await.ok()?;
-        mount.notes(cache.path_meta)
+        self.mount.as_ref()?.notes().await
     }
 
     /// Where the cache has everything that was sampled, the store is asked past the mount.
@@ -131,24 +134,25 @@ impl Prober {
 }
 
 impl Mounted {
-    /// What the remote control says, into the evidence.
-    async fn ask(&self, evidence: &mut Evidence) -> Option<Notes> {
-        let control = self.control.as_ref()?;
-        let (statistics, cache) = tokio::join!(control.statistics(), control.cache());
-        evidence.control = Some(statistics.is_ok() && cache.is_ok());
-        if let Ok(statistics) = statistics {
-            evidence.bytes = Some(statistics.bytes);
-            evidence.last_error = statistics.last_error;
-        }
-        let cache = cache.ok()?;
-        evidence.is_full = cache.out_of_space;
-        self.notes(cache.path_meta)
-    }
-
-    fn notes(&self, notes: PathBuf) -> Option<Notes> {
-        (!notes.as_os_str().is_empty()).then(|| Notes {
+    async fn notes(&self) -> Option<Notes> {
+        Some(Notes {
             mount: self.dir.clone(),
-            notes,
+            notes: self.control.as_ref()?.notes().await?,
         })
     }
+}
+
+/// What the remote control says, into the evidence.
+async fn ask(control: &Control, evidence: &mut Evidence, limit: Duration) {
+    let both = async { tokio::join!(control.statistics(), control.cache()) };
+    let (statistics, cache) = match tokio::time::timeout(limit, both).await {
+        Ok((statistics, cache)) => (statistics.ok(), cache.ok()),
+        Err(_) => (None, None),
+    };
+    evidence.control = Some(statistics.is_some() && cache.is_some());
+    if let Some(statistics) = statistics {
+        evidence.bytes = Some(statistics.bytes);
+        evidence.last_error = statistics.last_error;
+    }
+    evidence.is_full = cache.is_some_and(|cache| cache.out_of_space);
 }

@@ -15,8 +15,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::error::{Error, io_error};
 use super::sample;
 
-/// The probe's own start and end come on top of its limit.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long a probe may take to begin: on a machine that is busy a new process waits for its turn, and that says nothing
+/// about the media.
+const BEGIN: Duration = Duration::from_secs(60);
+/// The same for its last words, which it says at its limit whatever hangs.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// What became of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +127,8 @@ pub struct Notes {
     pub notes: PathBuf,
 }
 
-/// Reads real bytes of `files` (of a folder: of one file below it) in a probe process; comes back within `limit` and a
-/// second, whatever hangs. `program` is the plexburst binary.
+/// Reads real bytes of `files` (of a folder: of one file below it) in a probe process; comes back `limit` after that has
+/// begun, whatever hangs. `program` is the plexburst binary.
 ///
 /// # Errors
 /// The probe cannot be run. What it finds is not an error but the [`Proof`].
@@ -163,7 +166,7 @@ pub(super) async fn run(program: &Path, files: &[PathBuf], limit: Duration, read
     if files.is_empty() {
         return Ok(Proof::default());
     }
-    let begun = Instant::now();
+    let mut begun = Instant::now();
     let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     let mut command = tokio::process::Command::new(program);
     command.args([
@@ -197,15 +200,21 @@ pub(super) async fn run(program: &Path, files: &[PathBuf], limit: Duration, read
     let mut found = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         let mut lines = BufReader::new(stdout).lines();
+        let _ = tokio::time::timeout(BEGIN, lines.next_line()).await;
+        begun = Instant::now();
         let reading = async {
             while let Ok(Some(line)) = lines.next_line().await {
+                // At its limit it says that there is no more to come.
+                if line.is_empty() {
+                    break;
+                }
                 found.extend(serde_json::from_str::<Probed>(&line).ok());
                 if found.len() == files.len() {
                     break;
                 }
             }
         };
-        // Past the limit it is left to itself: it may be beyond any signal.
+        // Then it is left to itself: it may be beyond any signal.
         let _ = tokio::time::timeout(limit + GRACE, reading).await;
     }
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -11,7 +11,7 @@ use plexburst::clock::SystemClock;
 use plexburst::media::health::{Limits, Monitor, Root, Verdict};
 use sim::proxy::Fault;
 
-use crate::support::{Bucket, mounts, threads};
+use crate::support::{Bucket, LONG, mounts, threads};
 
 /// Seconds of the whole soak: an hour.
 const WHOLE: u64 = 3600;
@@ -113,7 +113,7 @@ async fn slow_with_some_errors_is_never_dead() {
     stop.store(true, Ordering::Relaxed);
     opened.close().await.unwrap();
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let read = scanner.join().unwrap();
     println!(
         "the scanner read {read} files, {} failed; the stop took {took:?}",
@@ -121,7 +121,7 @@ async fn slow_with_some_errors_is_never_dead() {
     );
     assert!(mounts(bucket.dir.path()).is_empty());
     let gone = || below() < before.1 && threads() <= before.0 + 1;
-    crate::common::wait_until("the end of everything that was started", Duration::from_secs(20), gone);
+    crate::common::wait_until("the end of everything that was started", LONG, gone);
 }
 
 /// Processes below this one that are this test's: the store stays, the mount and the probes do not.

@@ -23,15 +23,23 @@ fn client(server: &Native) -> Client {
 }
 
 /// Has the section scanned and counts its tracks.
-async fn scan(client: &Client, section: i64) -> usize {
+async fn scan(client: &Client, section: i64, support: &Path) -> usize {
     let before = scanned_at(client, section).await;
     client.refresh(section, false, None).await.unwrap();
     let begun = Instant::now();
     while scanned_at(client, section).await == before {
-        assert!(begun.elapsed() < LIMIT, "the scan does not end");
+        assert!(begun.elapsed() < LIMIT, "the scan does not end:\n{}", log(support));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     settle(client, section, |_| true).await
+}
+
+/// The end of the server's log.
+fn log(support: &Path) -> String {
+    let log = support.join("Plex Media Server/Logs/Plex Media Server.log");
+    let text = std::fs::read_to_string(&log).unwrap_or_else(|error| format!("{}: {error}", log.display()));
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
 }
 
 /// Waits until Plex is still with as many tracks as it should have; says how many.
@@ -132,7 +140,7 @@ async fn without_guards_a_mount_that_only_lists_takes_the_library_with_it() {
     opened.refresh(ROOT, LIMIT, &SystemClock).await.unwrap();
     bucket.proxy.set(Fault::Status(403));
     start(&mut server).await;
-    let left = scan(&client(&server), section).await;
+    let left = scan(&client(&server), section, &support).await;
     // The one or two that the mount proved itself by are in its cache.
     assert!(left <= 2, "{left} of 6 tracks are left");
     bucket.proxy.set(Fault::None);

@@ -121,7 +121,7 @@ impl Template {
             let text = journal(&world.path("worker"));
             text.contains("\"mount\"") || sync_ended(&mut sync)
         };
-        wait_until("the worker to have its library", Duration::from_secs(120), restored);
+        wait_until("the worker to have its library", LIMIT, restored);
         assert!(
             !sync_ended(&mut sync),
             "{}\n{}",
@@ -133,9 +133,7 @@ impl Template {
         for pid in world.workers() {
             kill(pid);
         }
-        wait_until("the worker's end", Duration::from_secs(30), || {
-            world.workers().is_empty()
-        });
+        wait_until("the worker's end", LIMIT, || world.workers().is_empty());
         for mount in mounts(world.dir.path()) {
             let _ = Command::new("fusermount3").arg("-uz").arg(mount).status();
         }
@@ -265,7 +263,7 @@ async fn run(template: &Template, seed: u64) -> Outcome {
     drop(disk);
     assert!(mounts(dir.path()).is_empty(), "{}", said());
     let left = || processes_with(dir.path().to_str().unwrap()).is_empty();
-    wait_until(&at("every process to be gone"), Duration::from_secs(30), left);
+    wait_until(&at("every process to be gone"), LIMIT, left);
     Outcome {
         recovered: journal(&worker).matches("recovering: ").count(),
         given_up,

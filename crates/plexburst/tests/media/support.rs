@@ -13,7 +13,8 @@ use sim::proxy::Proxy;
 
 use crate::common::{PROGRAM, free_port, has, skip, wait_until};
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// For what takes a moment: nothing here is about how fast the machine is.
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 /// Keys as long as real ones: 20 and 40 characters.
 pub(crate) const KEYS: [&str; 2] = ["PLEXBURSTTESTKEY0001", "plexburst/test/secret/of/forty/chars/001"];
 
@@ -45,7 +46,7 @@ impl Store {
             .spawn()
             .unwrap();
         let store = Self { server, port };
-        wait_until("the S3 server", SOON, || {
+        wait_until("the S3 server", LONG, || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         Some(store)
@@ -127,7 +128,7 @@ impl Bucket {
     pub(crate) async fn open_as(&self, config: &config::Media) -> Result<Opened, Error> {
         let work = self.dir.path().join("work");
         Media::of(config)?
-            .open(&work, Path::new(PROGRAM), &[], SOON, &SystemClock)
+            .open(&work, Path::new(PROGRAM), &[], LONG, &SystemClock)
             .await
     }
 

@@ -9,13 +9,13 @@ use plexburst::media::health::{Limits, Monitor, Root, Verdict};
 use rustix::process::Signal;
 use sim::proxy::Fault;
 
-use crate::support::{Bucket, KEYS, abort_connection, mounts, signal};
+use crate::support::{Bucket, KEYS, LONG, abort_connection, mounts, signal};
 
-/// Quick enough for a test, in the proportions of the real ones.
+/// Quick enough for a test, in the proportions of the real ones, and slow enough for a machine that is busy.
 const LIMITS: Limits = Limits {
-    probe: Duration::from_millis(1500),
+    probe: Duration::from_secs(4),
     interval: Duration::from_millis(400),
-    dead: Duration::from_millis(2500),
+    dead: Duration::from_secs(6),
     slow: Duration::from_millis(500),
 };
 
@@ -37,7 +37,7 @@ async fn dies_and_comes_back(bucket: &Bucket, opened: &mut Opened, fault: Fault,
     assert!(monitor.settled().await.verdict.is_alive());
     bucket.proxy.set(fault);
     others();
-    let health = tokio::time::timeout(Duration::from_secs(40), async {
+    let health = tokio::time::timeout(LONG, async {
         loop {
             let health = monitor.settled().await;
             if is_dead(&health.verdict) {
@@ -45,18 +45,18 @@ async fn dies_and_comes_back(bucket: &Bucket, opened: &mut Opened, fault: Fault,
             }
         }
     });
-    let health = health.await.expect("a verdict");
+    let health = health
+        .await
+        .unwrap_or_else(|_| panic!("{fault:?}: no verdict, but {}", monitor.health()));
     drop(monitor);
     let begun = Instant::now();
     opened.give_up().await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    // Nothing that hangs is waited for: rclone itself would be, for 45 s.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(!opened.is_running() && mounts(bucket.dir.path()).is_empty());
     bucket.proxy.set(Fault::None);
     opened.come_back(&SystemClock).await.unwrap();
-    opened
-        .refresh("/Media/Music", Duration::from_secs(20), &SystemClock)
-        .await
-        .unwrap();
+    opened.refresh("/Media/Music", LONG, &SystemClock).await.unwrap();
     let monitor = watch(bucket, opened);
     let better = monitor.settled().await;
     assert!(better.verdict.is_alive(), "{better}");
@@ -141,13 +141,9 @@ async fn keys_alone_make_a_remote_and_stand_on_no_command_line() {
     let opened = bucket.open_as(&config).await.unwrap();
     let folder = &opened.binds(["/Media/Music"]).unwrap()[0].media;
     assert_eq!(std::fs::read(folder.join("Artist/003.flac")).unwrap(), vec![3; 50_000]);
-    let speed = opened
-        .speed(&bucket.files(), Duration::from_secs(30))
-        .await
-        .unwrap()
-        .unwrap();
+    let speed = opened.speed(&bucket.files(), LONG).await.unwrap().unwrap();
     assert_eq!((speed.bytes, speed.failed), (200_000, 0));
-    let warmed = opened.warm(&bucket.files(), Duration::from_secs(30)).await.unwrap();
+    let warmed = opened.warm(&bucket.files(), LONG).await.unwrap();
     assert_eq!((warmed.read, warmed.missing, warmed.unreadable), (5, 0, 0), "{warmed}");
     assert!(opened.has("/Media/Music/Artist/003.flac").await.unwrap());
     assert!(!opened.has("/Media/Music/Artist/none.flac").await.unwrap());

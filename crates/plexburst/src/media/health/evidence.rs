@@ -28,7 +28,7 @@ pub struct RootEvidence {
 pub struct Evidence {
     /// The mount's process has ended: how.
     pub ended: Option<String>,
-    /// The kernel has no such mount.
+    /// The kernel's list has no such mount.
     pub is_unmounted: bool,
     /// Each root.
     pub roots: Vec<RootEvidence>,

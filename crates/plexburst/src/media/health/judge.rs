@@ -90,7 +90,8 @@ fn look(evidence: &Evidence, moved: bool) -> Look {
     if let Some(how) = &evidence.ended {
         return Look::Gone(format!("the mount's process {how}"));
     }
-    if evidence.is_unmounted {
+    // A list of mounts that is read while others come and go is no proof alone; what can be read is there.
+    if evidence.is_unmounted && evidence.read().0 == 0 {
         return Look::Gone("the mount is gone".to_owned());
     }
     for root in &evidence.roots {

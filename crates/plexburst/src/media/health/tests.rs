@@ -176,11 +176,13 @@ fn what_is_gone_is_dead_at_once_and_stays_so() {
     let good = evidence(&[read(1)]);
     let judged = verdicts(15, &[good.clone(), ended, good.clone()]);
     assert!(judged[0].is_alive() && is_dead(&judged[1]) && is_dead(&judged[2]));
-    let unmounted = Evidence {
+    // Both the kernel's list and the files say it: one of them alone is not believed at once.
+    let unmounted = |files: &[(Outcome, u64)]| Evidence {
         is_unmounted: true,
-        ..good.clone()
+        ..evidence(files)
     };
-    assert!(is_dead(&verdicts(1, &[unmounted])[0]));
+    assert!(is_dead(&verdicts(1, &[unmounted(&[(Outcome::Missing, 1)])])[0]));
+    assert!(verdicts(1, &[unmounted(&[read(1)])])[0].is_alive());
     let reason = "Transport endpoint is not connected (os error 107)".to_owned();
     let aborted = evidence(&[(Outcome::Unreadable { reason }, 1)]);
     assert!(is_dead(&verdicts(1, &[aborted])[0]));

@@ -22,6 +22,10 @@ use super::processes;
 const ORPHANED: Duration = Duration::from_secs(10);
 /// How long the way out to the Internet may take to appear.
 const INTERFACE: Duration = Duration::from_secs(20);
+/// How long the guardian before this one may take to end: more than its end can take.
+const ALONE: Duration = Duration::from_secs(60);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// `plexburst cell`: not for people.
 #[derive(Debug, clap::Args)]
@@ -35,7 +39,8 @@ pub struct Args {
     /// Wait for this network interface before the server is started.
     #[arg(long)]
     pub interface: Option<String>,
-    /// A mount that the server makes: taken away when the server has ended without doing so.
+    /// A mount that the server makes: taken away when the server has ended without doing so. One guardian at a time
+    /// has it: the one before may still be about to take its own mount away, at the same place.
     #[arg(long)]
     pub mount: Option<PathBuf>,
     /// End when this process is no longer the parent.
@@ -66,6 +71,9 @@ pub enum Error {
     /// The network did not come.
     #[error("network interface {0} did not appear")]
     NoInterface(String),
+    /// Somebody else looks after a mount there.
+    #[error("the guardian of an earlier mount at {0} does not end")]
+    NotAlone(PathBuf),
 }
 
 fn failed<S: Into<io::Error>>(doing: impl FnOnce() -> String) -> impl FnOnce(S) -> Error {
@@ -86,6 +94,10 @@ pub async fn run(args: Args) -> Result<u8, Error> {
     if let Some(parent) = args.parent {
         watch_parent(parent)?;
     }
+    let _lock = match &args.mount {
+        Some(dir) => Some(alone(dir).await?),
+        None => None,
+    };
     if let Some(name) = &args.interface {
         wait_for_interface(name).await?;
     }
@@ -126,6 +138,23 @@ pub(super) fn watch_parent(parent: i32) -> Result<(), Error> {
         Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
         _ => Err(Error::Orphan),
     }
+}
+
+/// Waits until no other guardian has a mount at `dir`; has it alone for as long as the file is kept open. It is closed in
+/// the server, and the kernel lets go of it however this process ends.
+async fn alone(dir: &Path) -> Result<std::fs::File, Error> {
+    let path = dir.with_extension("lock");
+    let opening = || format!("open {}", path.display());
+    let file = std::fs::File::create(&path).map_err(failed(opening))?;
+    let taken = async {
+        while rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(ALONE, taken)
+        .await
+        .map_err(|_| Error::NotAlone(dir.to_owned()))?;
+    Ok(file)
 }
 
 async fn wait_for_interface(name: &str) -> Result<(), Error> {
@@ -204,7 +233,9 @@ async fn end(server: &mut Child) -> io::Result<ExitStatus> {
         Ok(status) => status,
         Err(_) => {
             server.start_kill()?;
-            server.wait().await
+            // One that hangs in the kernel ends when it can, and nobody waits for it.
+            let killed = tokio::time::timeout(ORPHANED, server.wait()).await;
+            killed.unwrap_or_else(|_| Ok(std::os::unix::process::ExitStatusExt::from_raw(Signal::KILL.as_raw())))
         }
     }
 }
@@ -227,7 +258,8 @@ async fn unmount(dir: &Path) {
         .arg(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let _ = tokio::time::timeout(ORPHANED, command.status()).await;
 }
 
@@ -258,6 +290,25 @@ mod tests {
         assert_eq!(run(args(None, 1, &["sh", "-c", "kill -9 $$"])).await.unwrap(), 137);
         let error = run(args(None, 1, &["/no/such/server"])).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot start /no/such/server");
+    }
+
+    #[tokio::test]
+    async fn one_guardian_of_a_mount_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = dir.path().join("media");
+        let first = alone(&mount).await.unwrap();
+        let next = tokio::spawn({
+            let mount = mount.clone();
+            async move { alone(&mount).await }
+        });
+        // It comes to its turn only when the first lets go.
+        tokio::time::sleep(LOOK * 3).await;
+        assert!(!next.is_finished());
+        drop(first);
+        let second = next.await.unwrap().unwrap();
+        let said = tokio::time::timeout(LOOK * 3, alone(&mount)).await;
+        assert!(said.is_err());
+        drop(second);
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! The processes of one running Plex, read from `/proc`: who there is, and how much they compute.
 //!
 //! Only descendants of the process that the program itself has started are looked at: home's own Plex on the same
-//! machine has the same names and is none of its business.
+//! machine has the same names and is none of its business. Command lines are read of nobody else, and of no process that
+//! waits in the kernel: one that hangs in a dead mount may hang whoever reads its memory.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,8 @@ pub struct Process {
     pub pid: i32,
     /// Who started it.
     pub parent: i32,
-    /// Base name of its first argument, as in `Plex Media Scanner`; its short name when it shows no arguments.
+    /// Base name of its first argument, as in `Plex Media Scanner`; its short name (15 bytes at most) when its arguments
+    /// cannot be seen.
     pub name: String,
     /// Its second argument.
     pub verb: String,
@@ -24,14 +26,26 @@ pub struct Process {
     pub ticks: u64,
 }
 
+/// What Plex starts to scan or analyse.
+const SCANNERS: [&str; 4] = [
+    "Plex Media Scanner",
+    "Plex Music Analyzer",
+    "Plex Media Fingerprinter",
+    "Plex Transcoder",
+];
+/// Bytes that a short name has at most.
+const SHORT: usize = 15;
+
 impl Process {
     /// Whether it is one that Plex starts to scan or analyse.
     #[must_use]
     pub fn is_scanner(&self) -> bool {
-        matches!(
-            self.name.as_str(),
-            "Plex Media Scanner" | "Plex Music Analyzer" | "Plex Media Fingerprinter" | "Plex Transcoder"
-        )
+        SCANNERS.iter().any(|known| self.is(known))
+    }
+
+    /// Whether it has this name, also when only its short name is known.
+    pub(super) fn is(&self, name: &str) -> bool {
+        name == self.name || (self.name.len() == SHORT && name.starts_with(&self.name))
     }
 }
 
@@ -62,18 +76,29 @@ pub fn below(root: i32) -> io::Result<Vec<Process>> {
         found.extend(below.into_iter().flatten());
         at += 1;
     }
+    for process in found.iter_mut().filter(|process| !hangs(process.pid)) {
+        if let Ok(command) = fs::read(format!("/proc/{}/cmdline", process.pid)) {
+            process.call_itself(&command);
+        }
+    }
     Ok(found)
 }
 
+/// Whether a thread of it waits in the kernel where no signal reaches it, be it only for a moment.
+fn hangs(pid: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    tasks.into_iter().flatten().flatten().any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, tail)| tail.starts_with(" D"))
+    })
+}
+
 fn read(pid: i32) -> Option<Process> {
-    let dir = format!("/proc/{pid}");
-    let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
-    let command = fs::read(format!("{dir}/cmdline")).ok()?;
-    parse(pid, &stat, &command)
+    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// `stat` is `pid (name) state ppid …`; the name may hold spaces and parentheses itself.
-fn parse(pid: i32, stat: &str, command: &[u8]) -> Option<Process> {
+fn parse(pid: i32, stat: &str) -> Option<Process> {
     let (head, tail) = stat.rsplit_once(')')?;
     let short = head.split_once('(')?.1;
     let fields: Vec<&str> = tail.split_whitespace().collect();
@@ -81,19 +106,26 @@ fn parse(pid: i32, stat: &str, command: &[u8]) -> Option<Process> {
     if matches!(*fields.first()?, "Z" | "X") {
         return None;
     }
-    let mut arguments = command.split(|byte| *byte == 0);
-    let mut argument = || String::from_utf8_lossy(arguments.next().unwrap_or_default()).into_owned();
-    let (first, verb) = (argument(), argument());
-    let name = Path::new(&first)
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
     Some(Process {
         pid,
         parent: fields.get(1)?.parse().ok()?,
-        name: name.unwrap_or_else(|| short.to_owned()),
-        verb,
+        name: short.to_owned(),
+        verb: String::new(),
         ticks: fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?,
     })
+}
+
+impl Process {
+    /// Takes the names of its command line, when it shows one.
+    fn call_itself(&mut self, command: &[u8]) {
+        let mut arguments = command.split(|byte| *byte == 0);
+        let mut argument = || String::from_utf8_lossy(arguments.next().unwrap_or_default()).into_owned();
+        let (first, verb) = (argument(), argument());
+        if let Some(name) = Path::new(&first).file_name() {
+            self.name = name.to_string_lossy().into_owned();
+            self.verb = verb;
+        }
+    }
 }
 
 /// How much a set of processes computes, between one look and the next.
@@ -137,15 +169,21 @@ mod tests {
     #[test]
     fn names_with_spaces_and_parentheses() {
         let stat = "42 (Plex Media (S)) S 7 42 42 0 -1 4194560 1 0 0 0 300 40 0 0 20 0 1 0 9 1 1";
-        let process = parse(42, stat, b"/usr/lib/plexmediaserver/Plex Media Scanner\0--scan\0").unwrap();
+        let mut process = parse(42, stat).unwrap();
         assert_eq!((process.parent, process.ticks), (7, 340));
+        process.call_itself(b"");
+        assert_eq!(process.name, "Plex Media (S)");
+        process.call_itself(b"/usr/lib/plexmediaserver/Plex Media Scanner\0--scan\0");
         assert_eq!(
             (process.name.as_str(), process.verb.as_str()),
             ("Plex Media Scanner", "--scan")
         );
         assert!(process.is_scanner());
-        assert_eq!(parse(42, stat, b"").unwrap().name, "Plex Media (S)");
-        assert_eq!(parse(42, "42 (x) Z 7 0 0 0 0 0 0 0 0 0 1 1 0", b""), None);
+        process.name = "Plex Media Scan".to_owned();
+        assert!(process.is_scanner());
+        process.name = "Plex Media Serv".to_owned();
+        assert!(!process.is_scanner());
+        assert_eq!(parse(42, "42 (x) Z 7 0 0 0 0 0 0 0 0 0 1 1 0"), None);
     }
 
     #[test]

@@ -58,8 +58,13 @@ pub(crate) fn check(ssh_port: u16) -> Result<(), (String, String)> {
             ));
         }
     }
-    // Whether somebody listens everywhere on that port shows at any address.
-    if let Err(error) = TcpListener::bind((Ipv4Addr::new(127, 127, 255, 1), ssh_port)) {
+    // Whether somebody listens everywhere on that port shows at any address; another simulator that looks at the same
+    // moment has only one of them.
+    let mut tries = (1..255).map(|last| TcpListener::bind((Ipv4Addr::new(127, 127, 255, last), ssh_port)));
+    let taken =
+        |tried: &io::Result<TcpListener>| matches!(tried, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+    let bound = tries.find(|tried| !taken(tried));
+    if let Err(error) = bound.unwrap_or_else(|| Err(io::ErrorKind::AddrInUse.into())) {
         let hint = "something else of this machine listens there on all addresses: choose another with --ssh-port";
         return Err((format!("port {ssh_port} cannot be had ({error})"), hint.to_owned()));
     }

@@ -166,7 +166,7 @@ fn removed() -> Exit {
 fn server_of(root: i32) -> Option<i32> {
     let all = processes::below(root).ok()?;
     all.iter()
-        .find(|process| process.name == "Plex Media Server")
+        .find(|process| process.is("Plex Media Server"))
         .map(|process| process.pid)
 }
 
