@@ -20,6 +20,7 @@ mod handles;
 mod hashing;
 pub mod ids;
 pub mod inspect;
+pub mod layered;
 pub mod losses;
 pub mod merge;
 mod moment;

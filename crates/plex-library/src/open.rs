@@ -26,6 +26,7 @@ use tempfile::TempDir;
 
 use crate::error::{At, Error, OPEN, READ, Result};
 use crate::handles::{Handle, Pin};
+use crate::layered;
 use crate::paths::{Databases, Which, journal_of, shm_of, wal_of};
 use crate::stamp::Stamp;
 use crate::users;
@@ -41,6 +42,8 @@ pub enum Mode {
     Immutable,
     /// A copy was made, because a write-ahead log was left behind.
     PrivateCopy,
+    /// A copy of ours whose log is part of it ([`crate::layered`]): the file itself is open for reading alone.
+    Layered,
     /// Beside a running server.
     Beside,
 }
@@ -127,6 +130,7 @@ pub fn pair(databases: &Databases) -> Result<Reader> {
     let other = read_only(&blobs)?;
     let from = match other.mode {
         Mode::Immutable => uri(&other.opened, "immutable=1"),
+        Mode::Layered => uri(&other.opened, "mode=ro"),
         Mode::PrivateCopy | Mode::Beside => uri(&other.opened, "mode=rw"),
     };
     reader
@@ -183,6 +187,9 @@ pub(crate) fn beside(path: &Path) -> Result<Reader> {
 /// Which way leaves no trace right now.
 pub(crate) fn probe(path: &Path) -> Result<Mode> {
     exists(path)?;
+    if layered::holds(path) {
+        return Ok(Mode::Layered);
+    }
     if !writers(path)?.is_empty() {
         return Ok(Mode::Beside);
     }
@@ -227,10 +234,12 @@ fn open_as(path: &Path, mode: Mode) -> Result<Reader> {
             let (dir, copy) = private_copy(path)?;
             (copy, Some(dir), Vec::new())
         }
-        Mode::Beside => (path.to_owned(), None, pins(path)?),
+        Mode::Beside | Mode::Layered => (path.to_owned(), None, pins(path)?),
     };
     let (parameters, access) = match mode {
         Mode::Immutable => ("immutable=1", OpenFlags::SQLITE_OPEN_READ_ONLY),
+        // What is not open for writing cannot be written back to.
+        Mode::Layered => ("mode=ro", OpenFlags::SQLITE_OPEN_READ_ONLY),
         // Read-write, since only such a connection may take the locks of a log that has to be recovered, and cleans up
         // as the server would if the server ends first.
         Mode::PrivateCopy | Mode::Beside => ("mode=rw", OpenFlags::SQLITE_OPEN_READ_WRITE),

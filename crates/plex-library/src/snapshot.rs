@@ -198,7 +198,8 @@ pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, prog
     let (mut passed, mut objects, mut changes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (which, source) in moment.sources() {
         let mut takers = Takers {
-            copy: FileWriter::create(&Databases::at(folder.path()).path(which))?,
+            // The file is read again only where the log has another page: what a moment holds of it nobody writes to.
+            copy: FileWriter::create_like(&Databases::at(folder.path()).path(which), source.file())?,
             index: IndexWriter::create(&index_path(folder.path(), which), source.page_size(), source.pages())?,
             cells: Cells::of(source),
             packer: match &packed {
@@ -212,7 +213,7 @@ pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, prog
         };
         let mut meter = Meter::new(progress, which.word(), source.bytes());
         source.chunks(|first, pages| {
-            takers.take(first, pages)?;
+            takers.take(source, first, pages)?;
             pace.add(pages.len());
             meter.add(pages.len())
         })?;
@@ -251,8 +252,17 @@ struct Takers {
 }
 
 impl Takers {
-    fn take(&mut self, first: u32, pages: &[u8]) -> Result<()> {
-        self.copy.append(pages)?;
+    fn take(&mut self, source: &Source, first: u32, pages: &[u8]) -> Result<()> {
+        if source.is_in_file(first, pages.len()) {
+            self.copy.append_same(pages)?;
+        } else {
+            for (page, bytes) in (first..).zip(pages.chunks_exact(source.page_size() as usize)) {
+                match source.is_in_file(page, bytes.len()) {
+                    true => self.copy.append_same(bytes)?,
+                    false => self.copy.append(bytes)?,
+                }
+            }
+        }
         self.index.add(pages)?;
         self.cells.add(pages);
         if let Some(packer) = &mut self.packer {

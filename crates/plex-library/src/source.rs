@@ -76,7 +76,7 @@ impl Source {
             Mode::Beside => Self::beside(path)?,
             // An unfinished transaction of the old kind has to be rolled back first, which SQLite does on a copy.
             Mode::PrivateCopy if journal_of(path).exists() => None,
-            Mode::PrivateCopy | Mode::Immutable => Some(Self::at_rest(path)?),
+            Mode::PrivateCopy | Mode::Immutable | Mode::Layered => Some(Self::at_rest(path)?),
         };
         source.map_or_else(|| Self::by_backup(path, scratch), Ok)
     }
@@ -291,6 +291,19 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// The file, in which some pages may be older or newer than the moment ([`Source::is_in_file`]).
+    pub(crate) fn file(&self) -> &std::fs::File {
+        &self.file
+    }
+
+    /// Whether so many bytes from page `first` on are in the file as they are at the moment, and stay so while it lasts: of
+    /// those in the log nobody knows when they are written back, all others are not touched before the moment has ended.
+    pub(crate) fn is_in_file(&self, first: u32, bytes: usize) -> bool {
+        let Some((_, overlay)) = &self.log else { return true };
+        let pages = u32::try_from(bytes / self.page_size as usize).unwrap_or(u32::MAX);
+        (first..first.saturating_add(pages)).all(|page| !overlay.holds(page))
     }
 
     /// The file, if it is all that there is to read.

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::be32;
 use crate::error::{At, Error, READ, Result};
+use crate::publish::FileWriter;
 
 const HEADER: u64 = 32;
 const FRAME_HEADER: usize = 24;
@@ -190,6 +191,79 @@ pub(crate) fn scan(wal: &File, path: &Path, page_size: u32, until: Option<u32>) 
     let pages = scan.overlay.pages;
     scan.overlay.frames.retain(|&page, _| page <= pages);
     Ok(scan)
+}
+
+/// A log of our own, of one transaction.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    out: FileWriter,
+    page_size: u32,
+    salt: [u8; 8],
+    checksum: Checksum,
+    frames: u64,
+    /// The last one, until it is known whether another follows.
+    held: Option<(u32, Vec<u8>)>,
+}
+
+impl LogWriter {
+    pub(crate) fn create(target: &Path, page_size: u32) -> Result<Self> {
+        let salt = *b"layered\0";
+        let mut header = [0; HEADER as usize];
+        for (at, word) in [(0, MAGIC), (4, VERSION), (8, page_size)] {
+            header[at..at + 4].copy_from_slice(&word.to_be_bytes());
+        }
+        header[16..24].copy_from_slice(&salt);
+        let checksum = add([0, 0], &header[..24], false);
+        header[24..28].copy_from_slice(&checksum[0].to_be_bytes());
+        header[28..].copy_from_slice(&checksum[1].to_be_bytes());
+        let mut out = FileWriter::create(target)?;
+        out.append(&header)?;
+        Ok(Self {
+            out,
+            page_size,
+            salt,
+            checksum,
+            frames: 0,
+            held: None,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// The new content of a page.
+    pub(crate) fn add(&mut self, page: u32, content: &[u8]) -> Result<()> {
+        if let Some((page, content)) = self.held.replace((page, content.to_vec())) {
+            self.write(page, &content, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Commits a database of so many pages; returns how many are in the log.
+    pub(crate) fn publish(mut self, pages: u32) -> Result<u64> {
+        if let Some((page, content)) = self.held.take() {
+            self.write(page, &content, pages)?;
+        }
+        self.out.publish(|_| Ok(()))?;
+        Ok(self.frames)
+    }
+
+    fn write(&mut self, page: u32, content: &[u8], commit: u32) -> Result<()> {
+        debug_assert_eq!(content.len(), self.page_size as usize);
+        let mut header = [0; FRAME_HEADER];
+        header[..4].copy_from_slice(&page.to_be_bytes());
+        header[4..8].copy_from_slice(&commit.to_be_bytes());
+        header[8..16].copy_from_slice(&self.salt);
+        self.checksum = add(self.checksum, &header[..8], false);
+        self.checksum = add(self.checksum, content, false);
+        header[16..20].copy_from_slice(&self.checksum[0].to_be_bytes());
+        header[20..].copy_from_slice(&self.checksum[1].to_be_bytes());
+        self.out.append(&header)?;
+        self.out.append(content)?;
+        self.frames += 1;
+        Ok(())
+    }
 }
 
 /// Whether one of these frames claims to end a transaction of the log with this salt.

@@ -84,6 +84,7 @@ impl Session {
             let reader = open::read_only(&path)?;
             let parameters = match reader.mode() {
                 Mode::Immutable => "immutable=1",
+                Mode::Layered => "mode=ro",
                 Mode::PrivateCopy | Mode::Beside => "mode=rw",
             };
             attach(reader.opened(), parameters, name)?;

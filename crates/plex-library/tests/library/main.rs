@@ -18,6 +18,7 @@ mod faults;
 mod full_speed;
 mod ids;
 mod inspect;
+mod layered;
 mod losses;
 mod one_pass;
 mod remap;

@@ -80,15 +80,16 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
                 }
                 let mine = c.area.mine();
                 discard(mine.dir())?;
-                if c.area.base().library().is_file() && !has_room_for_mine(c, home)? {
+                let has_base = c.area.base().library().is_file();
+                if has_base && !has_room_for_mine(c, home)? {
                     return Ok(plex_library::merge::Report::default());
                 }
-                engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
+                take_mine(c, home, &mine, has_base)?;
                 ids_are_apart(c, &mine)?;
                 let options = plex_library::merge::Options::default();
                 let (base, staged) = (c.area.base(), c.area.staged());
                 // An archive of the earlier scripts comes without its base.
-                let report = engine(|| match base.library().is_file() {
+                let report = engine(|| match has_base {
                     true => plex_library::merge::merge(&base, &mine, &staged, &options),
                     false => plex_library::merge::two_way(&mine, &staged, &options),
                 })?;
@@ -103,14 +104,38 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
             },
         )
         .await?;
-    Ok(())
+    one_copy_of_two(c)
+}
+
+/// Home as it is now: over the base, so that the two take the room of one.
+pub(super) fn take_mine(
+    c: &Controller,
+    home: &crate::home::Home,
+    mine: &plex_library::Databases,
+    has_base: bool,
+) -> Result<()> {
+    let (live, base) = (home.databases(), c.area.base());
+    engine(|| match has_base {
+        true => plex_library::layered::take(&live, &base, mine.dir(), &()).map(drop),
+        false => plex_library::snapshot::take(&live, mine.dir(), &()).map(drop),
+    })
+}
+
+/// Once home was merged the base is not needed any more: home as the merge saw it takes its place. May be done again.
+pub(super) fn one_copy_of_two(c: &Controller) -> Result<()> {
+    let mine = c.area.mine();
+    if !c.has_mine() || !plex_library::layered::is_one(&mine) {
+        return Ok(());
+    }
+    discard(c.area.base().dir())?;
+    engine(|| plex_library::layered::fold(&mine))
 }
 
 /// Whether home can be copied for the merge. If not, all of it is merged while home is stopped.
 fn has_room_for_mine(c: &Controller, home: &crate::home::Home) -> Result<bool> {
-    let has_room = room::has_for_another(c.area.root(), kept::size(&home.databases()))?;
+    let has_room = room::has_for_changes(c.area.root(), kept::size(&home.databases()))?;
     if !has_room {
-        let text = "there is no room for a third copy of the library: it is merged while home is stopped";
+        let text = "there is no room for what changed at home: it is merged while home is stopped";
         c.printer().say(&format!("            {text}"));
         c.side.note(Phase::Merge, text)?;
     }

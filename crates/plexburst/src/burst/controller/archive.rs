@@ -150,6 +150,10 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
         discard(dir)?;
     }
     engine(|| plex_library::snapshot::take(&unpacked.databases(), staged.dir(), &()))?;
+    // Two copies at a time, and no more.
+    for which in plex_library::Which::BOTH {
+        discard_file(&unpacked.databases().path(which))?;
+    }
     if reverse.is_dir() {
         engine(|| plex_library::delta::apply(staged.dir(), &reverse, base.dir(), &()))?;
     } else {
@@ -176,6 +180,15 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
         engine(|| plex_library::bundle::pack(unpacked.data_dir(), &none, &fetched.join(BUNDLES), &()))?;
     }
     discard(unpacked.data_dir())
+}
+
+fn discard_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::failed(format!("cannot remove {}", path.display())).because(e))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes what only waited for the result.

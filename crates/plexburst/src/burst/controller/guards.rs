@@ -6,7 +6,7 @@ use super::{Controller, Prepared};
 use crate::burst::guard::before::{self, Subject};
 use crate::burst::guard::{Findings, Outcome};
 use crate::burst::phase::Phase;
-use crate::burst::request::On;
+use crate::burst::request::{On, Source};
 use crate::config::Config;
 use crate::error::Result;
 use crate::home::{kept, room};
@@ -39,12 +39,15 @@ pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Resu
                 selected: &prepared.selected,
                 options: &c.request.options,
                 server: &c.server(),
-                places: &places_of(
-                    &c.request.config,
-                    &c.request.options.on,
-                    c.home.is_some().then(|| c.area.root().to_owned()),
-                    &c.dir,
-                ),
+                places: &room::Places {
+                    worker_stays: c.request.options.keep,
+                    ..places_of(
+                        &c.request.config,
+                        &c.request.options.on,
+                        c.home.is_some().then(|| c.area.root().to_owned()),
+                        &c.dir,
+                    )
+                },
                 is_thorough: false,
             };
             let (findings, survey) = before::look(&subject, c.printer()).await;
@@ -67,6 +70,7 @@ pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Resu
 /// Every place that a burst of this configuration writes to; `dir` is its own folder, or where that will be.
 pub fn places_of(config: &Config, on: &On, area: Option<std::path::PathBuf>, dir: &std::path::Path) -> room::Places {
     room::Places {
+        work: room::Work::Burst,
         area,
         depot: match (&config.depot.directory, &config.depot.remote) {
             (Some(depot), _) => Some(depot.clone()),
@@ -75,6 +79,7 @@ pub fn places_of(config: &Config, on: &On, area: Option<std::path::PathBuf>, dir
         },
         // What a worker elsewhere needs is no matter of this machine's disks.
         worker: (*on == On::Here).then(|| config.worker.directory.clone().unwrap_or_else(|| dir.to_owned())),
+        worker_stays: false,
         state: dir.to_owned(),
     }
 }
@@ -85,9 +90,14 @@ pub(super) fn room_at_home(c: &Controller) -> Result<()> {
         return Ok(());
     }
     let places = room::Places {
+        work: match c.request.source {
+            Source::Rollback { .. } => room::Work::Rollback,
+            _ => room::Work::Import,
+        },
         area: Some(c.area.root().to_owned()),
         depot: None,
         worker: None,
+        worker_stays: false,
         state: c.dir.clone(),
     };
     for line in room::check(&places, kept::size(&c.home()?.databases()))?.lines {

@@ -101,13 +101,13 @@ pub(super) async fn carry_back(c: &Controller, to: &str, discard_since: bool) ->
                 discard(dir)?;
             }
             engine(|| plex_library::delta::apply(&kept.path, &kept.since(), base.dir(), &()))?;
-            engine(|| plex_library::snapshot::take(&home.databases(), mine.dir(), &()))?;
+            super::adopt::take_mine(c, home, &mine, true)?;
             let report = engine(|| plex_library::merge::carry_back(&base, &mine, &c.area.staged(), &options()))?;
             super::adopt::note_kept_aside(c, Phase::Merge, &report)?;
             Ok(report)
         })
-        .await
-        .map(drop)
+        .await?;
+    super::adopt::one_copy_of_two(c)
 }
 
 fn options() -> plex_library::merge::Options {
