@@ -5,13 +5,14 @@
 //! and comparing every row of a big library takes many times as long as reading it.
 //!
 //! Guarantee: every row that differs is among the candidates; more may be. Where that cannot be said (different page
-//! sizes, a log beside a file, a page that nothing explains) there is no answer, and rows are compared one by one.
+//! sizes, a log beside a file, a page that nothing explains) there is no answer, and rows are compared one by one. Of a copy
+//! that lies over the base ([`crate::layered`]) its log is the answer, and neither file has to be read.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -19,8 +20,10 @@ use super::fail::Step;
 use super::session::Three;
 use crate::format::btree::{self, PageKind};
 use crate::format::header::{self, Header};
+use crate::format::wal::{self, Overlay};
 use crate::format::{be16, be32};
 use crate::open::{Mode, Reader};
+use crate::paths::wal_of;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
@@ -36,7 +39,7 @@ pub(super) struct Touched {
 impl Touched {
     /// Compares the files behind the databases that are attached as base and mine.
     pub(super) fn find(conn: &Connection, three: Three, base: &Reader, mine: &Reader) -> Step<Option<Self>> {
-        if base.mode() != Mode::Immutable || mine.mode() != Mode::Immutable {
+        if base.mode() != Mode::Immutable || !matches!(mine.mode(), Mode::Immutable | Mode::Layered) {
             return Ok(None);
         }
         let roots = [roots(conn, three.base)?, roots(conn, three.mine)?];
@@ -131,24 +134,64 @@ fn role(roles: &[u16], page: usize) -> Role {
 /// A database file as pages.
 struct Pages {
     file: File,
+    /// Of a layered copy: the pages that are not as the file has them.
+    log: Option<Log>,
     size: u32,
     usable: usize,
     count: u32,
     freelist: u32,
 }
 
+struct Log {
+    file: File,
+    path: PathBuf,
+    overlay: Overlay,
+}
+
+impl Log {
+    /// `None`: it holds nothing.
+    fn beside(path: &Path, page_size: u32) -> Option<Self> {
+        let path = wal_of(path);
+        let file = File::open(&path).ok()?;
+        let overlay = wal::scan(&file, &path, page_size, None).ok()?.overlay;
+        overlay.pages().is_some().then_some(Self { file, path, overlay })
+    }
+
+    fn read(&self, page: u32, into: &mut [u8]) -> Option<bool> {
+        self.overlay.read_page(&self.file, &self.path, page, into).ok()
+    }
+}
+
 impl Pages {
     fn open(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
-        let header = Header::read(&file, path).ok()?;
-        let count = header.pages_in(file.metadata().ok()?.len());
+        let mut header = Header::read(&file, path).ok()?;
+        let mut count = header.pages_in(file.metadata().ok()?.len());
+        let log = Log::beside(path, header.page_size);
+        if let Some(log) = &log {
+            count = log.overlay.pages()?;
+            let mut first = vec![0; header.page_size as usize];
+            if log.read(1, &mut first)? {
+                header = Header::parse(first.first_chunk()?).ok()?;
+            }
+        }
         Some(Self {
             size: header.page_size,
             usable: header.page_size as usize - usize::from(header.reserved),
             count,
             freelist: header.freelist,
             file,
+            log,
         })
+    }
+
+    /// Whether both are the same file, but for a log.
+    fn is_over(&self, base: &Self) -> bool {
+        let same = |one: &File, other: &File| {
+            let (one, other) = (one.metadata().ok()?, other.metadata().ok()?);
+            Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
+        };
+        base.log.is_none() && same(&self.file, &base.file) == Some(true)
     }
 
     fn read(&self, page: u32) -> Option<Vec<u8>> {
@@ -156,6 +199,11 @@ impl Pages {
             return None;
         }
         let mut bytes = vec![0; self.size as usize];
+        if let Some(log) = &self.log
+            && log.read(page, &mut bytes)?
+        {
+            return Some(bytes);
+        }
         self.file
             .read_exact_at(&mut bytes, u64::from(page - 1) * u64::from(self.size))
             .ok()?;
@@ -198,12 +246,22 @@ impl Pages {
 fn changed_pages(base: &Pages, mine: &Pages) -> Option<Vec<bool>> {
     let size = base.size as usize;
     let common = base.count.min(mine.count);
+    let mut changed = vec![false; base.count.max(mine.count) as usize + 1];
+    changed[common as usize + 1..].fill(true);
+    if mine.is_over(base) {
+        let holds = |page: u32| mine.log.as_ref().is_some_and(|log| log.overlay.holds(page));
+        for page in 1..=common {
+            changed[page as usize] = holds(page);
+        }
+        return Some(changed);
+    }
+    if base.log.is_some() || mine.log.is_some() {
+        return None;
+    }
     let (mut one, mut other) = (vec![0; CHUNK.max(size)], vec![0; CHUNK.max(size)]);
     let (mut base_file, mut mine_file) = (&base.file, &mine.file);
     std::io::Seek::rewind(&mut base_file).ok()?;
     std::io::Seek::rewind(&mut mine_file).ok()?;
-    let mut changed = vec![false; base.count.max(mine.count) as usize + 1];
-    changed[common as usize + 1..].fill(true);
     let mut page = 1;
     while page <= common {
         let pages = (one.len() / size).min((common - page + 1) as usize);

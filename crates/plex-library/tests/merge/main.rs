@@ -13,6 +13,7 @@ mod content;
 mod faults;
 mod history;
 mod household;
+mod layered;
 mod odd;
 mod properties;
 mod real;

@@ -34,8 +34,12 @@ pub struct Depot {
     pub rclone_config: Option<PathBuf>,
     /// A file (mode 0600) with `access_key_id = …` and `secret_access_key = …` (and `session_token`).
     pub credentials_file: Option<PathBuf>,
+    /// Such a file with the keys that a worker gets instead: narrower ones, which can neither read nor remove the past.
+    pub worker_credentials_file: Option<PathBuf>,
     /// The private key for SFTP; unset: what ssh itself finds.
     pub ssh_key: Option<PathBuf>,
+    /// The private key for SFTP that a worker gets instead.
+    pub worker_ssh_key: Option<PathBuf>,
     /// The file that knows the SFTP host's key; unset: ssh's own.
     pub known_hosts: Option<PathBuf>,
     /// A configuration of ssh; unset: ssh's own.
@@ -70,7 +74,9 @@ impl Default for Depot {
             rclone_remote: None,
             rclone_config: None,
             credentials_file: None,
+            worker_credentials_file: None,
             ssh_key: None,
+            worker_ssh_key: None,
             known_hosts: None,
             ssh_config: None,
             encryption: None,
@@ -110,12 +116,14 @@ impl Depot {
     }
 
     /// Every path, to be meant from the configuration's folder.
-    pub(super) fn paths(&mut self) -> [&mut Option<PathBuf>; 7] {
+    pub(super) fn paths(&mut self) -> [&mut Option<PathBuf>; 9] {
         [
             &mut self.directory,
             &mut self.rclone_config,
             &mut self.credentials_file,
+            &mut self.worker_credentials_file,
             &mut self.ssh_key,
+            &mut self.worker_ssh_key,
             &mut self.known_hosts,
             &mut self.ssh_config,
             &mut self.identity_file,

@@ -43,7 +43,7 @@ pub(super) fn keys(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Keys>> {
     if let Some(path) = &config.credentials_file {
-        return from_file(path).map(Some);
+        return from_file(path, "depot.credentials_file").map(Some);
     }
     let get = |map: &Remote, key: &str| map.get(key).filter(|value| !value.is_empty()).cloned();
     if let Some(remote) = remote
@@ -66,8 +66,34 @@ pub(super) fn keys(
     })
 }
 
-fn from_file(path: &Path) -> Result<Keys> {
-    let text = read_private(path, "depot.credentials_file")?;
+/// `config` with the keys that are meant for a worker in place of the user's own, which do not reach it then.
+pub(super) fn for_worker(config: &config::Depot, env: &dyn Fn(&str) -> Option<String>) -> Result<config::Depot> {
+    let mut own = config.clone();
+    if let Some(file) = own.worker_credentials_file.take() {
+        from_file(&file, "depot.worker_credentials_file")?;
+        // Of the remote that holds the user's keys only the address is needed.
+        if let Some(remote) = rclone(config, env)? {
+            let get = |key: &str| remote.get(key).filter(|value| !value.is_empty()).cloned();
+            own.endpoint = own.endpoint.or_else(|| get("endpoint"));
+            own.region = own.region.or_else(|| get("region"));
+        }
+        (own.rclone_remote, own.rclone_config) = (None, None);
+        own.credentials_file = Some(file);
+    }
+    if let Some(key) = own.worker_ssh_key.take() {
+        if own.rclone_remote.is_some() {
+            return Err(Error::usage(
+                "depot.worker_ssh_key and depot.rclone_remote do not go together: the remote holds your own key",
+            )
+            .hint("write the host into `depot.remote` (`sftp://user@host/path`) and unset `depot.rclone_remote`"));
+        }
+        own.ssh_key = Some(key);
+    }
+    Ok(own)
+}
+
+fn from_file(path: &Path, key: &str) -> Result<Keys> {
+    let text = read_private(path, key)?;
     let values = section(&text, None).unwrap_or_default();
     let get = |name: &str| {
         let found = values.get(name).or_else(|| values.get(&format!("aws_{name}")));
@@ -215,6 +241,48 @@ mod tests {
         assert_eq!(found.id, "E");
         assert!(!format!("{found:?}").contains("secret: \"E\""), "{found:?}");
         assert_eq!(keys(&config, None, &none).unwrap(), None);
+    }
+
+    #[test]
+    fn a_worker_gets_keys_of_its_own_and_not_the_users() {
+        let (_dir, rclone) = file(
+            "[s]\ntype = s3\nendpoint = https://s3.example\nregion = r\naccess_key_id = MINE\nsecret_access_key = MINE\n",
+            0o600,
+        );
+        let (_other, theirs) = file("access_key_id = THEIRS\nsecret_access_key = S\n", 0o600);
+        let mut config = config::Depot {
+            rclone_config: Some(rclone),
+            rclone_remote: Some("s:".into()),
+            worker_credentials_file: Some(theirs.clone()),
+            ..config::Depot::default()
+        };
+        let own = for_worker(&config, &none).unwrap();
+        assert_eq!(
+            keys(&own, super::rclone(&own, &none).unwrap().as_ref(), &none)
+                .unwrap()
+                .unwrap()
+                .id,
+            "THEIRS"
+        );
+        assert_eq!(
+            (own.endpoint.as_deref(), own.region.as_deref()),
+            (Some("https://s3.example"), Some("r"))
+        );
+        assert_eq!(
+            (own.rclone_remote, own.rclone_config, own.worker_credentials_file),
+            (None, None, None)
+        );
+        // The user's own go on being the user's.
+        let mine = keys(&config, super::rclone(&config, &none).unwrap().as_ref(), &none).unwrap();
+        assert_eq!(mine.unwrap().id, "MINE");
+        // Keys that others can read are no keys, and an SFTP key does not travel beside the remote that has another.
+        std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(for_worker(&config, &none).is_err());
+        config.worker_credentials_file = None;
+        config.worker_ssh_key = Some("key".into());
+        assert_eq!(for_worker(&config, &none).unwrap_err().exit(), crate::exit::USAGE);
+        config.rclone_remote = None;
+        assert_eq!(for_worker(&config, &none).unwrap().ssh_key, Some("key".into()));
     }
 
     #[test]

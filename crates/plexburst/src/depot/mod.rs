@@ -179,18 +179,23 @@ impl Depot {
         Ok(self)
     }
 
-    /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything.
-    pub fn config_for_worker(&self, config: &config::Depot) -> config::Depot {
+    /// `config` as a worker may know it: with recipients to write for instead of the identity that opens everything, and
+    /// with the worker's own keys to the place where it has some.
+    ///
+    /// # Errors
+    /// The worker's keys cannot be read, or cannot be used with what else is configured.
+    pub fn config_for_worker(&self, config: &config::Depot) -> Result<config::Depot> {
+        let own = credentials::for_worker(config, &|name| std::env::var(name).ok())?;
         let encryption = match &self.seal {
             Some(_) => Encryption::Age,
             None => Encryption::None,
         };
-        config::Depot {
+        Ok(config::Depot {
             encryption: Some(encryption),
             identity_file: None,
             recipients: self.seal.as_ref().map(Seal::recipients).unwrap_or_default(),
-            ..config.clone()
-        }
+            ..own
+        })
     }
 
     /// The same, with transfers that go on where they were cut: how far they are is noted in the folder `dir`.

@@ -63,7 +63,15 @@ pub(crate) struct World {
 impl World {
     /// An empty world; home is not running.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same, in a folder of `parent`.
+    pub(crate) fn new_in(parent: &Path) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("plexburst-test-")
+            .tempdir_in(parent)
+            .unwrap();
         let server = sim::install(&dir.path().join("pms"), Path::new(PROGRAM)).unwrap();
         std::fs::create_dir_all(dir.path().join("media/Music")).unwrap();
         Self {

@@ -74,12 +74,13 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
             Phase::Merge,
             "merging with what the household did meanwhile",
             async || {
+                // First, since it may hold on to the blocks of a base that is made anew.
+                let mine = c.area.mine();
+                discard(mine.dir())?;
                 if c.side.attempts(Phase::Merge) > 1 {
                     // An attempt that was killed may have left the copy half merged.
                     restage(c)?;
                 }
-                let mine = c.area.mine();
-                discard(mine.dir())?;
                 let has_base = c.area.base().library().is_file();
                 if has_base && !has_room_for_mine(c, home)? {
                     return Ok(plex_library::merge::Report::default());

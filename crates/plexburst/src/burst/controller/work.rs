@@ -136,7 +136,7 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
         v: spec::VERSION,
         burst: c.request.id.clone(),
         number: 1,
-        depot: c.depot.config_for_worker(&config.depot),
+        depot: c.depot.config_for_worker(&config.depot)?,
         base: parked.clone(),
         // A rented machine is next to the media; one at home shares a router's table of connections.
         media: match c.request.options.on {

@@ -3,7 +3,8 @@
 //!
 //! strace kills the program, or lets a call fail with ENOSPC or EIO, at the n-th call of a kind. Home is the old library
 //! or the new one then, whole, and the next command says which and goes on. The usual run takes a share; all of it, with
-//! a stride over the writes, goes with `PLEXBURST_SOAK=1`.
+//! a stride over the writes, goes with `PLEXBURST_SOAK=1`, each n-th fault with `PLEXBURST_SOAK=n`, beginning at the one
+//! that `PLEXBURST_SOAK_FIRST` numbers. With `TMPDIR` in memory (`/dev/shm`) a fault costs a fraction.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +13,9 @@
     reason = "a test that cannot go on panics"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod power;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -33,6 +36,8 @@ const CALLS: [&str; 5] = [
 const FAULTS: [&str; 3] = ["signal=SIGKILL", "error=ENOSPC", "error=EIO"];
 /// Faults of one command in the usual run.
 const SHARE: usize = 5;
+/// A soak says how far it is after every so many.
+const REPORTED: usize = 10;
 /// Every so many writes in a soak.
 const STRIDE: usize = 25;
 
@@ -78,7 +83,7 @@ fn count(world: &World, args: &[&str]) -> Vec<usize> {
 
 /// Which faults are tried: (calls, fault, number).
 fn plan(counts: &[usize]) -> Vec<(&'static str, &'static str, usize)> {
-    let is_soak = std::env::var_os("PLEXBURST_SOAK").is_some();
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
     let mut all = Vec::new();
     for (calls, &count) in CALLS.into_iter().zip(counts) {
         let stride = if calls.starts_with("write") { STRIDE } else { 1 };
@@ -86,7 +91,11 @@ fn plan(counts: &[usize]) -> Vec<(&'static str, &'static str, usize)> {
             all.extend((1..=count).step_by(stride).map(|number| (calls, fault, number)));
         }
     }
-    if is_soak || all.len() <= SHARE {
+    if let Some(step) = number("PLEXBURST_SOAK") {
+        let first = number("PLEXBURST_SOAK_FIRST").unwrap_or(0);
+        return all.into_iter().skip(first).step_by(step.max(1)).collect();
+    }
+    if all.len() <= SHARE {
         return all;
     }
     // A step that has no factor in common with the kinds of faults, so that a share has some of each.
@@ -117,7 +126,10 @@ struct Scene {
 
 impl Scene {
     async fn new(is_mounted: bool) -> Option<Self> {
-        let mut world = World::new();
+        Self::of(World::new(), is_mounted).await
+    }
+
+    async fn of(mut world: World, is_mounted: bool) -> Option<Self> {
         world.cell = if has("bwrap") { "auto" } else { "never" };
         world.music(1, 1, 1, 3, 1.0);
         let mounted = if is_mounted {
@@ -177,6 +189,12 @@ impl Scene {
 
     /// One fault: home is whole, and the next command goes on to the end, whichever it is.
     async fn judge(&self, output: &Output, args: &[&str], known: [usize; 2], what: &str) {
+        self.goes_on(&String::from_utf8_lossy(&output.stderr), args, known, what)
+            .await;
+    }
+
+    /// The same, after `said`.
+    async fn goes_on(&self, said: &str, args: &[&str], known: [usize; 2], what: &str) {
         let world = &self.world;
         let is_guarded = world
             .databases()
@@ -198,13 +216,8 @@ impl Scene {
             world.run(args)
         };
         let text = String::from_utf8_lossy(&next.stderr).into_owned();
-        let report: serde_json::Value = serde_json::from_slice(&next.stdout).unwrap_or_else(|_| {
-            panic!(
-                "{what}: {}\nthen {text}\n{}",
-                String::from_utf8_lossy(&output.stderr),
-                world.logs()
-            )
-        });
+        let report: serde_json::Value = serde_json::from_slice(&next.stdout)
+            .unwrap_or_else(|_| panic!("{what}: {said}\nthen {text}\n{}", world.logs()));
         let tracks = world.tracks(self.section).await;
         let expected = match report["outcome"].as_str() {
             Some("committed") => known[1],
@@ -243,7 +256,7 @@ impl Scene {
     async fn at_every_fault(&self, name: &str, from: &str, args: &[&str], known: [usize; 2]) {
         self.reset(from);
         let counts = count(&self.world, args);
-        let mut struck = 0;
+        let (mut struck, mut tried, begun) = (0, 0, std::time::Instant::now());
         let faults = plan(&counts);
         for &(calls, fault, number) in &faults {
             self.reset(from);
@@ -255,6 +268,14 @@ impl Scene {
             let what = format!("{name}: {fault} at {calls} number {number} ({})", output.status);
             struck += usize::from(!output.status.success());
             self.judge(&output, args, known, &what).await;
+            tried += 1;
+            if tried % REPORTED == 0 {
+                println!(
+                    "{name}: {tried} of {} faults, {:.0} s",
+                    faults.len(),
+                    begun.elapsed().as_secs_f64()
+                );
+            }
         }
         println!(
             "{name}: {counts:?} calls, {} faults, {struck} of them ended the command",
