@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod common;
+#[path = "engine/daemon.rs"]
+mod daemon;
 mod sshd;
 
 use std::path::Path;
@@ -80,6 +82,40 @@ async fn a_host_of_ones_own_is_used_cleaned_and_left() {
         "ids of home changed"
     );
     nothing_left(&world);
+}
+
+/// A host without a binary of Plex runs the image: Docker and image are seen to before the worker begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_ones_own_runs_the_image() {
+    const NAME: &str = "a host over SSH that runs the image";
+    let daemon = match daemon::Daemon::start() {
+        Ok(daemon) => daemon,
+        Err(why) => return skip(NAME, &why),
+    };
+    let Some((world, _, _sshd)) = world_with_a_host(NAME).await else {
+        return;
+    };
+    let binary = format!("server = {:?}", world.server);
+    let socket = format!("{:?}", daemon.socket());
+    let path = world.path("plexburst.toml");
+    let image = |name: &str| format!("runtime = \"docker\"\nimage = {name:?}\ndocker_socket = {socket}\nmemory = 1.0");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&binary));
+    std::fs::write(&path, text.replace(&binary, &image(daemon::IMAGE))).unwrap();
+    // Nobody has that image: said while nothing has been begun on the host.
+    let output = world.run(&["sync", "--on", "ssh://nas"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("cannot run the image") && said.contains("hint:"),
+        "{said}"
+    );
+    daemon.image();
+    let report = world.json(&["resume", "--json"]);
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    nothing_left(&world);
+    assert!(daemon.containers().is_empty());
 }
 
 /// The controller is killed while the host works; the worker goes on, and a controller that comes back finds its result.

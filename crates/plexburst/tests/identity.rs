@@ -159,6 +159,26 @@ async fn a_claim_that_is_too_old_or_was_used_is_said_and_a_fresh_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_does_not_reach_plex_tv_says_so() {
+    let world = world("").await;
+    world.issue_claim();
+    let path = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without = text
+        .lines()
+        .filter(|line| !line.starts_with("env = "))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert_ne!(text.trim_end(), without);
+    std::fs::write(&path, without).unwrap();
+    let output = world.run(&["sync"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("it does not reach plex.tv"), "{said}");
+    assert!(said.contains("worker.internet"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_any_claim_the_rest_is_done_and_that_is_said() {
     let world = world("").await;
     let report = world.json(&["sync", "--json"]);

@@ -116,6 +116,9 @@ enum Command {
     /// Plex in namespaces of its own.
     #[command(hide = true)]
     Cell(crate::plex::runtime::cell::Args),
+    /// Sees that an image is on this machine.
+    #[command(hide = true)]
+    Image(crate::plex::runtime::docker::PullArgs),
     /// The guardian of a worker's container.
     #[command(hide = true)]
     Container(crate::plex::runtime::docker::guardian::Args),
@@ -224,6 +227,13 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Worker { dir } => crate::burst::worker::run(&dir, context.printer)
             .await
             .map(|()| exit::DONE),
+        Command::Image(args) => {
+            let mut progress = |text: &str| context.printer.progress(text);
+            crate::plex::runtime::docker::pull(&args, &mut progress)
+                .await
+                .map(|()| exit::DONE)
+                .map_err(|e| crate::plex::runtime::Error::from(e).into())
+        }
         Command::Container(args) => crate::plex::runtime::docker::guardian::run(args)
             .await
             .map(|()| exit::DONE),

@@ -58,6 +58,33 @@ pub async fn equip(host: &Host, dir: &str, own: &Path, needs_mount: bool) -> Res
     })
 }
 
+/// Sees that Docker runs there and has the image, before anything that expires is asked for. `program` is plexburst there.
+///
+/// # Errors
+/// Docker is missing and cannot be installed, or the image cannot be had.
+pub async fn docker(host: &Host, program: &str, image: &str, socket: Option<&Path>) -> Result<()> {
+    let socket = socket.map_or_else(|| "/var/run/docker.sock".to_owned(), |path| path.display().to_string());
+    // What fails here is told by the next step, which needs the engine.
+    let script = format!(
+        "[ -S '{socket}' ] && exit 0\n[ \"$(id -u)\" = 0 ] || exit 0\ncommand -v apt-get >/dev/null || exit 0\n\
+         export DEBIAN_FRONTEND=noninteractive\n\
+         (apt-get update -qq && apt-get install -y -qq --no-install-recommends docker.io) >/dev/null 2>&1 || true\n\
+         (systemctl start docker || service docker start) >/dev/null 2>&1 || true\n"
+    );
+    host.script("looking for Docker", &script).await?;
+    host.run(program, &["image", "--socket", &socket, image])
+        .await
+        .map_err(|e| {
+            Error::refused(format!("{} cannot run the image {image}", host.name()))
+                .hint(
+                    "install Docker there and let this user belong to the group docker; a version of Plex without an \
+                     image needs `worker.image`, or `worker.runtime = \"native\"`",
+                )
+                .because(e)
+        })
+        .map(drop)
+}
+
 /// The program for the machine's architecture: this very file, or one shipped beside it.
 fn program_for(own: &Path, arch: &str) -> Result<PathBuf> {
     if arch == std::env::consts::ARCH {

@@ -87,7 +87,11 @@ pub struct Ready {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The limit passed.
-    #[error("the {server} Plex server is not up after {} s of waiting for {awaited}", limit.as_secs())]
+    #[error(
+        "the {server} Plex server is not up after {} s of waiting for {awaited}{}",
+        limit.as_secs(),
+        if *is_running { " (its process runs)" } else { "" }
+    )]
     TimedOut {
         /// Which server.
         server: String,
@@ -95,6 +99,8 @@ pub enum Error {
         awaited: Awaited,
         /// How long.
         limit: Duration,
+        /// Whether its process is known to run.
+        is_running: bool,
         /// The last answer that was not the wanted one.
         #[source]
         last: Option<CallError>,
@@ -142,6 +148,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::TimedOut { last, .. } => last.as_ref().and_then(CallError::hint),
+            Self::Died { exit, .. } if exit.hint().is_some() => exit.hint().map(str::to_owned),
             Self::Died { .. } => Some("its log says why; is the library made by a newer version of Plex?".to_owned()),
             Self::Refuses { call, .. } => call.hint(),
             Self::NoClient(_) => None,
@@ -262,9 +269,10 @@ pub async fn wait_claimed(
     clock: &dyn Clock,
     limits: &Limits,
     client: &Client,
+    process: Option<Process<'_>>,
     progress: Progress<'_>,
 ) -> Result<Identity, Error> {
-    let mut wait = Wait::new(clock, limits, None, progress);
+    let mut wait = Wait::new(clock, limits, process, progress);
     loop {
         let last = match client.identity().await {
             Ok(identity) if identity.claimed => return Ok(identity),
@@ -282,9 +290,10 @@ pub async fn wait_pass(
     clock: &dyn Clock,
     limits: &Limits,
     client: &Client,
+    process: Option<Process<'_>>,
     progress: Progress<'_>,
 ) -> Result<Pass, Error> {
-    let mut wait = Wait::new(clock, limits, None, progress);
+    let mut wait = Wait::new(clock, limits, process, progress);
     let mut seen = None;
     loop {
         let last = match client.pass().await {
@@ -331,7 +340,8 @@ impl<'a> Wait<'a> {
     /// Sleeps until the next look, or says why there is none.
     async fn again(&mut self, server: &str, awaited: Awaited, mut last: Option<CallError>) -> Result<(), Error> {
         let server = server.to_owned();
-        if let Some(State::Crashed(exit)) = self.process.map(|process| (process.state)()) {
+        let state = self.process.map(|process| (process.state)());
+        if let Some(State::Crashed(exit)) = state {
             return Err(Error::Died {
                 server,
                 exit,
@@ -353,6 +363,7 @@ impl<'a> Wait<'a> {
                 server,
                 awaited,
                 limit,
+                is_running: state == Some(State::Running),
                 last,
                 log: self.log(),
             });
@@ -457,10 +468,12 @@ mod tests {
         let server =
             Canned::start(|_| Answer::json(r#"{"MyPlex":{"signInState":"ok","subscriptionActive":false}}"#)).await;
         let (clock, limits) = (ManualClock::new(), Limits::of_total(Duration::from_secs(120)));
-        let pass = wait_pass(&clock, &limits, &client(&server), &mut |_| ()).await.unwrap();
+        let pass = wait_pass(&clock, &limits, &client(&server), None, &mut |_| ())
+            .await
+            .unwrap();
         assert_eq!(pass, Pass::Inactive);
         assert!(clock.passed() >= Duration::from_secs(120));
-        let error = wait_claimed(&clock, &limits, &client(&server), &mut |_| ())
+        let error = wait_claimed(&clock, &limits, &client(&server), None, &mut |_| ())
             .await
             .unwrap_err();
         assert!(matches!(error, Error::Refuses { .. }), "{error:?}");

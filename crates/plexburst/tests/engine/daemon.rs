@@ -2,6 +2,8 @@
 //!
 //! The one that may run on the machine already is never used: its images and containers are somebody's.
 
+#![allow(dead_code, reason = "each test binary uses another part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -33,20 +35,14 @@ impl Daemon {
             .prefix("pbd-")
             .tempdir_in("/tmp")
             .map_err(|e| e.to_string())?;
-        let path = |name: &str| dir.path().join(name);
-        let log = std::fs::File::create(path("log")).map_err(|e| e.to_string())?;
-        let process = Command::new("dockerd")
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .arg(format!("--host=unix://{}", path("s").display()))
-            .arg(format!("--data-root={}", path("data").display()))
-            .arg(format!("--exec-root={}", path("exec").display()))
-            .arg(format!("--pidfile={}", path("pid").display()))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(|e| e.to_string())?)
-            .stderr(log)
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let process = spawn(dir.path()).map_err(|e| e.to_string())?;
         let mut daemon = Self { dir, process };
+        daemon.wait()?;
+        Ok(daemon)
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let daemon = self;
         let since = std::time::Instant::now();
         while !daemon.docker(&["version"]).status.success() {
             let ended = daemon.process.try_wait().map_err(|e| e.to_string())?;
@@ -57,7 +53,19 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(daemon)
+        Ok(())
+    }
+
+    /// Kills the engine, as a crash of it would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn again(&mut self) {
+        self.process = spawn(self.dir.path()).unwrap();
+        self.wait().unwrap();
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -141,6 +149,21 @@ impl Drop for Daemon {
         }
         self.stop();
     }
+}
+
+fn spawn(dir: &Path) -> std::io::Result<Child> {
+    let path = |name: &str| dir.join(name);
+    let log = std::fs::File::options().create(true).append(true).open(path("log"))?;
+    Command::new("dockerd")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .arg(format!("--host=unix://{}", path("s").display()))
+        .arg(format!("--data-root={}", path("data").display()))
+        .arg(format!("--exec-root={}", path("exec").display()))
+        .arg(format!("--pidfile={}", path("pid").display()))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
 }
 
 impl Daemon {

@@ -92,3 +92,51 @@ async fn a_burst_goes_round_in_a_container() {
     // Nothing of it is left, and what is somebody else's is there.
     assert_eq!(daemon.containers(), ["plex"]);
 }
+
+/// The worker is killed while its container works: the container goes with it, and the next process of the worker makes
+/// another and ends the burst.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_takes_its_container_along() {
+    const NAME: &str = "a_killed_worker_takes_its_container_along";
+    let daemon = match Daemon::start() {
+        Ok(daemon) => daemon,
+        Err(why) => return skip(NAME, &why),
+    };
+    daemon.image();
+    let (world, _) = world(&daemon).await;
+    let mut burst = world
+        .command(&["sync", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let first = || {
+        let text = daemon.ask(&["ps", "-q", "--filter", "label=plexburst.worker"]);
+        text.lines().next().map(str::to_owned)
+    };
+    let mut id = None;
+    wait_until("the worker's container", Duration::from_secs(300), || {
+        id = first();
+        id.is_some() || burst.try_wait().unwrap().is_some()
+    });
+    let id = id.expect("the burst ended before its container was seen");
+    // The worker alone, not the guardian, whose command line names the folder as well.
+    let workers: Vec<i32> = world
+        .workers()
+        .into_iter()
+        .filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(b"worker")
+        })
+        .collect();
+    assert_eq!(workers.len(), 1, "{workers:?}");
+    crate::common::kill(workers[0]);
+    wait_until("the end of its container", Duration::from_secs(120), || {
+        !daemon.docker(&["inspect", &id]).status.success()
+    });
+    let output = burst.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", world.logs());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    assert!(daemon.containers().is_empty());
+}

@@ -158,10 +158,10 @@ async fn from_the_first_start_to_sonic_and_a_clean_stop() {
     let claim = plextv.issue_claim(true).unwrap();
     client.claim(&Token::new(&claim.to_string())).await.unwrap();
     let limits = ready::Limits::of_total(LIMIT);
-    ready::wait_claimed(&SystemClock, &limits, &client, &mut |_| ())
+    ready::wait_claimed(&SystemClock, &limits, &client, None, &mut |_| ())
         .await
         .unwrap();
-    let pass = ready::wait_pass(&SystemClock, &limits, &client, &mut |_| ())
+    let pass = ready::wait_pass(&SystemClock, &limits, &client, None, &mut |_| ())
         .await
         .unwrap();
     assert_eq!(pass, Pass::Active);

@@ -51,19 +51,24 @@ struct Given {
 }
 
 /// Makes the server the account's where it can be; whether it has a Plex Pass, without which there is no Sonic analysis.
-pub(super) async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool> {
+pub(super) async fn claim(
+    w: &Worker,
+    client: &Client,
+    process: ready::Process<'_>,
+    teller: &Teller<'_>,
+) -> Result<bool> {
     if w.spec.options.quick {
         return Ok(false);
     }
     let mut progress = |waiting: &Waiting| teller.tell(&waiting.to_string());
-    if client.pass().await.map_err(Error::from)? == Pass::Unclaimed && !be_claimed(w, client, teller).await? {
+    if client.pass().await.map_err(Error::from)? == Pass::Unclaimed && !be_claimed(w, client, process, teller).await? {
         return Ok(false);
     }
     let limits = ready::Limits {
         interval: LOOK,
         ..ready::Limits::of_total(PASS)
     };
-    let pass = ready::wait_pass(&SystemClock, &limits, client, &mut progress)
+    let pass = ready::wait_pass(&SystemClock, &limits, client, Some(process), &mut progress)
         .await
         .map_err(Error::from)?;
     if pass != Pass::Active {
@@ -79,7 +84,7 @@ pub(super) async fn claim(w: &Worker, client: &Client, teller: &Teller<'_>) -> R
 }
 
 /// Whether it belongs to the account now.
-async fn be_claimed(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<bool> {
+async fn be_claimed(w: &Worker, client: &Client, process: ready::Process<'_>, teller: &Teller<'_>) -> Result<bool> {
     let mut refused: Option<Error> = None;
     for _ in 0..TRIES {
         let given = match at_hand(w)? {
@@ -107,7 +112,7 @@ async fn be_claimed(w: &Worker, client: &Client, teller: &Teller<'_>) -> Result<
                     ..ready::Limits::of_total(SEEN[usize::from(w.spec.lease.is_some())])
                 };
                 let mut progress = |waiting: &Waiting| teller.tell(&waiting.to_string());
-                ready::wait_claimed(&SystemClock, &limits, client, &mut progress)
+                ready::wait_claimed(&SystemClock, &limits, client, Some(process), &mut progress)
                     .await
                     .map_err(Error::from)?;
                 return Ok(true);

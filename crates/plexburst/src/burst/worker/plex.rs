@@ -247,7 +247,12 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
         .side
         .again(Phase::Quiet, "keeping Plex quiet", async || {
             preferences::forbid_deleting(&client).await.map_err(Error::from)?;
-            let has_pass = claim::claim(w, &client, &teller).await?;
+            let state = || server.state();
+            let process = ready::Process {
+                state: &state,
+                data_dir: server.data_dir(),
+            };
+            let has_pass = claim::claim(w, &client, process, &teller).await?;
             let hour = jiff::ZonedDateTime::now().hour();
             let quieted = preferences::quiet(&client, hour).await.map_err(Error::from)?;
             if !quieted.unknown.is_empty() {

@@ -9,10 +9,13 @@ use tokio::sync::Mutex;
 use super::super::{Controller, Prepared};
 use super::Alive;
 use super::secrets;
+use crate::burst::phase::Phase;
 use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
+use crate::config::RuntimeMode;
 use crate::error::{Context, Error, Result};
 use crate::host::equip::Equipped;
 use crate::host::{Host, Target, equip};
+use crate::plex::runtime::docker::Image;
 
 /// What is known of the machine once it is equipped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +35,28 @@ pub(super) struct Settled {
     /// What to add to that machine's clock to get the provider's, in seconds.
     #[serde(default)]
     pub(super) clock_offset: i64,
+}
+
+/// The image that a worker there will run, unless it is a binary that it runs.
+async fn image_for(c: &Controller, host: &Host) -> Result<Option<String>> {
+    let worker = &c.request.config.worker;
+    let server = c.server();
+    let is_wanted = match worker.runtime {
+        RuntimeMode::Docker => true,
+        RuntimeMode::Native => false,
+        RuntimeMode::Auto => {
+            let script = format!("[ -f '{}' ] && echo there || echo none\n", server.display());
+            host.script("looking for Plex", &script).await?.trim() == "none"
+        }
+    };
+    let prepared: Option<Prepared> = c.side.journal().facts(Phase::Prepare)?;
+    let version = prepared.and_then(|prepared| prepared.plex_version);
+    let image = Image::of(worker.image.as_deref(), version.as_deref());
+    match image {
+        Some(image) if is_wanted => Ok(Some(image.to_string())),
+        // The worker says what it lacks.
+        _ => Ok(None),
+    }
 }
 
 /// A machine over SSH.
@@ -91,6 +116,10 @@ impl Remote {
                 cpus,
                 memory: bytes,
             } = equip::equip(host, &format!("{base}/bin"), &own, needs_mount).await?;
+            if let Some(image) = image_for(c, host).await? {
+                let socket = c.request.config.worker.docker_socket.as_deref();
+                equip::docker(host, &program, &image, socket).await?;
+            }
             Ok(Settled {
                 program,
                 work_dir: format!("{base}/{id}"),

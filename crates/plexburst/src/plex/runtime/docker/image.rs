@@ -25,6 +25,12 @@ pub enum Presence {
 }
 
 impl Image {
+    /// As it stands.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+
     /// `named` as it stands when it has a tag or a digest, else with home's version as its tag; without a name the
     /// official one. None when there is no version to pin to.
     #[must_use]

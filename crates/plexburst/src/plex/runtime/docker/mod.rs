@@ -15,6 +15,7 @@ mod watch;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -22,6 +23,7 @@ use rustix::process::Signal;
 use super::launch::{Launched, launch};
 use super::layout::Bind;
 use super::{Exit, Process, Runtime, State, Stopped, Why, logs_left, processes};
+use crate::clock::{Clock, SystemClock};
 use crate::plex::client::Address;
 pub use engine::{Engine, Error, default_socket};
 pub use image::{Image, Presence};
@@ -57,12 +59,21 @@ pub struct Spec {
 }
 
 /// A Plex server in a container.
-#[derive(Debug)]
 pub struct Docker {
     spec: Spec,
     engine: Engine,
+    clock: Arc<dyn Clock>,
     data_dir: PathBuf,
     running: Option<Running>,
+}
+
+impl std::fmt::Debug for Docker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Docker")
+            .field("spec", &self.spec)
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -103,8 +114,16 @@ impl Docker {
             data_dir: spec.support.join("Plex Media Server"),
             spec,
             engine,
+            clock: Arc::new(SystemClock),
             running: None,
         })
+    }
+
+    /// The same with another clock to look by, for tests of long silences.
+    #[must_use]
+    pub fn by(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// The address from which the server sees this machine: a signed-out server answers nobody else without a token
@@ -156,7 +175,7 @@ impl Runtime for Docker {
         let port = self.engine.port(&id).await?;
         self.running = Some(Running {
             port,
-            watch: Watch::start(self.engine.clone(), id),
+            watch: Watch::start(self.engine.clone(), id, Arc::clone(&self.clock)),
             _guardian: guardian,
         });
         Ok(())
@@ -223,6 +242,26 @@ impl Drop for Docker {
             guardian::take_away_now(&self.spec.socket, &self.spec.name);
         }
     }
+}
+
+/// `plexburst image`: not for people. Sees that an image is on this machine.
+#[derive(Debug, clap::Args)]
+pub struct PullArgs {
+    /// The engine's socket; unset: Docker's own.
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    /// The image with its tag.
+    pub image: String,
+}
+
+/// Pulls the image unless it is here.
+///
+/// # Errors
+/// [`Error`].
+pub async fn pull(args: &PullArgs, progress: &mut (dyn FnMut(&str) + Send)) -> Result<(), Error> {
+    let socket = args.socket.clone().unwrap_or_else(default_socket);
+    let image = Image::named(&args.image);
+    Engine::connect(&socket).await?.pull(&image, progress).await
 }
 
 /// Takes away the container of that name, if the engine is there and has one of ours: what a worker that was killed left.

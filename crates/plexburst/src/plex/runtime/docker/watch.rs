@@ -4,6 +4,7 @@
 //! has died: the container lives on then, so the server's process is looked at as well. An engine that does not answer is
 //! given time, since one that is restarted may keep its containers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerStateStatusEnum as Status;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use super::engine::{Engine, is_gone};
 use super::exit_of;
+use crate::clock::Clock;
 use crate::plex::runtime::{Exit, Why, processes};
 
 /// Between two looks.
@@ -38,11 +40,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(engine: Engine, id: String) -> Self {
+    pub(super) fn start(engine: Engine, id: String, clock: Arc<dyn Clock>) -> Self {
         let (tell, seen) = watch::channel(Seen::default());
         let (oom_tell, oom) = watch::channel(0_u32);
-        let events = tokio::spawn(memory(engine.clone(), id.clone(), oom_tell));
-        let looking = tokio::spawn(look(engine, id, oom, tell));
+        let events = tokio::spawn(memory(engine.clone(), id.clone(), oom_tell, Arc::clone(&clock)));
+        let looking = tokio::spawn(look(engine, id, oom, tell, clock));
         Self {
             seen,
             tasks: [events, looking],
@@ -72,7 +74,7 @@ impl Drop for Watch {
 }
 
 /// Counts the processes of the container that were ended because its memory ran out.
-async fn memory(engine: Engine, id: String, count: watch::Sender<u32>) {
+async fn memory(engine: Engine, id: String, count: watch::Sender<u32>, clock: Arc<dyn Clock>) {
     let filters = std::collections::HashMap::from([("container", vec![id.as_str()]), ("event", vec!["oom"])]);
     loop {
         let options = EventsOptionsBuilder::default().filters(&filters).build();
@@ -82,7 +84,7 @@ async fn memory(engine: Engine, id: String, count: watch::Sender<u32>) {
             tracing::warn!("a process of the worker's container was ended because its memory ran out");
         }
         // The engine is gone; whether it comes back is the other task's business.
-        tokio::time::sleep(LOOK).await;
+        clock.sleep(LOOK).await;
     }
 }
 
@@ -118,7 +120,7 @@ impl Servers {
     }
 }
 
-async fn look(engine: Engine, id: String, oom: watch::Receiver<u32>, tell: watch::Sender<Seen>) {
+async fn look(engine: Engine, id: String, oom: watch::Receiver<u32>, tell: watch::Sender<Seen>, clock: Arc<dyn Clock>) {
     let mut servers = Servers::default();
     let mut silent: Option<Instant> = None;
     loop {
@@ -139,9 +141,9 @@ async fn look(engine: Engine, id: String, oom: watch::Receiver<u32>, tell: watch
             }
             Err(error) if is_gone(&error) => Some(removed()),
             Err(error) => {
-                let since = *silent.get_or_insert_with(Instant::now);
+                let since = *silent.get_or_insert_with(|| clock.now());
                 tracing::warn!(%error, "the Docker engine does not answer");
-                (since.elapsed() > SILENCE).then_some(Exit {
+                (clock.now() - since > SILENCE).then_some(Exit {
                     code: -1,
                     why: Why::EngineGone,
                 })
@@ -151,7 +153,7 @@ async fn look(engine: Engine, id: String, oom: watch::Receiver<u32>, tell: watch
             tell.send_modify(|seen| seen.exit = exit);
             return;
         }
-        tokio::time::sleep(LOOK).await;
+        clock.sleep(LOOK).await;
     }
 }
 
