@@ -156,11 +156,13 @@ impl Request {
         if now.worker.claim_file.is_some() {
             self.config.worker.claim_file.clone_from(&now.worker.claim_file);
         }
-        if now.worker.account_token_file.is_some() {
-            self.config
-                .worker
-                .account_token_file
-                .clone_from(&now.worker.account_token_file);
+        let (was, now) = (&mut self.config.worker, &now.worker);
+        // What a container may have, and which image it is.
+        (was.memory, was.cpus) = (now.memory, now.cpus);
+        was.image.clone_from(&now.image);
+        was.docker_socket.clone_from(&now.docker_socket);
+        if now.account_token_file.is_some() {
+            was.account_token_file.clone_from(&now.account_token_file);
         }
     }
 

@@ -129,8 +129,7 @@ async fn each_fault_ends_as_what_it_is() {
     let claim = Token::new(&plextv.issue_claim(true).unwrap());
     case.client().claim(&claim).await.unwrap();
     // Used already.
-    let other = Case::new(&daemon, &image, r#"{"claim_delay_seconds": 2}"#, 512).await;
-    let mut other = other;
+    let mut other = Case::new(&daemon, &image, r#"{"claim_delay_seconds": 2}"#, 512).await;
     other.server.start().await.unwrap();
     other.ready(&fast(), 900).await.unwrap();
     let refused = other.client().claim(&claim).await.unwrap_err();
@@ -160,7 +159,6 @@ async fn each_fault_ends_as_what_it_is() {
     assert_eq!(pass, Pass::Active);
 
     // Its container is taken away by somebody else.
-    daemon.ask(&["rm", "-f", "plexburst-fault-nothing-of-that-name"]);
     let name = format!("plexburst-fault-{}", other.dir.path().file_name().unwrap().display());
     daemon.ask(&["rm", "-f", &name]);
     assert_eq!(other.end().await.why, Why::Removed);
