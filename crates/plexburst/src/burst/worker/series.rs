@@ -65,7 +65,7 @@ impl Series {
     fn push(&self, sample: Sample) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.looks += 1;
-        if state.looks % state.stride != 0 {
+        if !state.looks.is_multiple_of(state.stride) {
             return;
         }
         state.kept.push(sample);
