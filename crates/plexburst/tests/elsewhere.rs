@@ -108,7 +108,10 @@ async fn a_host_of_ones_own_runs_the_image() {
     let output = world.run(&["sync", "--on", "ssh://nas"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains("cannot run the image") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("cannot run the image") && said.contains("hint:"),
+        "{said}"
+    );
     let made = daemon.image();
     daemon.ask(&["tag", &made, &format!("{name}:{}", sim::server::VERSION)]);
     let report = world.json(&["resume", "--json"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use plexburst::clock::{Clock, ManualClock};
 use plexburst::plex::client::{Client, Kind, Pass, Token};
 use plexburst::plex::preferences::{self, Preferences};
-use plexburst::plex::ready::{self, Awaited, Limits};
+use plexburst::plex::ready::{self, Limits};
 use plexburst::plex::runtime::docker::{Docker, Error, Image, Spec};
 use plexburst::plex::runtime::{Bind, Exit, Runtime, State, Why};
 use sim::plextv::PlexTv;
