@@ -238,6 +238,7 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.watch", limits.watch),
         ("limits.dead", limits.dead),
         ("limits.interval", limits.interval),
+        ("limits.checkpoint", limits.checkpoint),
     ] {
         if seconds <= 0.0 || !seconds.is_finite() {
             return Err(Defect::new(key, "leaves no time at all", "seconds, above zero"));

@@ -264,6 +264,8 @@ pub struct Limits {
     pub stall: u32,
     /// The whole indexing of one section.
     pub section: u64,
+    /// Between two checkpoints into the depot while a section is analysed: what a lost worker loses at most.
+    pub checkpoint: f64,
     /// How long home may stream on before the swap gives up waiting for a quiet moment.
     pub swap_wait: u64,
 }
@@ -297,6 +299,7 @@ impl Default for Limits {
             grace: 5.0,
             stall: 300,
             section: 72 * 3600,
+            checkpoint: 900.0,
             swap_wait: 6 * 3600,
         }
     }

@@ -141,7 +141,7 @@ async fn clear_depot(c: &Controller) -> Result<()> {
     if config.keep == 0 {
         c.depot.remove_all().await?;
     } else {
-        for folder in ["base", "mailbox"] {
+        for folder in ["base", "mailbox", "checkpoint"] {
             c.depot.below(folder).remove_all().await?;
         }
     }

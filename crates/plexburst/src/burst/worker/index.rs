@@ -1,21 +1,23 @@
 //! Index: Plex driven through one section after the other, each a phase of its own; the media are watched all the while,
 //! and a section whose media were dead or have deceived the scan is begun again from its checkpoint.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::progress::Teller;
 use super::series::Series;
 use super::watch::Watch;
-use super::{Worker, checkpoint, recover};
+use super::{Worker, checkpoint, recover, saver};
 use crate::burst::phase::Phase;
 use crate::burst::spec::Section;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
-use crate::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Wish};
+use crate::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
 use crate::plex::runtime::Server;
 
 /// What became of a section.
@@ -55,7 +57,11 @@ pub(super) async fn all(
         sonic: has_pass && !w.spec.options.quick,
     };
     for section in w.selected() {
+        let was_done = w.side.is_done(Phase::Index { section: section.id });
         one(w, section, media, server, &mut client, &wish, teller).await?;
+        if !was_done {
+            saver::save(w, section.id, "after the section").await?;
+        }
     }
     Ok(())
 }
@@ -106,7 +112,11 @@ async fn one(
                 }
             };
             for step in &report.steps {
-                w.side.note(phase, format!("{}: {} ({} ms)", step.step, step.outcome, step.millis))?;
+                let gained = step.gained();
+                w.side.note(
+                    phase,
+                    format!("{}: {} ({} ms; {gained})", step.step, step.outcome, step.millis),
+                )?;
             }
             if let Some(step) = report.unfinished() {
                 return Err(Error::failed(format!("{:?}: {} {}", section.name, step.step, step.outcome))
@@ -139,14 +149,32 @@ async fn attempt(
         clock: &SystemClock,
         limits: &limits,
     };
-    let guard = async |moment: Moment| watch.guard(moment).await.map_err(|e| e.chain().into());
+    let guard = async |moment: Moment| {
+        let guarded = watch.guard(moment).await;
+        if guarded.is_ok() && moment == Moment::After {
+            saver::save(w, section.id, "after the scan").await?;
+        }
+        guarded.map_err(|e| e.chain().into())
+    };
     let series = Series::open(w);
+    let (is_analysing, over) = (Cell::new(false), Notify::new());
     let mut tell = |progress: &Progress| {
+        is_analysing.set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
         let health = watch.health();
         series.look(section.id, progress, &health);
         teller.tell(&format!("{progress}; {health}"));
     };
-    let indexed = indexer.section(section.id, wish, guard, &mut tell).await;
+    let indexing = async {
+        let report = indexer.section(section.id, wish, guard, &mut tell).await;
+        over.notify_one();
+        report
+    };
+    let every = Duration::from_secs_f64(w.spec.limits.checkpoint);
+    let saving = saver::now_and_then(&SystemClock, every, &is_analysing, &over, async || {
+        saver::save(w, section.id, "while it is analysed").await
+    });
+    let (report, saved) = tokio::join!(indexing, saving);
     series.save();
-    Ok(indexed?)
+    let report = report?;
+    saved.map(|()| report)
 }

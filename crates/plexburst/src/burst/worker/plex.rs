@@ -160,6 +160,8 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     }
     w.side
         .phase(Phase::Stop, "stopping Plex", async || {
+            // Whoever reads the library keeps Plex from putting its write-ahead log away.
+            w.saver.is_still().await;
             let stopped = server.stop(limit).await.map_err(Error::from)?;
             if !stopped.clean {
                 return Err(Error::failed(format!(

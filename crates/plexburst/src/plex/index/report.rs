@@ -107,6 +107,20 @@ pub struct StepReport {
     pub after: Counts,
 }
 
+impl StepReport {
+    /// What the step is measured by, before and after it.
+    #[must_use]
+    pub fn gained(&self) -> String {
+        let (before, after) = (self.before, self.after);
+        match self.step {
+            Step::Idle | Step::Scan => format!("files {} → {}", before.files, after.files),
+            Step::Analyse => format!("analysed {} → {} of {}", before.analysed, after.analysed, after.files),
+            Step::Loudness => format!("loudness {} → {} of {}", before.loudness, after.loudness, after.items),
+            Step::Sonic => format!("Sonic {} → {} of {}", before.sonic, after.sonic, after.items),
+        }
+    }
+}
+
 /// What became of a section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionReport {
