@@ -1,6 +1,11 @@
 //! A worker that is lost with everything it had: another one goes on from the last checkpoint in the depot.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics; how much was lost is worth a line"
+)]
 
 mod common;
 

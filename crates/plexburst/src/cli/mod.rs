@@ -1,5 +1,6 @@
 //! The command line: one file per command; nothing else depends on it.
 
+mod attach;
 mod backup;
 mod bursts;
 mod confirm;
@@ -68,6 +69,10 @@ enum Command {
     Runs(bursts::RunsArgs),
     /// Where a burst stands.
     Status(bursts::RunArgs),
+    /// Watch a burst while it runs, from any machine that reaches its depot; leaving the view ends nothing.
+    Attach(attach::AttachArgs),
+    /// What both sides of a burst have noted.
+    Logs(attach::LogsArgs),
     /// What a burst brought.
     Report(report::Args),
     /// Write home's library into an archive, while Plex runs.
@@ -205,6 +210,8 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Resume(args) => bursts::resume(args, &context).await,
         Command::Cancel(args) => bursts::cancel(args, &context).await,
         Command::Runs(args) => bursts::runs(&args, &context),
+        Command::Attach(args) => attach::attach(&args, &context).await,
+        Command::Logs(args) => attach::logs(&args, &context).await,
         Command::Status(args) => bursts::status(&args, &context).await,
         Command::Report(args) => report::run(&args, &context),
         Command::Export(args) => export::run(args, &context).await,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Context, print, print_json};
 use crate::burst::controller::{self, Controller};
-use crate::burst::request::{On, Options, Request, Source};
+use crate::burst::request::{Monitoring, On, Options, Request, Source};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::notify;
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Do not end the rented machine with the burst.
     #[arg(long)]
     keep: bool,
+    /// How patiently the worker is watched; default: local for here, cloud for a worker elsewhere.
+    #[arg(long, value_name = "HOW")]
+    monitoring: Option<Monitoring>,
     /// Take the library out of this archive instead of a live home; the result is an archive as well.
     #[arg(long, value_name = "FILE")]
     archive: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         max_hours: args.max_hours,
         max_cost: args.max_cost,
         keep: args.keep,
+        monitoring: args.monitoring,
         sections: args.sections,
         quick: args.quick,
         force_refresh: args.force_refresh,

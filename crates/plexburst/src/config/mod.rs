@@ -16,7 +16,7 @@ pub mod schema;
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
-pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
+pub use file::{CellMode, CloudLimits, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
 pub use file::{Mapping, MappingKind};
 pub use notify::{Notify, When};
 pub use rate::Rate;

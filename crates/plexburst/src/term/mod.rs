@@ -3,6 +3,7 @@
 //! most one every ten seconds while something is going on.
 
 mod table;
+mod view;
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub use table::Table;
+pub use view::{View, labelled};
 
 /// Nothing is silent for longer than this (design: §4 of the command line).
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

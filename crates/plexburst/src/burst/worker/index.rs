@@ -12,12 +12,15 @@ use super::series::Series;
 use super::watch::Watch;
 use super::{Worker, checkpoint, recover, saver};
 use crate::burst::phase::Phase;
+use crate::burst::request::{Monitoring, On};
 use crate::burst::spec::Section;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
-use crate::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
+use crate::plex::index::{
+    DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Verdict, Wish,
+};
 use crate::plex::runtime::Server;
 
 /// What became of a section.
@@ -66,17 +69,37 @@ pub(super) async fn all(
     Ok(())
 }
 
+/// How patient to be: the family as asked for, or by where the worker is.
 fn limits(w: &Worker) -> Limits {
+    let options = &w.spec.options;
+    let family = options.monitoring.unwrap_or(match options.on {
+        On::Here => Monitoring::Local,
+        On::Host(_) | On::Scaleway => Monitoring::Cloud,
+    });
     let configured = &w.spec.limits;
+    let section = Duration::from_secs(configured.section);
+    let seconds = Duration::from_secs_f64;
     let limits = Limits::local();
-    Limits {
-        grace: Duration::from_secs_f64(configured.grace),
-        guard_every: limits.guard_every.min(Duration::from_secs_f64(configured.watch)),
-        ..limits.with(
-            Duration::from_secs_f64(configured.interval),
-            configured.stall,
-            Duration::from_secs(configured.section),
-        )
+    let limits = Limits {
+        guard_every: limits.guard_every.min(seconds(configured.watch)),
+        ..limits
+    };
+    match family {
+        Monitoring::Local => Limits {
+            grace: seconds(configured.grace),
+            idle_cpu: configured.idle_cpu,
+            ..limits.with(seconds(configured.interval), configured.stall, section)
+        },
+        Monitoring::Cloud => {
+            let cloud = &configured.cloud;
+            Limits {
+                grace: seconds(cloud.grace),
+                idle_cpu: cloud.idle_cpu,
+                refresh_stall_looks: cloud.refresh_stall,
+                sonic_stall_looks: cloud.sonic_stall,
+                ..limits.with(seconds(cloud.interval), cloud.stall, section)
+            }
+        }
     }
 }
 
@@ -115,7 +138,10 @@ async fn one(
                 let gained = step.gained();
                 w.side.note(
                     phase,
-                    format!("{}: {} ({} ms; {gained})", step.step, step.outcome, step.millis),
+                    format!(
+                        "{}: {} ({} ms; {gained}), as was seen: {}",
+                        step.step, step.outcome, step.millis, step.evidence
+                    ),
                 )?;
             }
             if let Some(step) = report.unfinished() {
@@ -157,10 +183,19 @@ async fn attempt(
         guarded.map_err(|e| e.chain().into())
     };
     let series = Series::open(w);
+    let noted = Cell::new(None);
     let (is_analysing, over) = (Cell::new(false), Notify::new());
     let mut tell = |progress: &Progress| {
         is_analysing.set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
         let health = watch.health();
+        let odd = matches!(progress.verdict, Verdict::Slow | Verdict::Still).then_some(progress.verdict);
+        if noted.replace(odd) != odd {
+            let text = format!("{}: {}: {}", progress.title, progress.verdict, progress.evidence);
+            // A journal that cannot be written is noticed by the phase's own lines.
+            if let Err(error) = w.side.note(Phase::Index { section: section.id }, text) {
+                tracing::warn!("{}", error.chain());
+            }
+        }
         series.look(section.id, progress, &health);
         teller.tell(&format!("{progress}; {health}"));
     };
