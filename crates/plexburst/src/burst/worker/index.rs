@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use super::progress::Teller;
 use super::series::Series;
@@ -175,18 +174,20 @@ async fn attempt(
         clock: &SystemClock,
         limits: &limits,
     };
+    let beside = saver::Beside::default();
     let guard = async |moment: Moment| {
         let guarded = watch.guard(moment).await;
         if guarded.is_ok() && moment == Moment::After {
-            saver::save(w, section.id, "after the scan").await?;
+            beside.scanned.notify_one();
         }
         guarded.map_err(|e| e.chain().into())
     };
     let series = Series::open(w);
     let noted = Cell::new(None);
-    let (is_analysing, over) = (Cell::new(false), Notify::new());
     let mut tell = |progress: &Progress| {
-        is_analysing.set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
+        beside
+            .is_analysing
+            .set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
         let health = watch.health();
         let odd = matches!(progress.verdict, Verdict::Slow | Verdict::Still).then_some(progress.verdict);
         if noted.replace(odd) != odd {
@@ -201,12 +202,12 @@ async fn attempt(
     };
     let indexing = async {
         let report = indexer.section(section.id, wish, guard, &mut tell).await;
-        over.notify_one();
+        beside.over.notify_one();
         report
     };
     let every = Duration::from_secs_f64(w.spec.limits.checkpoint);
-    let saving = saver::now_and_then(&SystemClock, every, &is_analysing, &over, async || {
-        saver::save(w, section.id, "while it is analysed").await
+    let saving = saver::now_and_then(&SystemClock, every, &beside, async |why| {
+        saver::save(w, section.id, why).await
     });
     let (report, saved) = tokio::join!(indexing, saving);
     series.save();
