@@ -525,7 +525,7 @@ async fn every_fault_ends_as_it_should() {
                     if second < 5 {
                         State::Running
                     } else {
-                        State::Crashed(Exit { code: 137, why: None })
+                        State::Crashed(Exit::of(137))
                     }
                 },
                 ..QUIET
