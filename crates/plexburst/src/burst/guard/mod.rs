@@ -175,14 +175,19 @@ impl Finding {
     /// # Errors
     /// It refused.
     pub fn check(&self) -> Result<()> {
-        if self.outcome != Outcome::Refused {
-            return Ok(());
+        match self.outcome {
+            Outcome::Refused => Err(self.error()),
+            Outcome::Passed | Outcome::Warned | Outcome::NotApplicable => Ok(()),
         }
+    }
+
+    /// The refusal as an error.
+    pub fn error(&self) -> Error {
         let error = Error::new(self.exit, self.evidence.clone());
-        Err(match &self.hint {
+        match &self.hint {
             Some(hint) => error.hint(hint.clone()),
             None => error,
-        })
+        }
     }
 
     /// One line for a person: outcome, guard, evidence.

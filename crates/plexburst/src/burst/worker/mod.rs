@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod claim;
+mod found;
 mod index;
 mod life;
 mod plex;
