@@ -221,8 +221,7 @@ async fn each_fault_ends_as_what_it_is() {
         dir: case.dir,
     };
     case.server.start().await.unwrap();
-    let name = format!("plexburst-fault-{}", case.dir.path().file_name().unwrap().display());
-    let orphan = daemon.kill(&name);
+    daemon.kill();
     let exit = case.end().await;
     assert_eq!(exit.why, Why::EngineGone, "{exit}");
     assert!(clock.passed() > Duration::from_secs(60));
@@ -233,7 +232,8 @@ async fn each_fault_ends_as_what_it_is() {
         matches!(error, Error::NoEngine { .. }) && error.hint().is_some(),
         "{error}"
     );
-    drop(orphan);
+    daemon.again();
+    drop(case);
 }
 
 fn has_swap() -> bool {

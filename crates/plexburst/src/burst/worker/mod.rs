@@ -6,7 +6,6 @@
 
 mod checkpoint;
 mod claim;
-mod found;
 mod index;
 mod life;
 mod plex;
@@ -14,7 +13,6 @@ mod progress;
 mod recover;
 mod restore;
 mod result;
-mod saver;
 mod series;
 mod serve;
 mod watch;
@@ -47,7 +45,6 @@ pub struct Worker {
     spec: WorkerSpec,
     side: Side,
     depot: Depot,
-    saver: saver::Saver,
 }
 
 /// Runs the worker of the folder `dir` to its end, or goes on with it.
@@ -66,7 +63,6 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
         spec,
         side,
         depot,
-        saver: saver::Saver::default(),
     };
     seal(&journal, worker.side.journal().entries())?;
     journal.settled().await?;

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
-use super::{Worker, checkpoint, found};
+use super::{Worker, checkpoint};
 use crate::burst::phase::Phase;
 use crate::burst::spec::Section;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
 use crate::media::mappings::Mappings;
 use crate::media::proof::Outcome;
@@ -194,14 +195,18 @@ impl<'a> Watch<'a> {
         loop {
             let proving = self.media.prove(&files, Duration::from_secs_f64(limits.probe));
             let proof = self.unless_dead(proving).await?.map_err(Error::from)?;
-            if proof.holds() {
-                self.note(found::mount_proved(moment, &proof).line());
+            if moment == Moment::Before && proof.holds() {
+                self.note(format!(
+                    "{} files read, the slowest in {} ms",
+                    proof.files.len(),
+                    proof.slowest().as_millis()
+                ));
             }
             files = Vec::new();
             for probed in proof.failed() {
                 let file = probed.file.to_string_lossy().into_owned();
                 // What the store has not either proves nothing: guard 5 judges the loss.
-                if probed.outcome != Outcome::Missing || self.has(&file).await {
+                if probed.outcome != Outcome::Missing || self.media.has(&file).await? {
                     files.push(file);
                 }
             }
@@ -233,7 +238,7 @@ impl<'a> Watch<'a> {
         }
         // Half a listing lacks what a question by name finds.
         for file in lost.iter().take(NAMED) {
-            if there.is_empty() && self.has(&file.file).await {
+            if there.is_empty() && self.media.has(&file.file).await? {
                 there.push(file);
             }
         }
@@ -252,11 +257,6 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Whether the store has the file. One that cannot be asked is not known to lack it.
-    async fn has(&self, file: &str) -> bool {
-        self.media.by_name(file).await.unwrap_or(true)
-    }
-
     async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
@@ -268,16 +268,13 @@ impl<'a> Watch<'a> {
     }
 
     fn in_trouble(&self, why: String) -> Error {
-        let finding = found::mount_refused(format!(
-            "the media of {:?} are not to be relied on: {why}",
-            self.section.name
-        ));
-        self.note(finding.line());
+        let error = Error::new(exit::REFUSED, format!("the media of {:?} are not to be relied on: {why}", self.section.name))
+            .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`");
         self.trouble.borrow_mut().get_or_insert(Trouble {
             why,
             in_scan: self.in_scan.get(),
         });
-        finding.error()
+        error
     }
 
     /// A journal that cannot be written is noticed by the phase's own lines.
