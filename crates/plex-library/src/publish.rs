@@ -317,6 +317,24 @@ pub fn sync_folder(dir: &Path) -> Result<()> {
     File::open(dir).at(OPEN, dir)?.sync_all().at("flush", dir)
 }
 
+/// Makes everything below a folder durable, names and content: for what was put there by others than [`FileWriter`].
+///
+/// # Errors
+/// If something cannot be opened or flushed.
+pub fn sync_tree(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).at(OPEN, dir)? {
+        let entry = entry.at(OPEN, dir)?;
+        let path = entry.path();
+        let kind = entry.file_type().at(OPEN, &path)?;
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            File::open(&path).at(OPEN, &path)?.sync_all().at("flush", &path)?;
+        }
+    }
+    sync_folder(dir)
+}
+
 fn sync_parent(path: &Path) -> Result<()> {
     sync_folder(parent_of(path))
 }

@@ -11,7 +11,6 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod depot;
-pub mod distant;
 pub mod error;
 pub mod exit;
 pub mod home;

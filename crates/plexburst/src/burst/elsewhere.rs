@@ -24,6 +24,8 @@ pub struct Elsewhere {
     pub holder: Option<seat::Holder>,
     /// Where the controller's side stands.
     pub standing: Standing,
+    /// The controller's journal.
+    pub controller: Vec<Entry>,
     /// The worker's journal.
     pub worker: Vec<Entry>,
     /// What the worker does right now, or did last.
@@ -98,6 +100,7 @@ pub async fn look(depot: &Depot, id: &str) -> Result<Elsewhere> {
         request,
         holder,
         standing: store::standing(&entries),
+        controller: entries,
         worker: entries_of_worker(&depot).await?,
         progress: progress.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
     })

@@ -65,6 +65,16 @@ impl std::str::FromStr for On {
     }
 }
 
+/// How patiently the worker is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitoring {
+    /// As a machine at home.
+    Local,
+    /// As a machine elsewhere: slower to give up.
+    Cloud,
+}
+
 /// The options of `sync`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -86,6 +96,9 @@ pub struct Options {
     /// Do not end the rented machine with the burst.
     #[serde(default)]
     pub keep: bool,
+    /// How patiently the worker is watched; unset: as a machine elsewhere when it is one.
+    #[serde(default)]
+    pub monitoring: Option<Monitoring>,
     /// Sections by name; empty: all.
     pub sections: Vec<String>,
     /// No Sonic analysis.
@@ -103,9 +116,6 @@ pub struct Options {
     /// Take a library.db that came without its blobs.db.
     #[serde(default)]
     pub without_blobs: bool,
-    /// Leave the bundles of an archive where they are.
-    #[serde(default)]
-    pub without_bundles: bool,
     /// Wait for this hour of the day (`HH:MM`, home's time) before the swap.
     #[serde(default)]
     pub swap_at: Option<String>,

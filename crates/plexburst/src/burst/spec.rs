@@ -33,6 +33,8 @@ pub mod key {
     pub const WORKER_PROGRESS: &str = "worker/progress.json";
     /// The worker wants a claim.
     pub const CLAIM_WANTED: &str = "worker/claim-wanted.json";
+    /// The newest checkpoint of what the worker has made.
+    pub const CHECKPOINT: &str = "worker/checkpoint.json";
     /// Put by the controller to end the worker early.
     pub const CANCEL: &str = "mailbox/cancel";
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Context, print, print_json};
 use crate::burst::controller::{self, Controller};
-use crate::burst::request::{On, Options, Request, Source};
+use crate::burst::request::{Monitoring, On, Options, Request, Source};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::notify;
@@ -15,7 +15,7 @@ use crate::report::{Outcome, Report};
 pub(super) struct Args {
     /// Where the heavy work is done: here, scaleway, or ssh://user@host.
     #[arg(long, value_name = "WHERE", default_value = "here")]
-    pub(super) on: On,
+    on: On,
     /// Profile (lite, standard, power, superpower) or type of the rented machine.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
@@ -28,9 +28,12 @@ pub(super) struct Args {
     /// Do not end the rented machine with the burst.
     #[arg(long)]
     keep: bool,
+    /// How patiently the worker is watched; default: local for here, cloud for a worker elsewhere.
+    #[arg(long, value_name = "HOW")]
+    monitoring: Option<Monitoring>,
     /// Take the library out of this archive instead of a live home; the result is an archive as well.
     #[arg(long, value_name = "FILE")]
-    pub(super) archive: Option<PathBuf>,
+    archive: Option<PathBuf>,
     /// Where the result of --archive goes; default: beside the archive.
     #[arg(long, value_name = "FILE", requires = "archive")]
     output: Option<PathBuf>,
@@ -66,7 +69,7 @@ pub(super) struct Args {
     swap_at: Option<String>,
     /// Show what would be done, as `plexburst plan` does, and change nothing.
     #[arg(long, conflicts_with = "archive")]
-    pub(super) dry_run: bool,
+    dry_run: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -87,6 +90,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         max_hours: args.max_hours,
         max_cost: args.max_cost,
         keep: args.keep,
+        monitoring: args.monitoring,
         sections: args.sections,
         quick: args.quick,
         force_refresh: args.force_refresh,
@@ -95,7 +99,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
         without_blobs: args.without_blobs,
-        without_bundles: false,
         swap_at: args.swap_at,
     };
     if args.dry_run {

@@ -238,6 +238,8 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.watch", limits.watch),
         ("limits.dead", limits.dead),
         ("limits.interval", limits.interval),
+        ("limits.checkpoint", limits.checkpoint),
+        ("limits.cloud.interval", limits.cloud.interval),
     ] {
         if seconds <= 0.0 || !seconds.is_finite() {
             return Err(Defect::new(key, "leaves no time at all", "seconds, above zero"));
@@ -247,6 +249,9 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.warm", limits.warm),
         ("limits.remount", limits.remount),
         ("limits.grace", limits.grace),
+        ("limits.idle_cpu", limits.idle_cpu),
+        ("limits.cloud.grace", limits.cloud.grace),
+        ("limits.cloud.idle_cpu", limits.cloud.idle_cpu),
     ] {
         if seconds < 0.0 || !seconds.is_finite() {
             return Err(Defect::new(key, "is below zero", "seconds; 0 is none"));
@@ -257,6 +262,9 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.mount", limits.mount),
         ("limits.stop", limits.stop),
         ("limits.stall", u64::from(limits.stall)),
+        ("limits.cloud.stall", u64::from(limits.cloud.stall)),
+        ("limits.cloud.refresh_stall", u64::from(limits.cloud.refresh_stall)),
+        ("limits.cloud.sonic_stall", u64::from(limits.cloud.sonic_stall)),
         ("limits.section", limits.section),
     ] {
         if value == 0 {

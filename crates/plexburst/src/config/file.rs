@@ -62,13 +62,6 @@ pub struct Scaleway {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Home {
-    /// The machine it runs on, over SSH: `ssh://user@host:port`, `user@host`, or an alias of the user's ssh configuration;
-    /// unset: this one.
-    pub host: Option<String>,
-    /// A configuration of ssh for it; unset: ssh's own.
-    pub ssh_config: Option<PathBuf>,
-    /// The folder of plexburst on that machine; unset: `/var/lib/plexburst` for root, else `~/.local/state/plexburst`.
-    pub directory: Option<PathBuf>,
     /// The folder "Plex Media Server".
     pub data_dir: Option<PathBuf>,
     /// Where the server answers; `http://127.0.0.1:32400` when unset.
@@ -79,8 +72,6 @@ pub struct Home {
     pub stop: Option<Vec<String>>,
     /// The command that starts the server.
     pub start: Option<Vec<String>>,
-    /// The command that makes home's own mount show new files; run before the server is started with what was found.
-    pub refresh_mount: Option<Vec<String>>,
     /// No more than so much of the library is read in a second while it is copied; unset: as fast as it goes.
     pub limit_rate: Option<Rate>,
     /// How many previous libraries are kept for `rollback`; 2 when unset.
@@ -269,14 +260,50 @@ pub struct Limits {
     pub interval: f64,
     /// How long a step that was never seen at work is not taken for over.
     pub grace: f64,
-    /// Looks without any movement before a section counts as stalled.
+    /// Looks without any movement before a section counts as stalled: with the interval, ten minutes.
     pub stall: u32,
+    /// Percent of one processor below which Plex counts as idle.
+    pub idle_cpu: f64,
     /// The whole indexing of one section.
     pub section: u64,
+    /// Between two checkpoints into the depot while a section is analysed: what a lost worker loses at most.
+    pub checkpoint: f64,
     /// How long home may stream on before the swap gives up waiting for a quiet moment.
     pub swap_wait: u64,
-    /// How long a home on another machine is tried to be reached again when the connection was lost.
-    pub reconnect: u64,
+    /// Watching a worker elsewhere (`--monitoring cloud`).
+    pub cloud: CloudLimits,
+}
+
+/// `[limits.cloud]`: what differs for a worker elsewhere, whose hours are long and whose media are near.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloudLimits {
+    /// Between two looks at a working server, seconds.
+    pub interval: f64,
+    /// How long a step that was never seen at work is not taken for over, seconds.
+    pub grace: f64,
+    /// Looks without any movement that make a stall: with the interval, a quarter of an hour.
+    pub stall: u32,
+    /// The same while all metadata are refreshed: two hours.
+    pub refresh_stall: u32,
+    /// The same during Sonic analysis: an hour.
+    pub sonic_stall: u32,
+    /// Percent of one processor below which Plex counts as idle.
+    pub idle_cpu: f64,
+}
+
+impl Default for CloudLimits {
+    fn default() -> Self {
+        // cloud_standard, metadata_refresh and cloud_intensive of the earlier scripts, looked at more often.
+        Self {
+            interval: 5.0,
+            grace: 60.0,
+            stall: 180,
+            refresh_stall: 1440,
+            sonic_stall: 720,
+            idle_cpu: 5.0,
+        }
+    }
 }
 
 impl Media {
@@ -307,9 +334,11 @@ impl Default for Limits {
             interval: 2.0,
             grace: 5.0,
             stall: 300,
+            idle_cpu: 10.0,
             section: 72 * 3600,
+            checkpoint: 900.0,
             swap_wait: 6 * 3600,
-            reconnect: 600,
+            cloud: CloudLimits::default(),
         }
     }
 }
@@ -319,7 +348,6 @@ impl Config {
     pub(super) fn make_absolute(&mut self, base: &Path) {
         let slots = [
             &mut self.state_dir,
-            &mut self.home.ssh_config,
             &mut self.home.data_dir,
             &mut self.home.token_file,
             &mut self.media.rclone_config,

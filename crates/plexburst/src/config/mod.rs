@@ -12,12 +12,11 @@ mod parse;
 mod rate;
 pub mod rented;
 pub mod schema;
-mod there;
 
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
-pub use file::{CellMode, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
+pub use file::{CellMode, CloudLimits, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
 pub use file::{Mapping, MappingKind};
 pub use notify::{Notify, When};
 pub use rate::Rate;
@@ -59,10 +58,6 @@ impl Settings {
         };
         let earlier = earlier::read(&base, env)?;
         earlier.fill(&mut config);
-        let name = source
-            .as_ref()
-            .map_or("the environment".into(), |path| path.display().to_string());
-        config.refuse_relative_there(&name)?;
         config.make_absolute(&base);
         let state_dir = match config.state_dir.clone() {
             Some(dir) => dir,

@@ -6,7 +6,6 @@
 mod area;
 pub mod found;
 pub mod kept;
-pub mod owner;
 mod prefs;
 pub mod room;
 mod service;
@@ -35,7 +34,6 @@ pub struct Home {
     token_file: Option<PathBuf>,
     stop: Option<Vec<String>>,
     start: Option<Vec<String>>,
-    refresh_mount: Option<Vec<String>>,
     limits: Limits,
     retention: Retention,
 }
@@ -53,7 +51,6 @@ impl Home {
             token_file: config.home.token_file.clone(),
             stop: config.home.stop.clone(),
             start: config.home.start.clone(),
-            refresh_mount: config.home.refresh_mount.clone(),
             limits: config.limits.clone(),
             retention: Retention::of(&config.home),
         };

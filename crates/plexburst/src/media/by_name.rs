@@ -1,12 +1,15 @@
 //! Asking the store for one file by its name: whether it is there, and its time as the mount shows it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
 use super::error::{Error, io_error};
 use super::remote::{Remote, cannot_run};
 use super::{Media, Source};
+
+/// A question by name: several times what a slow store takes.
+const ASKED: Duration = Duration::from_secs(60);
 
 /// What the store says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +73,13 @@ impl Media {
 }
 
 async fn of_remote(file: &Remote) -> Result<Option<Stat>, Error> {
-    let output = file
-        .command(&["lsjson", "--stat", "--no-mimetype"])
-        .output()
-        .await
-        .map_err(cannot_run)?;
+    let mut command = file.command(&["lsjson", "--stat", "--no-mimetype"]);
+    let output = tokio::time::timeout(ASKED, command.output()).await;
+    let silent = |_| Error::Unreachable {
+        remote: file.name.clone(),
+        said: format!("no answer in {} s", ASKED.as_secs()),
+    };
+    let output = output.map_err(silent)?.map_err(cannot_run)?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         // What lists a folder says so of a file as well.

@@ -375,17 +375,12 @@ impl Opened {
         self.media.speed(files, limit).await
     }
 
-    /// Whether the store itself has this file (home's absolute path), asked for it by its name. One that cannot be asked is
-    /// not known to lack it.
+    /// As [`Media::by_name`].
     ///
     /// # Errors
-    /// [`Error::NoFolder`].
-    pub async fn has(&self, path: &str) -> Result<bool, Error> {
-        let place = self.media.folder_of(path)?;
-        match &self.media.source {
-            Source::Remote(remote) => Ok(!remote.lacks(&place).await),
-            Source::Directory(dir) => Ok(crate::plex::blocking(|| dir.join(place).exists())),
-        }
+    /// As there.
+    pub async fn by_name(&self, path: &str) -> Result<bool, Error> {
+        self.media.by_name(path).await
     }
 
     /// Empties the cache of a mount that was given up.

@@ -18,9 +18,6 @@ use crate::plex::client::Token;
 /// store that takes half a minute to answer is slow, not dead.
 pub(super) const PATIENCE: [&str; 6] = ["--contimeout", "10s", "--timeout", "45s", "--low-level-retries", "3"];
 
-/// A question by name: several times what a slow store takes.
-const ASKED: Duration = Duration::from_secs(60);
-
 /// `remote:path`, and how rclone comes to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
@@ -143,23 +140,6 @@ impl Remote {
                 said: "it came without any bytes".to_owned(),
             }),
             (false, _) => Err(file.complaint(&String::from_utf8_lossy(&output.stderr))),
-        }
-    }
-
-    /// Whether the store says that it has no such file. Anything but that answer is no.
-    pub(super) async fn lacks(&self, path: &str) -> bool {
-        let file = self.folder(path);
-        let mut command = file.command(&["lsf", "--max-depth", "1"]);
-        let Ok(Ok(output)) = tokio::time::timeout(ASKED, command.output()).await else {
-            return false;
-        };
-        // A bucket has no folders: what does not exist may list as one with nothing in it.
-        match output.status.success() {
-            true => output.stdout.is_empty(),
-            false => matches!(
-                file.complaint(&String::from_utf8_lossy(&output.stderr)),
-                Error::NoBucket { .. }
-            ),
         }
     }
 

@@ -222,7 +222,7 @@ impl World {
         writeln!(
             text,
             "\n[depot]\n{}\n\n[worker]\n{}\ndirectory = {}\nclaim_file = {}\nwritable = [{}]\ncell = {:?}\ninternet = false\n\
-             env = {{ PLEX_SIM_PLEXTV = {}, PLEX_SIM_PORT = \"{port}\" }}\nport = {port}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120",
+             env = {{ PLEX_SIM_PLEXTV = {}, PLEX_SIM_PORT = \"{port}\" }}\nport = {port}\n\n[limits]\ninterval = 0.1\ngrace = 1.0\nready = 120\ncloud = {{ interval = 0.1, grace = 1.0 }}",
             match self.depot_config.as_str() {
                 "" => format!("directory = {}", q(&self.path("depot"))),
                 config => config.to_owned(),

@@ -17,6 +17,8 @@ pub(crate) const IMAGE: &str = "plexburst-test/plex";
 pub(crate) struct Daemon {
     dir: tempfile::TempDir,
     process: Child,
+    /// Two engines on one machine give their containers the same addresses on the same bridge: one at a time.
+    _alone: std::fs::File,
 }
 
 impl Daemon {
@@ -30,19 +32,24 @@ impl Daemon {
         if !rustix::process::getuid().is_root() {
             return Err("a Docker engine can only be started by root".to_owned());
         }
+        let alone = std::fs::File::create("/tmp/plexburst-test-engine.lock").map_err(|e| e.to_string())?;
+        alone.lock().map_err(|e| e.to_string())?;
+        if Path::new("/var/run/docker.sock").exists() {
+            return Err(
+                "this machine has a Docker engine already, whose containers would get the same addresses".to_owned(),
+            );
+        }
         // Its sockets need short paths.
         let dir = tempfile::Builder::new()
             .prefix("pbd-")
             .tempdir_in("/tmp")
             .map_err(|e| e.to_string())?;
         let process = spawn(dir.path()).map_err(|e| e.to_string())?;
-        let mut daemon = Self { dir, process };
-        daemon.wait()?;
-        Ok(daemon)
-    }
-
-    fn wait(&mut self) -> Result<(), String> {
-        let daemon = self;
+        let mut daemon = Self {
+            dir,
+            process,
+            _alone: alone,
+        };
         let since = std::time::Instant::now();
         while !daemon.docker(&["version"]).status.success() {
             let ended = daemon.process.try_wait().map_err(|e| e.to_string())?;
@@ -53,19 +60,23 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
+        Ok(daemon)
     }
 
-    /// Kills the engine, as a crash of it would.
-    pub(crate) fn kill(&mut self) {
+    /// Kills the engine and what it has started, as a crash of the machine's services would; the container called `name`
+    /// lives on until this is dropped.
+    pub(crate) fn kill(&mut self, name: &str) -> Orphan {
+        let root = self.ask(&["inspect", "-f", "{{.State.Pid}}", name]).parse().unwrap();
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-    }
-
-    /// Starts it again where it was.
-    pub(crate) fn again(&mut self) {
-        self.process = spawn(self.dir.path()).unwrap();
-        self.wait().unwrap();
+        let pid = std::fs::read_to_string(self.dir.path().join("exec/containerd/containerd.pid")).unwrap();
+        crate::common::kill(pid.trim().parse().unwrap());
+        let all = plexburst::plex::runtime::processes::below(root).unwrap();
+        let shim = all
+            .iter()
+            .find(|process| process.pid == root)
+            .map(|process| process.parent);
+        Orphan(shim.into_iter().chain(all.iter().map(|process| process.pid)).collect())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -148,6 +159,17 @@ impl Drop for Daemon {
             let _ = self.docker(&["rm", "-f", "-v", &name]);
         }
         self.stop();
+    }
+}
+
+/// A container without an engine; ended when it is dropped.
+pub(crate) struct Orphan(Vec<i32>);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            crate::common::kill(*pid);
+        }
     }
 }
 

@@ -221,7 +221,8 @@ async fn each_fault_ends_as_what_it_is() {
         dir: case.dir,
     };
     case.server.start().await.unwrap();
-    daemon.kill();
+    let name = format!("plexburst-fault-{}", case.dir.path().file_name().unwrap().display());
+    let orphan = daemon.kill(&name);
     let exit = case.end().await;
     assert_eq!(exit.why, Why::EngineGone, "{exit}");
     assert!(clock.passed() > Duration::from_secs(60));
@@ -232,8 +233,7 @@ async fn each_fault_ends_as_what_it_is() {
         matches!(error, Error::NoEngine { .. }) && error.hint().is_some(),
         "{error}"
     );
-    daemon.again();
-    drop(case);
+    drop(orphan);
 }
 
 fn has_swap() -> bool {

@@ -1,5 +1,8 @@
 //! Faults at random moments of a scan: whatever happens to the media, no file that the library knew is lost.
 //!
+//! A moment is so many requests after Plex's scanner was seen to run, and a run counts only when the scanner still ran after
+//! the harm was done: what falls beside the scan is told apart, and others are run in its place.
+//!
 //! A real worker (the program itself, with the simulator as its Plex in a cell) works on a library of three dozen tracks
 //! over a real rclone mount of a real S3 server; a proxy between the two, signals, a full disk or fusectl do the harm. The
 //! worker may recover, or give up and be started again when the fault is over; in the end it must have its result with
@@ -21,6 +24,8 @@ use crate::support::{Store, abort_connection, mounts, rclone_conf, signal};
 /// Runs in every test run, one of each kind that harms most.
 const SHARE: u64 = 6;
 const TRACKS: u64 = 36;
+/// Requests of a scan after which the fault comes, at most: a file takes one or more.
+const MOMENTS: u64 = TRACKS;
 /// A store that is fast and yet leaves a scan time to be met by a fault.
 const CALM: Fault = Fault::Slow {
     from: Duration::from_millis(15),
@@ -194,8 +199,18 @@ impl Dice {
     }
 }
 
+/// What came of all runs of a kind.
+#[derive(Debug, Default)]
+struct Kind {
+    runs: u64,
+    in_scan: u64,
+    recovered: u64,
+    given_up: u64,
+}
+
 /// What came of one run.
 struct Outcome {
+    in_scan: bool,
     recovered: usize,
     given_up: bool,
     took: Duration,
@@ -214,12 +229,11 @@ async fn run(template: &Template, seed: u64) -> Outcome {
         .flatten();
     let mut child = start(&worker);
     let at = |what: &str| format!("run {seed} ({name}): {what}");
-    let is_indexing = || journal(&worker).contains("\"index");
-    wait_until(&at("the index to begin"), LIMIT, || {
-        is_indexing() || sync_ended(&mut child)
-    });
-    // The moment is the fault's own: anywhere from the listing before the scan to the analysis after it.
-    tokio::time::sleep(Duration::from_millis(dice.below(6000))).await;
+    let scanner = template.world.path("pms").display().to_string();
+    let scans = || !scanners(&scanner).is_empty();
+    wait_until(&at("the scan to begin"), LIMIT, || scans() || sync_ended(&mut child));
+    let moment = proxy.requests() + dice.below(MOMENTS);
+    wait_until(&at("the moment"), LIMIT, || proxy.requests() >= moment || !scans());
     match harm {
         Harm::Store(fault) => proxy.set(fault),
         Harm::Killed => on_rclone(&worker, Signal::KILL),
@@ -233,6 +247,7 @@ async fn run(template: &Template, seed: u64) -> Outcome {
             }
         }
     }
+    let in_scan = scans();
     let lasts = Duration::from_millis(300 + dice.below(9000));
     let since = Instant::now();
     while since.elapsed() < lasts && !sync_ended(&mut child) {
@@ -265,10 +280,21 @@ async fn run(template: &Template, seed: u64) -> Outcome {
     let left = || processes_with(dir.path().to_str().unwrap()).is_empty();
     wait_until(&at("every process to be gone"), LIMIT, left);
     Outcome {
+        in_scan,
         recovered: journal(&worker).matches("recovering: ").count(),
         given_up,
         took: begun.elapsed(),
     }
+}
+
+/// Scans that run under the template's server, in whatever cell.
+fn scanners(server: &str) -> Vec<i32> {
+    let mut found = processes_with(server);
+    found.retain(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"--scan")
+    });
+    found
 }
 
 fn start(worker: &Path) -> Child {
@@ -351,22 +377,40 @@ async fn no_file_is_lost_whatever_happens_to_the_media() {
         number("PLEXBURST_SOAK_FIRST").unwrap_or(0),
         number("PLEXBURST_SOAK_RUNS").unwrap_or(SHARE),
     );
-    let mut kinds: BTreeMap<&str, (u64, usize, u64)> = BTreeMap::new();
-    for seed in first..first + runs {
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+    let (mut counted, mut seed) = (0, first);
+    while counted < runs {
+        assert!(
+            seed < first + 3 * runs + 20,
+            "only {counted} of {} runs met the scan",
+            seed - first
+        );
         let outcome = run(&template, seed).await;
         let name = HARMS[usize::try_from(seed).unwrap() % HARMS.len()].0;
         let kind = kinds.entry(name).or_default();
-        *kind = (
-            kind.0 + 1,
-            kind.1 + outcome.recovered,
-            kind.2 + u64::from(outcome.given_up),
-        );
+        kind.runs += 1;
+        kind.in_scan += u64::from(outcome.in_scan);
+        kind.recovered += u64::from(outcome.recovered > 0);
+        kind.given_up += u64::from(outcome.given_up);
+        counted += u64::from(outcome.in_scan);
         println!(
-            "run {seed} ({name}): nothing lost, {} recoveries{}, {:.1} s",
+            "run {seed} ({name}, {}): nothing lost, {} recoveries{}, {:.1} s",
+            if outcome.in_scan {
+                "in the scan"
+            } else {
+                "beside the scan"
+            },
             outcome.recovered,
             if outcome.given_up { ", given up and resumed" } else { "" },
             outcome.took.as_secs_f64()
         );
+        seed += 1;
     }
-    println!("{runs} runs; by kind (runs, recoveries, given up and resumed): {kinds:?}");
+    println!(
+        "{} runs, {counted} of them in the scan: nothing lost in any",
+        seed - first
+    );
+    for (name, kind) in kinds {
+        println!("{name}: {kind:?}");
+    }
 }

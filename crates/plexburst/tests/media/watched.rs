@@ -145,8 +145,8 @@ async fn keys_alone_make_a_remote_and_stand_on_no_command_line() {
     assert_eq!((speed.bytes, speed.failed), (200_000, 0));
     let warmed = opened.warm(&bucket.files(), LONG).await.unwrap();
     assert_eq!((warmed.read, warmed.missing, warmed.unreadable), (5, 0, 0), "{warmed}");
-    assert!(opened.has("/Media/Music/Artist/003.flac").await.unwrap());
-    assert!(!opened.has("/Media/Music/Artist/none.flac").await.unwrap());
+    assert!(opened.by_name("/Media/Music/Artist/003.flac").await.unwrap());
+    assert!(!opened.by_name("/Media/Music/Artist/none.flac").await.unwrap());
     // The store's own command line has it; no process of the mount does.
     let (secret, work) = ("forty/chars", bucket.dir.path().join("work").display().to_string());
     let ours = crate::common::processes_with(&work);

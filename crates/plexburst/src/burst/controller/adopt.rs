@@ -38,6 +38,8 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
                     c.depot.get(object, &to.join(name)).await?;
                 }
             }
+            engine(|| plex_library::publish::sync_tree(&dir))?;
+            engine(|| plex_library::publish::sync_folder(&c.dir))?;
             c.printer()
                 .say(&format!("            {} came home", crate::term::bytes(made.bytes())));
             Ok(Fetched { bytes: made.bytes() })

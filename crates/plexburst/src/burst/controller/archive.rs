@@ -171,9 +171,7 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     std::fs::create_dir_all(&fetched)
         .map_err(|e| Error::failed(format!("cannot make {}", fetched.display())).because(e))?;
     let bundles = unpacked.notes().join(BUNDLES);
-    if c.request.options.without_bundles {
-        say(c, "its bundles are left where they are")?;
-    } else if bundles.is_dir() {
+    if bundles.is_dir() {
         let to = fetched.join(BUNDLES);
         std::fs::rename(&bundles, &to)
             .map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
@@ -181,6 +179,9 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
         let none = plex_library::bundle::Index::default();
         engine(|| plex_library::bundle::pack(unpacked.data_dir(), &none, &fetched.join(BUNDLES), &()))?;
     }
+    // What the phase is noted as done with has to be there after a power cut too.
+    engine(|| plex_library::publish::sync_tree(&fetched))?;
+    engine(|| plex_library::publish::sync_folder(&c.dir))?;
     discard(unpacked.data_dir())
 }
 
@@ -208,7 +209,10 @@ fn move_extras(unpacked: &Unpacked, to: &Path) -> Result<()> {
             .and_then(|()| std::fs::rename(&from, &to))
             .map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;
     }
-    Ok(())
+    match to.is_dir() {
+        true => engine(|| plex_library::publish::sync_tree(to)),
+        false => Ok(()),
+    }
 }
 
 fn take_out(c: &Controller, path: &Path) -> Result<Unpacked> {

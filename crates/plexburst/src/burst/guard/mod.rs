@@ -7,7 +7,6 @@
 pub mod before;
 pub mod losses;
 mod media;
-pub(crate) mod rights;
 mod server;
 pub mod survey;
 
@@ -47,8 +46,6 @@ macro_rules! guards {
 guards! {
     /// Home's server answers, accepts the token, and can be stopped and started.
     HomeHealthy = "home-healthy",
-    /// This user may write beside home's databases as their owner, and stop and start the server.
-    HomeRights = "home-rights",
     /// Home's databases are not damaged.
     LibrarySound = "library-sound",
     /// There is a server for the worker.
@@ -178,14 +175,19 @@ impl Finding {
     /// # Errors
     /// It refused.
     pub fn check(&self) -> Result<()> {
-        if self.outcome != Outcome::Refused {
-            return Ok(());
+        match self.outcome {
+            Outcome::Refused => Err(self.error()),
+            Outcome::Passed | Outcome::Warned | Outcome::NotApplicable => Ok(()),
         }
+    }
+
+    /// The refusal as an error.
+    pub fn error(&self) -> Error {
         let error = Error::new(self.exit, self.evidence.clone());
-        Err(match &self.hint {
+        match &self.hint {
             Some(hint) => error.hint(hint.clone()),
             None => error,
-        })
+        }
     }
 
     /// One line for a person: outcome, guard, evidence.

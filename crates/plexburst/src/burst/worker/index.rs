@@ -1,6 +1,7 @@
 //! Index: Plex driven through one section after the other, each a phase of its own; the media are watched all the while,
 //! and a section whose media were dead or have deceived the scan is begun again from its checkpoint.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,14 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::progress::Teller;
 use super::series::Series;
 use super::watch::Watch;
-use super::{Worker, checkpoint, recover};
+use super::{Worker, checkpoint, recover, saver};
 use crate::burst::phase::Phase;
+use crate::burst::request::{Monitoring, On};
 use crate::burst::spec::Section;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
-use crate::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Wish};
+use crate::plex::index::{
+    DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Verdict, Wish,
+};
 use crate::plex::runtime::Server;
 
 /// What became of a section.
@@ -55,22 +59,46 @@ pub(super) async fn all(
         sonic: has_pass && !w.spec.options.quick,
     };
     for section in w.selected() {
+        let was_done = w.side.is_done(Phase::Index { section: section.id });
         one(w, section, media, server, &mut client, &wish, teller).await?;
+        if !was_done {
+            saver::save(w, section.id, "after the section").await?;
+        }
     }
     Ok(())
 }
 
+/// How patient to be: the family as asked for, or by where the worker is.
 fn limits(w: &Worker) -> Limits {
+    let options = &w.spec.options;
+    let family = options.monitoring.unwrap_or(match options.on {
+        On::Here => Monitoring::Local,
+        On::Host(_) | On::Scaleway => Monitoring::Cloud,
+    });
     let configured = &w.spec.limits;
+    let section = Duration::from_secs(configured.section);
+    let seconds = Duration::from_secs_f64;
     let limits = Limits::local();
-    Limits {
-        grace: Duration::from_secs_f64(configured.grace),
-        guard_every: limits.guard_every.min(Duration::from_secs_f64(configured.watch)),
-        ..limits.with(
-            Duration::from_secs_f64(configured.interval),
-            configured.stall,
-            Duration::from_secs(configured.section),
-        )
+    let limits = Limits {
+        guard_every: limits.guard_every.min(seconds(configured.watch)),
+        ..limits
+    };
+    match family {
+        Monitoring::Local => Limits {
+            grace: seconds(configured.grace),
+            idle_cpu: configured.idle_cpu,
+            ..limits.with(seconds(configured.interval), configured.stall, section)
+        },
+        Monitoring::Cloud => {
+            let cloud = &configured.cloud;
+            Limits {
+                grace: seconds(cloud.grace),
+                idle_cpu: cloud.idle_cpu,
+                refresh_stall_looks: cloud.refresh_stall,
+                sonic_stall_looks: cloud.sonic_stall,
+                ..limits.with(seconds(cloud.interval), cloud.stall, section)
+            }
+        }
     }
 }
 
@@ -106,7 +134,14 @@ async fn one(
                 }
             };
             for step in &report.steps {
-                w.side.note(phase, format!("{}: {} ({} ms)", step.step, step.outcome, step.millis))?;
+                let gained = step.gained();
+                w.side.note(
+                    phase,
+                    format!(
+                        "{}: {} ({} ms; {gained}), as was seen: {}",
+                        step.step, step.outcome, step.millis, step.evidence
+                    ),
+                )?;
             }
             if let Some(step) = report.unfinished() {
                 return Err(Error::failed(format!("{:?}: {} {}", section.name, step.step, step.outcome))
@@ -139,14 +174,43 @@ async fn attempt(
         clock: &SystemClock,
         limits: &limits,
     };
-    let guard = async |moment: Moment| watch.guard(moment).await.map_err(|e| e.chain().into());
+    let beside = saver::Beside::default();
+    let guard = async |moment: Moment| {
+        let guarded = watch.guard(moment).await;
+        if guarded.is_ok() && moment == Moment::After {
+            beside.scanned.notify_one();
+        }
+        guarded.map_err(|e| e.chain().into())
+    };
     let series = Series::open(w);
+    let noted = Cell::new(None);
     let mut tell = |progress: &Progress| {
+        beside
+            .is_analysing
+            .set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
         let health = watch.health();
+        let odd = matches!(progress.verdict, Verdict::Slow | Verdict::Still).then_some(progress.verdict);
+        if noted.replace(odd) != odd {
+            let text = format!("{}: {}: {}", progress.title, progress.verdict, progress.evidence);
+            // A journal that cannot be written is noticed by the phase's own lines.
+            if let Err(error) = w.side.note(Phase::Index { section: section.id }, text) {
+                tracing::warn!("{}", error.chain());
+            }
+        }
         series.look(section.id, progress, &health);
         teller.tell(&format!("{progress}; {health}"));
     };
-    let indexed = indexer.section(section.id, wish, guard, &mut tell).await;
+    let indexing = async {
+        let report = indexer.section(section.id, wish, guard, &mut tell).await;
+        beside.over.notify_one();
+        report
+    };
+    let every = Duration::from_secs_f64(w.spec.limits.checkpoint);
+    let saving = saver::now_and_then(&SystemClock, every, &beside, async |why| {
+        saver::save(w, section.id, why).await
+    });
+    let (report, saved) = tokio::join!(indexing, saving);
     series.save();
-    Ok(indexed?)
+    let report = report?;
+    saved.map(|()| report)
 }

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod claim;
+mod found;
 mod index;
 mod life;
 mod plex;
@@ -13,6 +14,7 @@ mod progress;
 mod recover;
 mod restore;
 mod result;
+mod saver;
 mod series;
 mod serve;
 mod watch;
@@ -45,6 +47,7 @@ pub struct Worker {
     spec: WorkerSpec,
     side: Side,
     depot: Depot,
+    saver: saver::Saver,
 }
 
 /// Runs the worker of the folder `dir` to its end, or goes on with it.
@@ -63,6 +66,7 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
         spec,
         side,
         depot,
+        saver: saver::Saver::default(),
     };
     seal(&journal, worker.side.journal().entries())?;
     journal.settled().await?;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Teller;
-use super::{Worker, claim, index, serve};
+use super::{Worker, claim, found, index, serve};
+use crate::burst::guard::{Finding, Guard};
 use crate::burst::phase::Phase;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
-use crate::exit;
 use crate::media::{Media, Opened, sample};
 use crate::plex::client::Client;
 use crate::plex::index::Moment;
@@ -84,29 +84,19 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
     let proof = media.prove(files, Duration::from_secs(w.spec.limits.mount)).await?;
     if proof.holds() {
         // While a scan runs this is asked every minute: the journal has the first and the last.
-        if moment != Moment::During {
-            w.side.note(
-                phase,
-                format!(
-                    "{} files read, the slowest in {} ms",
-                    proof.files.len(),
-                    proof.slowest().as_millis()
-                ),
-            )?;
-        }
-        return Ok(());
+        return match moment {
+            Moment::During => Ok(()),
+            Moment::Before | Moment::After => w.found(phase, &found::mount_proved(moment, &proof)),
+        };
     }
     let failed: Vec<String> = proof.failed().take(3).map(|p| p.file.display().to_string()).collect();
-    Err(Error::new(
-        exit::REFUSED,
-        format!(
-            "{} of {} sampled files cannot be read: {}",
-            proof.failed().count(),
-            proof.files.len(),
-            failed.join(", ")
-        ),
-    )
-    .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`"))
+    let why = format!(
+        "{} of {} sampled files cannot be read: {}",
+        proof.failed().count(),
+        proof.files.len(),
+        failed.join(", ")
+    );
+    w.found(phase, &found::mount_refused(why))
 }
 
 /// Some files of every section (or of one), by home's paths; the roots of a section that has none yet. Those that the
@@ -160,6 +150,8 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     }
     w.side
         .phase(Phase::Stop, "stopping Plex", async || {
+            // Whoever reads the library keeps Plex from putting its write-ahead log away.
+            w.saver.is_still().await;
             let stopped = server.stop(limit).await.map_err(Error::from)?;
             if !stopped.clean {
                 return Err(Error::failed(format!(
@@ -234,7 +226,8 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
         .again(Phase::Start, "starting Plex", async || {
             server.start().await.map_err(Error::from)?;
             let ready = come_up(w, server, &teller).await?;
-            same_version(w, &ready.identity.version)?;
+            let home = w.spec.plex_version.as_deref();
+            w.found(Phase::Start, &found::same_version(home, &ready.identity.version))?;
             Ok(Started {
                 version: ready.identity.version,
                 lives: server.home().to_owned(),
@@ -247,6 +240,9 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
         .side
         .again(Phase::Quiet, "keeping Plex quiet", async || {
             preferences::forbid_deleting(&client).await.map_err(Error::from)?;
+            let names = preferences::OFF.len();
+            let off = format!("{names} preferences that delete are off on the worker, and read back");
+            w.found(Phase::Quiet, &Finding::passed(Guard::DeletingOff, off))?;
             let state = || server.state();
             let process = ready::Process {
                 state: &state,
@@ -255,6 +251,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
             let has_pass = claim::claim(w, &client, process, &teller).await?;
             let hour = jiff::ZonedDateTime::now().hour();
             let quieted = preferences::quiet(&client, hour).await.map_err(Error::from)?;
+            w.found(Phase::Quiet, &found::invisible(&client).await?)?;
             if !quieted.unknown.is_empty() {
                 w.side.note(
                     Phase::Quiet,
@@ -342,16 +339,4 @@ async fn come_up(w: &Worker, server: &Server, teller: &Teller<'_>) -> Result<rea
             error
         }
     })
-}
-
-/// Another version would rebuild the library into something that home cannot open.
-fn same_version(w: &Worker, version: &str) -> Result<()> {
-    match &w.spec.plex_version {
-        Some(home) if home != version => Err(Error::new(
-            exit::REFUSED,
-            format!("home runs Plex {home}, the worker {version}"),
-        )
-        .hint("give `worker.server` the same version as home's")),
-        _ => Ok(()),
-    }
 }

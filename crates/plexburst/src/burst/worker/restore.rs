@@ -1,14 +1,17 @@
-//! Restore: the worker's library out of the depot, its ids kept apart from those that home will give meanwhile.
+//! Restore: the worker's library out of the depot, its ids kept apart from those that home will give meanwhile. Where a
+//! worker before this one was lost, it is the library of its last checkpoint.
 
+use std::fs::File;
 use std::path::Path;
 
 use plex_library::Databases;
 use serde::{Deserialize, Serialize};
 
 use super::Worker;
-use crate::burst::parked::unpack;
+use super::saver::Saved;
+use crate::burst::journal::Event;
 use crate::burst::phase::Phase;
-use crate::depot::Depot;
+use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
 use crate::home::discard;
 
@@ -40,7 +43,52 @@ async fn act(w: &Worker) -> Result<Restored> {
     std::fs::rename(base.dir(), w.base().dir())
         .context(|| format!("cannot move the base to {}", w.base().dir().display()))?;
     discard(&scratch)?;
-    tokio::task::block_in_place(|| prove_and_copy(w))
+    let saved = Saved::newest(&w.depot).await?;
+    if let Some(saved) = &saved {
+        fetch_checkpoint(w, saved, &scratch).await?;
+    }
+    let restored = tokio::task::block_in_place(|| prove_and_copy(w, saved.as_ref(), &scratch))?;
+    discard(&scratch)?;
+    if let Some(saved) = saved {
+        go_on_from(w, saved)?;
+    }
+    Ok(restored)
+}
+
+/// What a worker before this one, of which nothing else is left, had made by then.
+async fn fetch_checkpoint(w: &Worker, saved: &Saved, scratch: &Path) -> Result<()> {
+    let folders = std::iter::once((scratch.join("delta"), &saved.delta)).chain(
+        // The newest first: a file that is there already is left as it is.
+        (0..)
+            .map(|number| scratch.join(format!("bundles-{number}")))
+            .zip(saved.bundles.iter().rev()),
+    );
+    for (dir, objects) in folders {
+        std::fs::create_dir_all(&dir).context(|| format!("cannot make {}", dir.display()))?;
+        for object in objects {
+            let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+            w.depot.get(object, &dir.join(name)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The sections that were done by then are not done again.
+fn go_on_from(w: &Worker, saved: Saved) -> Result<()> {
+    w.side.note(
+        Phase::Restore,
+        format!(
+            "goes on from checkpoint {}, {} sections done",
+            saved.number,
+            saved.done.len()
+        ),
+    )?;
+    for (section, facts) in saved.done {
+        let phase = Phase::Index { section };
+        w.side.write(phase, Event::Started)?;
+        w.side.write(phase, Event::Done { facts })?;
+    }
+    Ok(())
 }
 
 /// The library as it was put into the depot as a whole.
@@ -78,7 +126,7 @@ async fn follow_steps(w: &Worker, depot: &Depot, whole: Databases, scratch: &Pat
     Ok(base)
 }
 
-fn prove_and_copy(w: &Worker) -> Result<Restored> {
+fn prove_and_copy(w: &Worker, saved: Option<&Saved>, scratch: &Path) -> Result<Restored> {
     let (base, live) = (w.base(), w.databases());
     std::fs::create_dir_all(live.dir()).context(|| format!("cannot make {}", live.dir().display()))?;
     let (from, to) = (
@@ -98,12 +146,42 @@ fn prove_and_copy(w: &Worker) -> Result<Restored> {
             )));
         }
     }
-    for (from, to) in [(base.library(), live.library()), (base.blobs(), live.blobs())] {
-        // A reflink where the file system can, else a copy.
-        std::fs::copy(&from, &to).context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    }
-    let stride = plex_library::ids::keep_apart(&live, w.spec.number).map_err(Error::from)?;
+    let stride = match saved {
+        None => {
+            for (from, to) in [(base.library(), live.library()), (base.blobs(), live.blobs())] {
+                // A reflink where the file system can, else a copy.
+                std::fs::copy(&from, &to).context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+            }
+            plex_library::ids::keep_apart(&live, w.spec.number).map_err(Error::from)?
+        }
+        Some(saved) => {
+            let made = Databases::at(scratch.join("made"));
+            plex_library::delta::apply(base.dir(), &scratch.join("delta"), made.dir(), &())?;
+            for (from, to) in [(made.library(), live.library()), (made.blobs(), live.blobs())] {
+                std::fs::rename(&from, &to)
+                    .context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+            }
+            for number in 0..saved.bundles.len() {
+                plex_library::bundle::add(&scratch.join(format!("bundles-{number}")), &w.data_dir(), &())?;
+            }
+            // Its ids were kept apart when it began.
+            saved.stride.clone()
+        }
+    };
     let mappings = crate::media::mappings::Mappings::of(&w.spec.media)?;
     crate::burst::remapped::onto_worker(&live, &mappings, &w.dir)?;
     Ok(Restored { stride })
+}
+
+async fn unpack(depot: &Depot, object: &Object, to: &Path) -> Result<()> {
+    let packed = to.with_extension("zst");
+    depot.get(object, &packed).await?;
+    let failed = || format!("cannot unpack {} to {}", object.key, to.display());
+    tokio::task::block_in_place(|| {
+        let source = File::open(&packed).context(failed)?;
+        let mut target = File::create(to).context(failed)?;
+        zstd::stream::copy_decode(source, &mut target).context(failed)?;
+        target.sync_all().context(failed)?;
+        std::fs::remove_file(&packed).context(failed)
+    })
 }

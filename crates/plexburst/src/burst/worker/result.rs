@@ -122,7 +122,7 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
 }
 
 /// Every file of a folder, under the same name.
-async fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
+pub(super) async fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for path in files_in(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
-use super::{Worker, checkpoint};
+use super::{Worker, checkpoint, found};
 use crate::burst::phase::Phase;
 use crate::burst::spec::Section;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::exit;
 use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
 use crate::media::mappings::Mappings;
 use crate::media::proof::Outcome;
@@ -195,18 +194,14 @@ impl<'a> Watch<'a> {
         loop {
             let proving = self.media.prove(&files, Duration::from_secs_f64(limits.probe));
             let proof = self.unless_dead(proving).await?.map_err(Error::from)?;
-            if moment == Moment::Before && proof.holds() {
-                self.note(format!(
-                    "{} files read, the slowest in {} ms",
-                    proof.files.len(),
-                    proof.slowest().as_millis()
-                ));
+            if proof.holds() {
+                self.note(found::mount_proved(moment, &proof).line());
             }
             files = Vec::new();
             for probed in proof.failed() {
                 let file = probed.file.to_string_lossy().into_owned();
                 // What the store has not either proves nothing: guard 5 judges the loss.
-                if probed.outcome != Outcome::Missing || self.media.has(&file).await? {
+                if probed.outcome != Outcome::Missing || self.has(&file).await {
                     files.push(file);
                 }
             }
@@ -238,7 +233,7 @@ impl<'a> Watch<'a> {
         }
         // Half a listing lacks what a question by name finds.
         for file in lost.iter().take(NAMED) {
-            if there.is_empty() && self.media.has(&file.file).await? {
+            if there.is_empty() && self.has(&file.file).await {
                 there.push(file);
             }
         }
@@ -257,6 +252,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Whether the store has the file. One that cannot be asked is not known to lack it.
+    async fn has(&self, file: &str) -> bool {
+        self.media.by_name(file).await.unwrap_or(true)
+    }
+
     async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
@@ -268,13 +268,16 @@ impl<'a> Watch<'a> {
     }
 
     fn in_trouble(&self, why: String) -> Error {
-        let error = Error::new(exit::REFUSED, format!("the media of {:?} are not to be relied on: {why}", self.section.name))
-            .hint("a scan over unreadable files would throw them out of the library: check the media, then `plexburst resume`");
+        let finding = found::mount_refused(format!(
+            "the media of {:?} are not to be relied on: {why}",
+            self.section.name
+        ));
+        self.note(finding.line());
         self.trouble.borrow_mut().get_or_insert(Trouble {
             why,
             in_scan: self.in_scan.get(),
         });
-        error
+        finding.error()
     }
 
     /// A journal that cannot be written is noticed by the phase's own lines.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::report::Step;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,6 +19,10 @@ pub struct Limits {
     pub grace: Duration,
     /// Looks in a row without any movement, while something claims to be at work, that make a stall.
     pub stall_looks: u32,
+    /// The same for the refresh of all metadata, which waits for others' servers.
+    pub refresh_stall_looks: u32,
+    /// The same for Sonic, which takes long over a track.
+    pub sonic_stall_looks: u32,
     /// Percent of one core below which Plex counts as idle.
     pub idle_cpu: f64,
     /// A scan, and the refresh of all metadata that a forced one is.
@@ -40,6 +46,8 @@ impl Limits {
             idle_looks: 2,
             grace: Duration::from_secs(5),
             stall_looks: 10,
+            refresh_stall_looks: 10,
+            sonic_stall_looks: 10,
             idle_cpu: 10.0,
             scan: 4 * HOUR,
             analyse: 8 * HOUR,
@@ -49,13 +57,16 @@ impl Limits {
         }
     }
 
-    /// For a worker elsewhere: a look every two minutes, a stall after an hour.
+    /// For a worker elsewhere: a look every two minutes, a stall after half an hour, in Sonic after an hour, in a refresh
+    /// after two.
     #[must_use]
     pub fn cloud() -> Self {
         Self {
             interval: 2 * MINUTE,
             grace: MINUTE,
-            stall_looks: 30,
+            stall_looks: 15,
+            refresh_stall_looks: 60,
+            sonic_stall_looks: 30,
             idle_cpu: 5.0,
             ..Self::local()
         }
@@ -67,10 +78,25 @@ impl Limits {
         Self {
             interval,
             stall_looks,
+            refresh_stall_looks: stall_looks,
+            sonic_stall_looks: stall_looks,
             scan: section,
             analyse: section,
             sonic: section,
             ..self
+        }
+    }
+
+    /// As they are for one step; `is_refresh`: a scan that refreshes all metadata.
+    #[must_use]
+    pub fn of_step(&self, step: Step, is_refresh: bool) -> Self {
+        Self {
+            stall_looks: match step {
+                Step::Sonic => self.sonic_stall_looks,
+                Step::Idle | Step::Scan if is_refresh => self.refresh_stall_looks,
+                _ => self.stall_looks,
+            },
+            ..*self
         }
     }
 
@@ -88,7 +114,10 @@ mod tests {
     #[test]
     fn a_stall_is_interval_times_looks() {
         assert_eq!(Limits::local().stall(), 10 * MINUTE);
-        assert_eq!(Limits::cloud().stall(), HOUR);
+        let cloud = |step, is_refresh| Limits::cloud().of_step(step, is_refresh).stall();
+        assert_eq!(cloud(Step::Scan, false), 30 * MINUTE);
+        assert_eq!(cloud(Step::Scan, true), 2 * HOUR);
+        assert_eq!(cloud(Step::Sonic, true), HOUR);
         let limits = Limits::local().with(Duration::from_secs(2), 300, HOUR);
         assert_eq!((limits.stall(), limits.scan), (10 * MINUTE, HOUR));
     }

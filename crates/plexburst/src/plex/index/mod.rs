@@ -16,7 +16,7 @@ mod steps;
 pub use counters::{CountError, Counters, Counts, Sonic};
 pub use database::DatabaseCounters;
 pub use limits::Limits;
-pub use report::{Error, Outcome, Progress, SectionReport, Step, StepReport};
+pub use report::{Error, Outcome, Progress, SectionReport, Step, StepReport, Verdict};
 pub use settle::Observed;
 pub use steps::{Indexer, Moment, Wish};
 

@@ -92,6 +92,30 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What the witnesses together say of a step while it runs. That it is over is an [`Outcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody is at work, and counters or activities move.
+    Working,
+    /// Somebody is at work; neither moves, but there is computing or reading.
+    Slow,
+    /// Somebody claims to be at work, and nothing moves.
+    Still,
+    /// Nobody is at work.
+    Quiet,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Working => "working",
+            Self::Slow => "slow",
+            Self::Still => "nothing moves",
+            Self::Quiet => "quiet",
+        })
+    }
+}
+
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
@@ -105,6 +129,23 @@ pub struct StepReport {
     pub before: Counts,
     /// The section after it.
     pub after: Counts,
+    /// What the outcome was decided by.
+    #[serde(default)]
+    pub evidence: String,
+}
+
+impl StepReport {
+    /// What the step is measured by, before and after it.
+    #[must_use]
+    pub fn gained(&self) -> String {
+        let (before, after) = (self.before, self.after);
+        match self.step {
+            Step::Idle | Step::Scan => format!("files {} → {}", before.files, after.files),
+            Step::Analyse => format!("analysed {} → {} of {}", before.analysed, after.analysed, after.files),
+            Step::Loudness => format!("loudness {} → {} of {}", before.loudness, after.loudness, after.items),
+            Step::Sonic => format!("Sonic {} → {} of {}", before.sonic, after.sonic, after.items),
+        }
+    }
 }
 
 /// What became of a section.
@@ -153,6 +194,14 @@ pub struct Progress {
     pub share: Option<(u64, u64)>,
     /// Of that unit a minute, since the start of the step.
     pub rate: f64,
+    /// The same over the last looks alone.
+    pub recent: f64,
+    /// What the step has gained of that unit.
+    pub gained: u64,
+    /// What the witnesses say.
+    pub verdict: Verdict,
+    /// Each of them, in a few words.
+    pub evidence: String,
     /// What is waited for: who is at work, by their own word. Empty when it is only waited whether all stays quiet.
     pub busy: Vec<String>,
     /// Plex's processes together, percent of one processor; none when nothing tells.
@@ -162,13 +211,40 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// When it will be over at this rate; none when nothing tells.
+    /// When it will be over: at the soonest and at the latest that the rates so far make likely; none when nothing tells.
+    ///
+    /// The range is as wide as the rate is uncertain: by how much the last looks differ from the whole, and by how little
+    /// was gained yet (the square root of a count).
     #[must_use]
-    pub fn remaining(&self) -> Option<Duration> {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn remaining(&self) -> Option<(Duration, Duration)> {
+        /// With less nothing is said.
+        const LEAST: u64 = 4;
         let (done, all) = self.share?;
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let minutes = all.saturating_sub(done) as f64 / self.rate;
-        (self.rate > 0.0 && minutes < 60.0 * 24.0 * 365.0).then(|| Duration::from_secs_f64(minutes * 60.0))
+        let left = all.saturating_sub(done) as f64;
+        let (slow, fast) = (self.rate.min(self.recent), self.rate.max(self.recent));
+        if self.gained < LEAST || slow <= 0.0 {
+            return None;
+        }
+        let unsure = 1.0 / (self.gained as f64).sqrt();
+        let at = |rate: f64| Duration::try_from_secs_f64(left / rate * 60.0).ok();
+        let (soonest, latest) = (at(fast * (1.0 + unsure))?, at(slow * (1.0 - unsure))?);
+        (latest < Duration::from_secs(365 * 24 * 3600)).then_some((soonest, latest))
+    }
+}
+
+/// `3 to 5 min`, or hours where minutes say too much.
+fn range((soonest, latest): (Duration, Duration)) -> String {
+    let (from, to) = (soonest.as_secs() / 60, latest.as_secs().div_ceil(60));
+    match (from, to) {
+        (_, 0..=1) => "a minute at most".to_owned(),
+        (_, 2..=180) if from == to => format!("{to} min"),
+        (_, 2..=180) => format!("{from} to {to} min"),
+        _ => format!(
+            "{:.1} to {:.1} h",
+            soonest.as_secs_f64() / 3600.0,
+            latest.as_secs_f64() / 3600.0
+        ),
     }
 }
 
@@ -182,8 +258,11 @@ impl fmt::Display for Progress {
         if self.rate >= 0.1 {
             write!(f, ", {:.1}/min", self.rate)?;
         }
-        if let Some(left) = self.remaining().filter(|left| left.as_secs() >= 60) {
-            write!(f, ", about {} min to go", left.as_secs() / 60)?;
+        if let Some(left) = self.remaining() {
+            write!(f, ", {} to go", range(left))?;
+        }
+        if matches!(self.verdict, Verdict::Slow | Verdict::Still) {
+            write!(f, ", {}", self.verdict)?;
         }
         let waited = if self.busy.is_empty() {
             "for Plex to stay quiet".to_owned()
@@ -281,16 +360,31 @@ mod tests {
             counts: Counts::default(),
             share: Some((100, 1100)),
             rate: 10.0,
+            recent: 10.0,
+            gained: 100,
+            verdict: Verdict::Working,
+            evidence: String::new(),
             busy: vec!["media.generate.music.analysis 9 %".into()],
             cpu: None,
             still: Duration::ZERO,
         };
         assert_eq!(
             progress.to_string(),
-            "Music: Sonic analysis, 100 of 1100, 10.0/min, about 100 min to go; waiting media.generate.music.analysis 9 %, \
+            "Music: Sonic analysis, 100 of 1100, 10.0/min, 90 to 112 min to go; waiting media.generate.music.analysis 9 %, \
              600 s of at most 4320 min"
         );
-        progress.rate = 0.0;
+        // A rate that falls makes the range wide, and little that was gained makes it wider.
+        progress.recent = 2.5;
+        let (soonest, latest) = progress.remaining().unwrap();
+        assert!(soonest < Duration::from_secs(100 * 60) && latest > Duration::from_secs(400 * 60));
+        progress.gained = 3;
         assert_eq!(progress.remaining(), None);
+        (progress.gained, progress.rate) = (100, 0.0);
+        assert_eq!(progress.remaining(), None);
+        progress.verdict = Verdict::Still;
+        assert!(
+            progress.to_string().contains("100 of 1100, nothing moves; waiting"),
+            "{progress}"
+        );
     }
 }

@@ -4,18 +4,23 @@
 //! Idle means that all of them say so, several looks in a row, since an activity (or its section) may show up a second
 //! late. A stall means that somebody claims to be at work while no witness has seen anything move.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::counters::{CountError, Counters, Counts};
 use super::limits::Limits;
-use super::report::{Error, Outcome, Progress, Step};
+use super::report::{Error, Outcome, Progress, Step, Verdict};
 use crate::clock::Clock;
 use crate::plex::client::{Activity, Client, Error as CallError};
 use crate::plex::runtime::{CpuMeter, Process, Runtime, State};
 
 /// Counting may take at most this share of the time: a fiftieth.
 const COUNTING: u32 = 50;
+/// Looks that the recent rate is of.
+const RECENT: usize = 30;
+/// What Plex's processes read from one look to the next is work from here on; less is its own housekeeping.
+const READING: u64 = 1024 * 1024;
 
 /// The server as its processes show it.
 pub trait Observed: Sync {
@@ -65,6 +70,8 @@ struct Look {
     activities: Vec<(String, String, u64)>,
     /// Percent of a core.
     cpu: Option<f64>,
+    /// Bytes that its processes have read so far; none where they may not be asked.
+    read: Option<u64>,
     scanned_at: Option<i64>,
 }
 
@@ -90,9 +97,11 @@ impl Watch<'_> {
         wait: &Wait,
         progress: &mut dyn FnMut(&Progress),
         mut guard: impl AsyncFnMut() -> Result<(), CountError>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<(Outcome, String), Error> {
         let begun = self.clock.now();
-        let (mut moved, mut guarded) = (begun, begun);
+        let (mut moved, mut told, mut guarded, mut looked) = (begun, begun, begun, begun);
+        let mut gains: VecDeque<(Duration, u64)> = VecDeque::new();
+        let mut said = None;
         let (mut idle, mut failing) = (0, 0);
         let mut seen = wait.step == Step::Idle;
         let mut cpu = CpuMeter::default();
@@ -108,6 +117,11 @@ impl Watch<'_> {
                 });
             }
             let now = self.clock.now();
+            // While nobody looked (the machine slept, the guard took its time) nothing can be said to have stood still.
+            let unseen = (now - looked).saturating_sub(self.limits.interval * 2);
+            moved += unseen;
+            told += unseen;
+            looked = now;
             let look = match self.look(now, &mut cpu).await? {
                 Ok(look) => look,
                 Err(failed) => {
@@ -141,8 +155,21 @@ impl Watch<'_> {
             failing = 0;
             let works = look.cpu.is_some_and(|percent| percent >= self.limits.idle_cpu);
             let went_on = last.as_ref().is_some_and(|last| last.activities != look.activities);
-            if stirred || went_on || works || last.is_none() {
+            let reads = last.as_ref().is_some_and(|last| {
+                let more = look.read.zip(last.read).map(|(now, before)| now.saturating_sub(before));
+                more.is_some_and(|more| more >= READING)
+            });
+            if stirred || went_on || last.is_none() {
+                told = now;
+            }
+            if stirred || went_on || works || reads || last.is_none() {
                 moved = now;
+            }
+            let verdict = self.verdict(&look, now - told, now - moved);
+            let evidence = self.evidence(&look, known, now - told, now - moved);
+            if said != Some(verdict) {
+                said = Some(verdict);
+                tracing::debug!(title = self.title, step = %wait.step, %verdict, evidence);
             }
             seen |= !look.busy.is_empty() || stirred || look.scanned_at != wait.scanned_at;
             let nothing_left = wait.step == Step::Sonic && known.is_some_and(|known| is_complete(known.share));
@@ -154,7 +181,7 @@ impl Watch<'_> {
             };
             let elapsed = now - begun;
             if idle >= self.limits.idle_looks && (seen || elapsed >= self.limits.grace) {
-                return Ok(Outcome::Done);
+                return Ok((Outcome::Done, format!("{idle} looks in a row: {evidence}")));
             }
             let busy = if look.busy.is_empty() {
                 "Plex does not stay quiet".to_owned()
@@ -162,20 +189,39 @@ impl Watch<'_> {
                 look.busy.join(", ")
             };
             if elapsed >= wait.limit {
-                return Ok(Outcome::TimedOut {
-                    busy,
-                    seconds: wait.limit.as_secs(),
-                });
+                let seconds = wait.limit.as_secs();
+                return Ok((Outcome::TimedOut { busy, seconds }, evidence));
             }
             let still = now - moved;
             if !look.busy.is_empty() && still >= self.limits.stall() {
-                return Ok(Outcome::Stalled {
-                    busy,
-                    seconds: still.as_secs(),
-                });
+                let seconds = still.as_secs();
+                return Ok((Outcome::Stalled { busy, seconds }, evidence));
             }
             if let (Some(known), Some(first)) = (known, first) {
-                progress(&self.progress(wait, elapsed, known, first, &look, still));
+                let done = done(known);
+                gains.push_back((elapsed, done));
+                if gains.len() > RECENT {
+                    gains.pop_front();
+                }
+                let rate = |(since, before): (Duration, u64)| {
+                    per_minute(done.saturating_sub(before), elapsed.saturating_sub(since))
+                };
+                progress(&Progress {
+                    step: wait.step,
+                    title: self.title.to_owned(),
+                    elapsed,
+                    limit: wait.limit,
+                    counts: known.counts,
+                    share: known.share,
+                    rate: per_minute(done.saturating_sub(self::done(first)), elapsed),
+                    recent: gains.front().copied().map_or(0.0, rate),
+                    gained: done.saturating_sub(self::done(first)),
+                    verdict,
+                    evidence: evidence.clone(),
+                    busy: look.busy.clone(),
+                    cpu: look.cpu,
+                    still,
+                });
             }
             if now - guarded >= self.limits.guard_every {
                 guarded = now;
@@ -227,6 +273,7 @@ impl Watch<'_> {
                 })
                 .collect(),
             cpu: cpu.percent(now, &processes),
+            read: bytes_read(&processes),
             scanned_at: section.and_then(|section| section.scanned_at),
         }))
     }
@@ -263,32 +310,71 @@ impl Watch<'_> {
         }
     }
 
-    fn progress(
-        &self,
-        wait: &Wait,
-        elapsed: Duration,
-        known: Counted,
-        first: Counted,
-        look: &Look,
-        still: Duration,
-    ) -> Progress {
-        let done = |counted: Counted| counted.share.map_or(counted.counts.files, |(done, _)| done);
-        let minutes = elapsed.as_secs_f64() / 60.0;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let gained = done(known).saturating_sub(done(first)) as f64;
-        Progress {
-            step: wait.step,
-            title: self.title.to_owned(),
-            elapsed,
-            limit: wait.limit,
-            counts: known.counts,
-            share: known.share,
-            rate: if minutes > 0.0 { gained / minutes } else { 0.0 },
-            busy: look.busy.clone(),
-            cpu: look.cpu,
-            still,
+    fn verdict(&self, look: &Look, told: Duration, still: Duration) -> Verdict {
+        let soon = self.limits.stall() / 10;
+        match (told <= soon, still <= soon) {
+            _ if look.busy.is_empty() => Verdict::Quiet,
+            (true, _) => Verdict::Working,
+            (false, true) => Verdict::Slow,
+            (false, false) => Verdict::Still,
         }
     }
+
+    /// What each witness says, for whoever has to judge the decision.
+    fn evidence(&self, look: &Look, known: Option<Counted>, told: Duration, still: Duration) -> String {
+        let at_work = if look.busy.is_empty() {
+            "nobody at work".to_owned()
+        } else {
+            look.busy.join(", ")
+        };
+        let counted = match known {
+            None => "nothing counted yet".to_owned(),
+            Some(known) => match known.share {
+                Some((done, all)) => format!("{done} of {all}"),
+                None => format!("{} files", known.counts.files),
+            },
+        };
+        let cpu = look
+            .cpu
+            .map_or_else(|| "CPU unknown".to_owned(), |cpu| format!("CPU {cpu:.0} %"));
+        let read = look
+            .read
+            .map_or_else(String::new, |read| format!(", {} read", crate::term::bytes(read)));
+        let limits = self.limits;
+        format!(
+            "{at_work}; {counted}, {cpu}{read}; counters and activities moved {} s ago, anything {} s ago; a stall is {} \
+             min ({} looks, {:.1} s apart)",
+            told.as_secs(),
+            still.as_secs(),
+            limits.stall().as_secs() / 60,
+            limits.stall_looks,
+            limits.interval.as_secs_f64(),
+        )
+    }
+}
+
+/// How far a step is, in its own unit.
+fn done(counted: Counted) -> u64 {
+    counted.share.map_or(counted.counts.files, |(done, _)| done)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn per_minute(gained: u64, time: Duration) -> f64 {
+    if time.is_zero() {
+        return 0.0;
+    }
+    gained as f64 / (time.as_secs_f64() / 60.0)
+}
+
+/// What the processes have read so far, from whatever file; one that is not ours to ask has read nothing.
+fn bytes_read(processes: &[Process]) -> Option<u64> {
+    let read = |process: &Process| {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", process.pid)).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("rchar: ")?.trim().parse::<u64>().ok())
+    };
+    let known: Vec<u64> = processes.iter().filter_map(read).collect();
+    (!known.is_empty()).then(|| known.iter().sum())
 }
 
 fn is_complete(share: Option<(u64, u64)>) -> bool {

@@ -80,6 +80,7 @@ impl Indexer<'_> {
                 notes: Vec::new(),
             },
             progress,
+            is_refresh: wish.force,
         };
         run.scan(wish.force, &mut guard).await?;
         if wish.analyse {
@@ -112,6 +113,8 @@ struct Run<'a> {
     section: &'a Section,
     report: SectionReport,
     progress: &'a mut dyn FnMut(&Progress),
+    /// The scan refreshes all metadata.
+    is_refresh: bool,
 }
 
 /// What the caller's guard is to the steps.
@@ -246,6 +249,7 @@ impl Run<'_> {
             clock,
             limits,
         } = *self.indexer;
+        let limits = &limits.of_step(step, self.is_refresh);
         let before = self.count()?;
         let begun = clock.now();
         let scanned_at = self.indexer.find(self.section.id).await?.scanned_at;
@@ -268,8 +272,8 @@ impl Run<'_> {
         let settled = watch
             .settle(&wait, self.progress, async || guard(Moment::During).await)
             .await;
-        let outcome = match settled {
-            Ok(outcome) => outcome,
+        let (outcome, evidence) = match settled {
+            Ok(decided) => decided,
             Err(error) => {
                 self.halt(step).await;
                 return Err(error);
@@ -288,6 +292,7 @@ impl Run<'_> {
                 millis,
                 before,
                 after,
+                evidence,
             });
         }
         Ok(done)
@@ -323,6 +328,7 @@ impl Run<'_> {
             millis: 0,
             before: counts,
             after: counts,
+            evidence: "by the counters".to_owned(),
         });
         Ok(())
     }

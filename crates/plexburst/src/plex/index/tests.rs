@@ -417,3 +417,207 @@ async fn a_section_that_does_not_exist() {
         .await;
     assert!(matches!(result, Err(Error::NoSection(3))));
 }
+
+/// Each fault, and how the section ends.
+#[tokio::test]
+async fn every_fault_ends_as_it_should() {
+    const BUSY: &str = r#"{"uuid":"o","type":"general.db.optimize","title":"Optimizing Database","progress":-1}"#;
+    const SONIC: &str = r#"{"uuid":"b","type":"media.generate.music.analysis","title":"Sonic","progress":5}"#;
+    let sonic = Wish {
+        analyse: true,
+        sonic: true,
+        force: false,
+    };
+    struct Fault {
+        name: &'static str,
+        script: Script,
+        wish: Wish,
+        /// The last step and a part of what is said of its outcome, or of the error.
+        ends: &'static str,
+        /// Seconds that it may take at most.
+        within: u64,
+    }
+    let faults = [
+        Fault {
+            name: "the butler is busy with something else, and comes to Sonic after it",
+            script: Script {
+                activities: |act, second| match (act, second) {
+                    (2, 0..50) => BUSY,
+                    (2, 50..80) => SONIC,
+                    _ => "",
+                },
+                sonic: |act, second| (if act == 2 { second.saturating_sub(50).min(10) } else { 0 }, 10),
+                ..QUIET
+            },
+            wish: sonic,
+            ends: "Sonic analysis: done",
+            within: 90,
+        },
+        Fault {
+            name: "the butler is busy with something else for good",
+            script: Script {
+                activities: |act, _| if act == 2 { BUSY } else { "" },
+                sonic: |_, _| (0, 10),
+                ..QUIET
+            },
+            wish: sonic,
+            ends: "Sonic analysis: stalled: nothing moved for 1 min (Optimizing Database)",
+            within: 80,
+        },
+        Fault {
+            name: "the butler never begins",
+            script: Script {
+                sonic: |_, _| (0, 10),
+                ..QUIET
+            },
+            wish: sonic,
+            ends: "Sonic analysis: done",
+            within: 20,
+        },
+        Fault {
+            name: "an activity shows up a second late",
+            script: Script {
+                activities: |_, second| if (1..9).contains(&second) { SCANNING } else { "" },
+                ..QUIET
+            },
+            wish: Wish::default(),
+            ends: "scanning: done",
+            within: 15,
+        },
+        Fault {
+            name: "the scanner hangs without an activity",
+            script: Script {
+                scanners: |_, _| 1,
+                ..QUIET
+            },
+            wish: Wish::default(),
+            ends: "scanning: stalled: nothing moved for 1 min (1 scanner processes)",
+            within: 80,
+        },
+        Fault {
+            name: "the database is locked for four looks",
+            script: Script {
+                activities: |_, second| if second < 20 { SCANNING } else { "" },
+                files: |_, second| (!(5..9).contains(&second)).then_some(10),
+                ..QUIET
+            },
+            wish: Wish::default(),
+            ends: "scanning: done",
+            within: 30,
+        },
+        Fault {
+            name: "the database stays locked",
+            script: Script {
+                activities: |_, _| SCANNING,
+                files: |_, second| (second < 5).then_some(10),
+                ..QUIET
+            },
+            wish: Wish::default(),
+            ends: "cannot count what is in Music",
+            // Counting is not done at every look: it is not to become the work.
+            within: 120,
+        },
+        Fault {
+            name: "Plex is killed",
+            script: Script {
+                activities: |_, _| SCANNING,
+                state: |_, second| {
+                    if second < 5 {
+                        State::Running
+                    } else {
+                        State::Crashed(Exit::of(137))
+                    }
+                },
+                ..QUIET
+            },
+            wish: Wish::default(),
+            ends: "the worker's Plex ended by signal 9",
+            within: 10,
+        },
+    ];
+    for fault in faults {
+        let run = run(fault.script, fault.wish, None).await;
+        let ended = match &run.result {
+            Ok(report) => report
+                .steps
+                .last()
+                .map(|step| format!("{}: {}", step.step, step.outcome))
+                .unwrap_or_default(),
+            Err(error) => error.to_string(),
+        };
+        assert!(ended.contains(fault.ends), "{}: {ended}", fault.name);
+        assert!(
+            run.passed <= Duration::from_secs(fault.within),
+            "{}: {:?}",
+            fault.name,
+            run.passed
+        );
+        if let Ok(report) = &run.result {
+            assert!(
+                report.steps.iter().all(|step| !step.evidence.is_empty()),
+                "{}",
+                fault.name
+            );
+        }
+    }
+}
+
+/// A machine that slept for hours has not seen Plex stand still for hours.
+#[tokio::test]
+async fn a_clock_that_jumps_makes_no_stall() {
+    let clock = Arc::new(ManualClock::new());
+    let script = Script {
+        activities: |_, second| if second < 7300 { SCANNING } else { "" },
+        ..QUIET
+    };
+    let plex = Arc::new(Plex::new(script, clock.clone()));
+    let inner = plex.clone();
+    let server = Canned::start(
+        move |request| match request.target.split('?').next().unwrap_or_default() {
+            "/activities" => {
+                let list = inner.now(inner.script.activities, QUIET.activities);
+                Answer::json(format!(r#"{{"MediaContainer":{{"Activity":[{list}]}}}}"#))
+            }
+            "/library/sections" => Answer::json(
+                r#"{"MediaContainer":{"Directory":[{"key":"3","type":"artist","title":"Music","refreshing":false}]}}"#,
+            ),
+            "/:/prefs/get" => {
+                let name = request.target.rsplit('=').next().unwrap_or_default();
+                Answer::json(format!(
+                    r#"{{"MediaContainer":{{"Setting":[{{"id":"{name}","type":"bool","value":false}}]}}}}"#
+                ))
+            }
+            _ => {
+                inner.begin_act();
+                Answer::new(200, "")
+            }
+        },
+    )
+    .await;
+    let client = Client::new("worker", &Address::Http(server.base()), None).unwrap();
+    let limits = Limits {
+        scan: Duration::from_secs(4 * 3600),
+        ..limits()
+    };
+    let indexer = Indexer {
+        client: &client,
+        server: &*plex,
+        counters: &*plex,
+        clock: &*clock,
+        limits: &limits,
+    };
+    let mut jumped = false;
+    let result = indexer
+        .section(3, &Wish::default(), async |_| Ok(()), &mut |progress| {
+            if progress.step == Step::Scan && !jumped {
+                jumped = true;
+                clock.advance(Duration::from_secs(2 * 3600));
+            }
+        })
+        .await;
+    let report = result.unwrap();
+    // Two hours of sleep are no stall of a minute; a minute that is seen is.
+    let outcome = &report.steps[0].outcome;
+    assert!(matches!(outcome, Outcome::Stalled { seconds: 60, .. }), "{outcome:?}");
+    assert!(clock.passed() >= Duration::from_secs(2 * 3600 + 60));
+}

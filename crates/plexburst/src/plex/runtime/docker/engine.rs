@@ -203,6 +203,13 @@ impl Engine {
                         why: message,
                     });
                 }
+                // Some registries' answers come through as a failure of the engine itself.
+                Err(CallError::DockerResponseServerError { message, .. }) if is_missing(&message) => {
+                    return Err(Error::NoImage {
+                        image: name,
+                        why: message,
+                    });
+                }
                 // A stream that has begun tells a missing tag in its text.
                 Err(CallError::DockerStreamError { error }) if is_missing(&error) => {
                     return Err(Error::NoImage {
