@@ -119,14 +119,10 @@ async fn cut(dir: &Path, name: &str, options: &'static str) {
         let import = ["import", "--json", scene.result.to_str().unwrap()];
         let taken = photographed(&scene, &import, &image, &shots);
         scene.world.stop_home();
-        assert!(taken > SHARE, "{taken} images");
-        let step = match std::env::var("PLEXBURST_SOAK")
+        let step = std::env::var("PLEXBURST_SOAK")
             .ok()
-            .and_then(|text| text.parse::<usize>().ok())
-        {
-            Some(step) => step.max(1),
-            None => taken.div_ceil(SHARE),
-        };
+            .and_then(|text| text.parse::<usize>().ok());
+        let step = step.unwrap_or(1).clamp(1, taken);
         let mut tried = 0;
         for shot in (0..taken).skip(step / 2).step_by(step) {
             let what = format!("power cut, {name}, image {shot} of {taken}");
