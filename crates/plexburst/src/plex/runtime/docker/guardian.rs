@@ -18,8 +18,8 @@ pub struct Args {
     /// The worker.
     #[arg(long)]
     pub parent: i32,
-    /// The container.
-    pub name: String,
+    /// The container's own id.
+    pub id: String,
 }
 
 /// Waits until the parent dies (then the container goes) or says that it is not needed any more (SIGTERM).
@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> Result<()> {
         .await
         .map_err(crate::plex::runtime::Error::from)?;
     engine
-        .take_away(&args.name)
+        .take_away(&args.id)
         .await
         .map_err(crate::plex::runtime::Error::from)?;
     Ok(())

@@ -141,14 +141,15 @@ impl Docker {
         self.spec.work.join("plex.out")
     }
 
-    async fn guard(&self) -> Result<Launched, Error> {
+    /// Of this very container, not of its name: the next worker's has the same one, and a guardian may be late.
+    async fn guard(&self, id: &str) -> Result<Launched, Error> {
         let mut command = std::process::Command::new(&self.spec.program);
         command
             .arg("container")
             .args(["--parent", &std::process::id().to_string()])
             .arg("--socket")
             .arg(&self.spec.socket)
-            .arg(&self.spec.name)
+            .arg(id)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -169,8 +170,8 @@ impl Runtime for Docker {
         // What a worker before this one left: it was killed, and its container with it or not.
         self.engine.take_away(&self.spec.name).await?;
         let body = container::body(&self.spec, self.engine.propagation(&self.spec.roots));
-        let guardian = self.guard().await?;
         let id = self.engine.create(&self.spec.name, body).await?;
+        let guardian = self.guard(&id).await?;
         self.engine.start(&id).await?;
         let port = self.engine.port(&id).await?;
         self.running = Some(Running {
