@@ -11,6 +11,7 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod depot;
+pub mod distant;
 pub mod error;
 pub mod exit;
 pub mod home;

@@ -91,6 +91,7 @@ fn doctor_and_plan_show_what_a_burst_stops_at() {
     assert_eq!(doctor["ok"], true, "{doctor:#}");
     for name in [
         "home-healthy",
+        "home-rights",
         "library-sound",
         "worker-server",
         "free-space",

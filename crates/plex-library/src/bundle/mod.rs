@@ -141,6 +141,19 @@ impl Manifest {
     }
 }
 
+/// What the files of both trees weigh.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn bytes(data_dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    walk(data_dir, |_, _, meta| {
+        bytes += meta.len();
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
 /// Visits every file and symbolic link of both trees in the order of their names, with its path relative to the data
 /// directory. The trees themselves may be links to another disk; nothing below them is followed.
 pub(crate) fn walk(data_dir: &Path, mut visit: impl FnMut(&[u8], &Path, &fs::Metadata) -> Result<()>) -> Result<()> {

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
+pub mod parked;
 pub mod phase;
 mod remapped;
 pub mod request;

@@ -116,6 +116,9 @@ pub struct Options {
     /// Take a library.db that came without its blobs.db.
     #[serde(default)]
     pub without_blobs: bool,
+    /// Leave the bundles of an archive where they are.
+    #[serde(default)]
+    pub without_bundles: bool,
     /// Wait for this hour of the day (`HH:MM`, home's time) before the swap.
     #[serde(default)]
     pub swap_at: Option<String>,

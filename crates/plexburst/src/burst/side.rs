@@ -184,7 +184,10 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
 }
 
 /// As [`lock`], but not put off by somebody who only looks whether it is held.
-fn patient_lock(path: &Path) -> Result<Option<File>> {
+///
+/// # Errors
+/// See [`lock`].
+pub fn patient_lock(path: &Path) -> Result<Option<File>> {
     for _ in 0..50 {
         if let Some(lock) = lock(path)? {
             return Ok(Some(lock));
@@ -199,15 +202,23 @@ fn patient_lock(path: &Path) -> Result<Option<File>> {
 /// # Errors
 /// The file cannot be looked at.
 pub fn holder(path: &Path) -> Result<Option<u32>> {
-    let Ok(file) = File::options().read(true).write(true).open(path) else {
-        return Ok(None);
-    };
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+    if !is_held(path)? {
         return Ok(None);
     }
     // Zero is nobody's: a process that has the lock and has not written its number yet.
     let text = std::fs::read_to_string(path).unwrap_or_default();
     Ok(Some(text.trim().parse().unwrap_or(0)))
+}
+
+/// Whether somebody holds a lock on the file `path`, which is not touched.
+///
+/// # Errors
+/// The file cannot be looked at.
+pub fn is_held(path: &Path) -> Result<bool> {
+    let Ok(file) = File::options().read(true).write(true).open(path) else {
+        return Ok(false);
+    };
+    Ok(rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
 impl From<JournalError> for Error {

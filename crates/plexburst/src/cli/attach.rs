@@ -26,14 +26,14 @@ const SILENT: i64 = 300;
 #[derive(Debug, clap::Args)]
 pub(super) struct AttachArgs {
     /// The burst, by its id or the beginning or end of it; default: the newest.
-    run: Option<String>,
+    pub(super) run: Option<String>,
 }
 
 /// Options of `logs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LogsArgs {
     /// The burst, by its id or the beginning or end of it; default: the newest.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// Go on with what is noted from now on, until the burst ends.
     #[arg(short, long)]
     follow: bool,

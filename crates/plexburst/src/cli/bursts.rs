@@ -20,17 +20,17 @@ pub(super) struct RunsArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
     /// The burst, by its id or the beginning or end of it; default: the newest.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Options of `resume`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
     #[command(flatten)]
-    run: RunArgs,
+    pub(super) run: RunArgs,
     /// Bring the result of a `--no-import` burst home.
     #[arg(long)]
     import: bool,

@@ -19,6 +19,13 @@ pub(super) struct Args {
     command: Option<Command>,
 }
 
+impl Args {
+    /// Whether it is judged by the bursts that home knows what is kept; a key is made where it was asked for.
+    pub(super) fn knows_bursts(&self) -> bool {
+        !matches!(self.command, Some(Command::Init(_)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the key that the depot is encrypted to, and see that the depot can be used.

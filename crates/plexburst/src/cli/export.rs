@@ -9,6 +9,8 @@ use plex_library::{Databases, Progress, Which, gentle};
 use serde::Serialize;
 
 use super::{Context, print, print_json};
+use crate::burst::parked;
+use crate::burst::spec::Parked;
 use crate::config::Rate;
 use crate::depot::Depot;
 use crate::error::{Error, Result};
@@ -21,7 +23,10 @@ use crate::term::{Printer, bytes};
 pub(super) struct Args {
     /// The archive to write (.tar.zst); default: plex_db_only_DATE.tar.zst here.
     #[arg(conflicts_with = "to_depot")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
+    /// The folder "Plex Media Server", in place of `home.data_dir`.
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
     /// Take Metadata/ and Media/ along.
     #[arg(long, conflicts_with = "to_depot")]
     with_bundles: bool,
@@ -42,7 +47,14 @@ pub(super) struct Args {
     dry_run: bool,
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl Args {
+    /// Whether an archive comes of it.
+    pub(super) fn leaves_a_file(&self) -> bool {
+        !self.to_depot && !self.dry_run
+    }
 }
 
 /// Where it goes and how.
@@ -56,13 +68,17 @@ struct Job {
 
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
+    let settings = context.settings_for(args.home.as_deref())?;
     let home = Home::of(&settings.config)?;
     home.refuse_unfinished()?;
     let size = plex_library::size::of(&home.databases())?;
     announce(&size, &context.printer);
     if args.dry_run {
         return dry_run(&args, &home, &size);
+    }
+    if !args.to_depot {
+        let bundles = args.with_bundles.then(|| home.data_dir());
+        has_room(&target(&args)?, &size, bundles, args.plain)?;
     }
     let limit = args.limit_rate.or(settings.config.home.limit_rate);
     let job = Job {
@@ -82,7 +98,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         let depot = Depot::of(&settings.config.depot, &id, &context.printer)?;
         return to_depot(&job, &depot, &id, &settings.state_dir, args.json).await;
     }
-    to_file(&job, args.file, args.json)
+    to_file(&job, &target(&args)?, args.json)
 }
 
 /// The version of the server, if it answers: a library can be exported while it is stopped, too.
@@ -134,10 +150,11 @@ fn dry_run(args: &Args, home: &Home, size: &plex_library::size::Size) -> Result<
     Ok(exit::DONE)
 }
 
-fn to_file(job: &Job, file: Option<PathBuf>, json: bool) -> Result<u8> {
-    let file = file.unwrap_or_else(|| {
+/// Where the archive goes.
+pub(super) fn target(args: &Args) -> Result<PathBuf> {
+    let file = args.file.clone().unwrap_or_else(|| {
         let now = jiff::ZonedDateTime::now().strftime("%Y%m%d_%H%M%S").to_string();
-        let kind = if job.bundles.is_some() { "metadata" } else { "db_only" };
+        let kind = if args.with_bundles { "db_metadata" } else { "db_only" };
         PathBuf::from(format!("plex_{kind}_{now}.tar.zst"))
     });
     let file = std::path::absolute(&file)
@@ -145,11 +162,35 @@ fn to_file(job: &Job, file: Option<PathBuf>, json: bool) -> Result<u8> {
     if file.exists() {
         return Err(Error::usage(format!("{} is there already", file.display())).hint("name another file"));
     }
+    Ok(file)
+}
+
+/// Room for the archive at most: databases come down to 40 % (half is on the safe side), pictures do not. `plain` needs the
+/// copy as well.
+fn has_room(file: &Path, size: &plex_library::size::Size, data_dir: Option<&Path>, plain: bool) -> Result<()> {
+    let mut needed = size.databases() / 2 + if plain { size.databases() } else { 0 };
+    if let Some(data_dir) = data_dir {
+        needed += plex_library::bundle::bytes(data_dir)?;
+    }
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    let free = crate::home::room::free_bytes(dir)?;
+    if free < needed {
+        return Err(Error::refused(format!(
+            "the disk of {} has {} free, and the archive needs {} at most",
+            dir.display(),
+            bytes(free),
+            bytes(needed)
+        ))
+        .hint("free some space there, or name a file on another disk"));
+    }
+    Ok(())
+}
+
+fn to_file(job: &Job, file: &Path, json: bool) -> Result<u8> {
     job.printer
         .phase("export", &format!("{}; Plex may go on running", file.display()));
-    let exported = job.run(|progress| {
-        plex_library::export::write(&job.home, job.bundles.as_deref(), &file, &job.options, progress)
-    })?;
+    let exported = job
+        .run(|progress| plex_library::export::write(&job.home, job.bundles.as_deref(), file, &job.options, progress))?;
     if json {
         print_json(&serde_json::json!({
             "file": file,
@@ -183,18 +224,28 @@ async fn to_depot(job: &Job, depot: &Depot, id: &str, state_dir: &Path, json: bo
         snapshot::take_with(&job.home, &base, &options, progress)
     })?;
     job.printer.phase("park", "parking the snapshot in the depot");
-    let mut sent = 0;
+    let (mut sent, mut objects) = (0, Vec::new());
     for which in Which::BOTH {
         let name = snapshot::packed_name(which);
-        sent += depot
-            .put_file(&format!("base/{name}"), &packed.join(&name))
-            .await?
-            .bytes;
+        let object = depot.put_file(&format!("base/{name}"), &packed.join(&name)).await?;
+        sent += object.bytes;
+        objects.push(object);
     }
     let manifest = depot
         .put_file("base/manifest.json", &base.join(snapshot::MANIFEST))
         .await?;
     sent += manifest.bytes;
+    if let [library, blobs] = objects.as_slice() {
+        let parked = Parked {
+            library: library.clone(),
+            blobs: blobs.clone(),
+            manifest,
+            kept: None,
+            steps: Vec::new(),
+            sent,
+        };
+        parked::note(depot, &parked).await?;
+    }
     if json {
         print_json(&serde_json::json!({ "id": id, "bytes": sent }))?;
     } else {

@@ -19,8 +19,8 @@ const BLOATED_PERCENT: u64 = 25;
 /// Options of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A library.db, the folder it lies in, a Plex data folder, or an archive.
-    path: PathBuf,
+    /// A library.db, the folder it lies in, a Plex data folder, or an archive; default: home's library.
+    pub(super) path: Option<PathBuf>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let library = library::open(&args.path, context)?;
+    let library = library::open(&library::path(args.path.as_deref(), context)?, context)?;
     let inspection = plex_library::inspect::inspect(library.databases().dir())?;
     let archive = library.archive.as_ref().map(|archive| &archive.facts);
     if args.json {

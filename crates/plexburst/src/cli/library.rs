@@ -43,6 +43,16 @@ impl Library {
     }
 }
 
+/// What was named, else home's data folder.
+pub(super) fn path(named: Option<&Path>, context: &Context) -> Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(crate::home::Home::of(&context.settings()?.config)?
+            .data_dir()
+            .to_owned()),
+    }
+}
+
 /// Finds the library that `path` names.
 pub(super) fn open(path: &Path, context: &Context) -> Result<Library> {
     if is_lone_database(path) {

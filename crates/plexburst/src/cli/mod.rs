@@ -1,5 +1,6 @@
 //! The command line: one file per command; nothing else depends on it.
 
+mod at_home;
 mod attach;
 mod backup;
 mod bursts;
@@ -7,6 +8,7 @@ mod confirm;
 mod demo;
 mod depot;
 mod diff;
+mod distant;
 mod doctor;
 mod export;
 mod import;
@@ -43,6 +45,9 @@ struct Cli {
     /// Say nothing but warnings and errors.
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Do it on this machine, although home is another one.
+    #[arg(long, global = true)]
+    here: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -118,6 +123,9 @@ enum Command {
         /// Its folder.
         dir: PathBuf,
     },
+    /// The side at home of a command that was given on another machine.
+    #[command(hide = true, subcommand)]
+    AtHome(at_home::AtHome),
     /// Plex in namespaces of its own.
     #[command(hide = true)]
     Cell(crate::plex::runtime::cell::Args),
@@ -135,22 +143,43 @@ enum Command {
 /// What a command needs from the outside.
 struct Context {
     config: Option<PathBuf>,
+    here: bool,
     printer: Printer,
 }
 
 impl Context {
+    /// The configuration as it stands, with nothing said.
+    fn read(&self) -> Result<Settings> {
+        let cwd = std::env::current_dir().map_err(|e| Error::usage("there is no current folder").because(e))?;
+        Settings::load(self.config.as_deref(), &cwd, &|name| std::env::var(name).ok())
+    }
+
     /// The settled configuration.
     fn settings(&self) -> Result<Settings> {
-        let cwd = std::env::current_dir().map_err(|e| Error::usage("there is no current folder").because(e))?;
-        let mut settings = Settings::load(self.config.as_deref(), &cwd, &|name| std::env::var(name).ok())?;
-        for note in crate::home::found::settle(&mut settings.config.home) {
-            self.printer.say(&note);
+        self.settings_for(None)
+    }
+
+    /// The same for the home whose Plex folder is `data_dir`, if it is named.
+    fn settings_for(&self, data_dir: Option<&std::path::Path>) -> Result<Settings> {
+        let mut settings = self.read()?;
+        if let Some(data_dir) = data_dir {
+            settings.config.home.take_data_dir(data_dir)?;
         }
+        // What this machine shows says nothing about a home on another one.
+        if settings.config.home.host.is_none() {
+            for note in crate::home::found::settle(&mut settings.config.home) {
+                self.printer.say(&note);
+            }
+        }
+        self.warn_ignored(&settings);
+        Ok(settings)
+    }
+
+    fn warn_ignored(&self, settings: &Settings) {
         for name in &settings.ignored {
             self.printer
                 .warn(&format!("{name} of the earlier scripts has no meaning here"));
         }
-        Ok(settings)
     }
 }
 
@@ -162,26 +191,36 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap's own exit code for wrong use is 2 as well; --help and --version are no errors.
-            let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
-            drop(error.print());
-            return ExitCode::from(code);
-        }
+        Err(error) => return ExitCode::from(wrong_use(&error)),
     };
     #[cfg(feature = "demo")]
     if let Command::Sim { args } = cli.command {
         return sim::cli(args);
     }
+    if let Command::AtHome(at_home::AtHome::Run { dir }) = &cli.command {
+        return at_home::call(dir);
+    }
+    let printer = Printer::new(cli.quiet);
+    ExitCode::from(carry_out(cli, printer))
+}
+
+/// Says what clap has to say; its own exit code for wrong use is 2 as well, and --help and --version are no errors.
+fn wrong_use(error: &clap::Error) -> u8 {
+    drop(error.print());
+    if error.use_stderr() { exit::USAGE } else { exit::DONE }
+}
+
+/// Runs what was parsed, to its exit code.
+fn carry_out(cli: Cli, printer: Printer) -> u8 {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("PLEXBURST_LOG"))
         .with_writer(std::io::stderr)
         .init();
     let context = Context {
         config: cli.config,
-        printer: Printer::new(cli.quiet),
+        here: cli.here,
+        printer: printer.clone(),
     };
-    let printer = context.printer.clone();
     let outcome = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(cli.command, context));
@@ -193,15 +232,18 @@ pub fn main() -> ExitCode {
     };
     printer.clear();
     match outcome {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
-            ExitCode::from(error.exit())
+            error.exit()
         }
     }
 }
 
 async fn run(command: Command, context: Context) -> Result<u8> {
+    if let Some(code) = distant::carry_out(&command, &context).await? {
+        return Ok(code);
+    }
     match command {
         Command::Init(args) => init::run(args, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
@@ -244,6 +286,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Container(args) => crate::plex::runtime::docker::guardian::run(args)
             .await
             .map(|()| exit::DONE),
+        Command::AtHome(part) => at_home::run(part).await,
         Command::Cell(args) => crate::plex::runtime::cell::run(args)
             .await
             .map_err(|e| Error::failed("the cell cannot run the server").because(e)),

@@ -13,7 +13,7 @@ use crate::term::Table;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The burst, by its id or the beginning or end of it; default: the newest.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// Open the page in a browser.
     #[arg(long, conflicts_with = "json")]
     open: bool,

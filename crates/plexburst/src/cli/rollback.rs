@@ -1,6 +1,6 @@
 //! `plexburst rollback`: a library that home had before, in place again.
 
-use super::{Context, print, print_json, sync};
+use super::{Context, confirm, print, print_json, sync};
 use crate::burst::controller::Controller;
 use crate::burst::request::{Options, Request, Source};
 use crate::error::{Error, Result};
@@ -16,10 +16,16 @@ pub(super) struct Args {
     run: Option<String>,
     /// Only show what can be rolled back to.
     #[arg(long)]
-    list: bool,
+    pub(super) list: bool,
     /// Leave what the household did since in the library of now (which is kept).
     #[arg(long)]
     discard_since: bool,
+    /// The folder "Plex Media Server", in place of `home.data_dir`.
+    #[arg(long, value_name = "DIR")]
+    home: Option<std::path::PathBuf>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(super) yes: bool,
     /// Swap even while somebody streams from home.
     #[arg(long, conflicts_with = "swap_at")]
     swap_now: bool,
@@ -33,7 +39,7 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
+    let settings = context.settings_for(args.home.as_deref())?;
     let home = Home::of(&settings.config)?;
     home.refuse_unfinished()?;
     let kept = kept::all(Area::of(&home.databases(), "")?.root())?;
@@ -46,6 +52,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         return Ok(exit::DONE);
     }
     let to = choose(&kept, args.run.as_deref())?.burst.clone();
+    confirm::if_somebody_is_there(&question("this machine"), args.yes, context)?;
     let options = Options {
         swap_now: args.swap_now,
         swap_at: args.swap_at,
@@ -60,6 +67,14 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     context.printer.say(&format!("burst {}", request.id));
     let controller = Controller::begin(request, &dir, context.printer.clone())?;
     sync::follow(&controller, context, args.json).await
+}
+
+/// What is asked before anything is touched; `host` is home's machine.
+pub(super) fn question(host: &str) -> String {
+    format!(
+        "Plex on {host} will be stopped for some seconds and get a library back that it had before; the one that it has now \
+         is kept. Go on?"
+    )
 }
 
 fn choose<'a>(kept: &'a [Kept], run: Option<&str>) -> Result<&'a Kept> {

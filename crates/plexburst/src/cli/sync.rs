@@ -15,7 +15,7 @@ use crate::report::{Outcome, Report};
 pub(super) struct Args {
     /// Where the heavy work is done: here, scaleway, or ssh://user@host.
     #[arg(long, value_name = "WHERE", default_value = "here")]
-    on: On,
+    pub(super) on: On,
     /// Profile (lite, standard, power, superpower) or type of the rented machine.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Args {
     monitoring: Option<Monitoring>,
     /// Take the library out of this archive instead of a live home; the result is an archive as well.
     #[arg(long, value_name = "FILE")]
-    archive: Option<PathBuf>,
+    pub(super) archive: Option<PathBuf>,
     /// Where the result of --archive goes; default: beside the archive.
     #[arg(long, value_name = "FILE", requires = "archive")]
     output: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub(super) struct Args {
     swap_at: Option<String>,
     /// Show what would be done, as `plexburst plan` does, and change nothing.
     #[arg(long, conflicts_with = "archive")]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -99,6 +99,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,
         without_blobs: args.without_blobs,
+        without_bundles: false,
         swap_at: args.swap_at,
     };
     if args.dry_run {

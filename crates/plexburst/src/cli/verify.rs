@@ -12,8 +12,8 @@ use crate::exit;
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A library.db, the folder it lies in, a Plex data folder, or an archive.
-    path: PathBuf,
+    /// A library.db, the folder it lies in, a Plex data folder, or an archive; default: home's library.
+    pub(super) path: Option<PathBuf>,
     /// Only what takes seconds: headers, page structure.
     #[arg(long)]
     quick: bool,
@@ -27,13 +27,14 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let verification = match look(args, context) {
+    let path = library::path(args.path.as_deref(), context)?;
+    let verification = match look(args, &path, context) {
         Ok(verification) => verification,
         Err(error) => {
             if args.json {
                 // A script reads `ok` and `problems` whatever the path turned out to be.
                 let problem = serde_json::json!({
-                    "object": args.path,
+                    "object": path,
                     "kind": "unreadable",
                     "message": error.to_string(),
                 });
@@ -50,8 +51,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
     Ok(if verification.ok { exit::DONE } else { exit::REFUSED })
 }
 
-fn look(args: &Args, context: &Context) -> Result<Verification> {
-    let library = library::open(&args.path, context)?;
+fn look(args: &Args, path: &std::path::Path, context: &Context) -> Result<Verification> {
+    let library = library::open(path, context)?;
     let databases = library.databases();
     let level = if args.quick { Level::Quick } else { Level::Full };
     let mut verification = verify::verify(databases.dir(), level)?;

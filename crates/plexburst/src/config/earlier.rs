@@ -20,7 +20,13 @@ pub(super) struct Earlier {
     pub(super) sizes: BTreeMap<String, String>,
 }
 
-const READ: &[&str] = &["S3_BUCKET", "RCLONE_REMOTE", "PLEX_CONFIG_PATH"];
+const READ: &[&str] = &[
+    "S3_BUCKET",
+    "RCLONE_REMOTE",
+    "PLEX_CONFIG_PATH",
+    "PLEX_REMOTE_HOST",
+    "PLEX_REMOTE_PATH",
+];
 const WITHOUT_MEANING: &[&str] = &[
     "S3_ACCESS_KEY",
     "S3_SECRET_KEY",
@@ -91,8 +97,17 @@ fn assignments(text: &str) -> impl Iterator<Item = (&str, &str)> {
 impl Earlier {
     /// Fills what is unset in `config`.
     pub(super) fn fill(&self, config: &mut Config) {
-        if config.home.data_dir.is_none()
-            && let Some(path) = self.values.get("PLEX_CONFIG_PATH")
+        let value = |name: &str| self.values.get(name).filter(|value| !value.is_empty());
+        // A home that the configuration names without a host is this machine's.
+        if config.home.host.is_none() && config.home.data_dir.is_none() {
+            config.home.host = value("PLEX_REMOTE_HOST").cloned();
+        }
+        if config.home.host.is_some() {
+            if config.home.data_dir.is_none() {
+                config.home.data_dir = value("PLEX_REMOTE_PATH").map(Into::into);
+            }
+        } else if config.home.data_dir.is_none()
+            && let Some(path) = value("PLEX_CONFIG_PATH")
         {
             config.home.data_dir = Some(Path::new(path).join("Library/Application Support/Plex Media Server"));
         }
@@ -167,6 +182,31 @@ mod tests {
                 .chain()
                 .contains("path_mappings.json")
         );
+    }
+
+    #[test]
+    fn a_distant_home_of_the_scripts_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = "PLEX_REMOTE_HOST=root@nas\nPLEX_REMOTE_PATH=/srv/Plex Media Server\nPLEX_CONFIG_PATH=/here\n";
+        std::fs::write(dir.path().join(".env"), names).unwrap();
+        let earlier = read(dir.path(), &|_| None).unwrap();
+        let mut config = Config::default();
+        earlier.fill(&mut config);
+        assert_eq!(config.home.host.as_deref(), Some("root@nas"));
+        assert_eq!(config.home.data_dir.unwrap(), Path::new("/srv/Plex Media Server"));
+        // A home of this machine that the configuration names stays where it is.
+        let mut config = Config::default();
+        config.home.data_dir = Some("/local".into());
+        earlier.fill(&mut config);
+        assert_eq!(
+            (config.home.host, config.home.data_dir.unwrap()),
+            (None, "/local".into())
+        );
+        // A host of the configuration takes the path of the scripts, and no path of this machine.
+        let mut config = Config::default();
+        config.home.host = Some("other".into());
+        earlier.fill(&mut config);
+        assert_eq!(config.home.data_dir.unwrap(), Path::new("/srv/Plex Media Server"));
     }
 
     #[test]

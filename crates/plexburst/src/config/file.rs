@@ -62,6 +62,13 @@ pub struct Scaleway {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Home {
+    /// The machine it runs on, over SSH: `ssh://user@host:port`, `user@host`, or an alias of the user's ssh configuration;
+    /// unset: this one.
+    pub host: Option<String>,
+    /// A configuration of ssh for it; unset: ssh's own.
+    pub ssh_config: Option<PathBuf>,
+    /// The folder of plexburst on that machine; unset: `/var/lib/plexburst` for root, else `~/.local/state/plexburst`.
+    pub directory: Option<PathBuf>,
     /// The folder "Plex Media Server".
     pub data_dir: Option<PathBuf>,
     /// Where the server answers; `http://127.0.0.1:32400` when unset.
@@ -72,6 +79,8 @@ pub struct Home {
     pub stop: Option<Vec<String>>,
     /// The command that starts the server.
     pub start: Option<Vec<String>>,
+    /// The command that makes home's own mount show new files; run before the server is started with what was found.
+    pub refresh_mount: Option<Vec<String>>,
     /// No more than so much of the library is read in a second while it is copied; unset: as fast as it goes.
     pub limit_rate: Option<Rate>,
     /// How many previous libraries are kept for `rollback`; 2 when unset.
@@ -270,6 +279,8 @@ pub struct Limits {
     pub checkpoint: f64,
     /// How long home may stream on before the swap gives up waiting for a quiet moment.
     pub swap_wait: u64,
+    /// How long a home on another machine is tried to be reached again when the connection was lost.
+    pub reconnect: u64,
     /// Watching a worker elsewhere (`--monitoring cloud`).
     pub cloud: CloudLimits,
 }
@@ -338,6 +349,7 @@ impl Default for Limits {
             section: 72 * 3600,
             checkpoint: 900.0,
             swap_wait: 6 * 3600,
+            reconnect: 600,
             cloud: CloudLimits::default(),
         }
     }
@@ -348,6 +360,7 @@ impl Config {
     pub(super) fn make_absolute(&mut self, base: &Path) {
         let slots = [
             &mut self.state_dir,
+            &mut self.home.ssh_config,
             &mut self.home.data_dir,
             &mut self.home.token_file,
             &mut self.media.rclone_config,

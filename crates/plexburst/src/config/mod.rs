@@ -12,6 +12,7 @@ mod parse;
 mod rate;
 pub mod rented;
 pub mod schema;
+mod there;
 
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,10 @@ impl Settings {
         };
         let earlier = earlier::read(&base, env)?;
         earlier.fill(&mut config);
+        let name = source
+            .as_ref()
+            .map_or("the environment".into(), |path| path.display().to_string());
+        config.refuse_relative_there(&name)?;
         config.make_absolute(&base);
         let state_dir = match config.state_dir.clone() {
             Some(dir) => dir,

@@ -66,6 +66,9 @@ fn over(text: &str, set: &[(&str, String)]) -> Result<Config> {
 /// Keys that a variable of the environment can stand for (those with one plain value).
 const SIMPLE_KEYS: &[&str] = &[
     "state_dir",
+    "home.host",
+    "home.ssh_config",
+    "home.directory",
     "home.data_dir",
     "home.url",
     "home.token_file",

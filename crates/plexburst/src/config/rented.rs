@@ -86,6 +86,24 @@ pub fn s3_keys() -> Option<String> {
     Some(format!("access_key_id = {id}\nsecret_access_key = {secret}\n{token}"))
 }
 
+/// Keys to the media's bucket out of the environment, by the names that its file knows. Scaleway's names are left out:
+/// they open the whole account.
+#[must_use]
+pub fn bucket_keys() -> Option<String> {
+    let names = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ];
+    let lines: Vec<String> = names
+        .iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    (!lines.is_empty()).then(|| lines.concat())
+}
+
 /// A claim for a worker elsewhere: `PLEX_CLAIM`, else what is in the file.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 mod area;
 pub mod found;
 pub mod kept;
+pub mod owner;
 mod prefs;
 pub mod room;
 mod service;
@@ -34,6 +35,7 @@ pub struct Home {
     token_file: Option<PathBuf>,
     stop: Option<Vec<String>>,
     start: Option<Vec<String>>,
+    refresh_mount: Option<Vec<String>>,
     limits: Limits,
     retention: Retention,
 }
@@ -51,6 +53,7 @@ impl Home {
             token_file: config.home.token_file.clone(),
             stop: config.home.stop.clone(),
             start: config.home.start.clone(),
+            refresh_mount: config.home.refresh_mount.clone(),
             limits: config.limits.clone(),
             retention: Retention::of(&config.home),
         };

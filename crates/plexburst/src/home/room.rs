@@ -316,7 +316,11 @@ fn existing(path: &Path) -> PathBuf {
         .to_owned()
 }
 
-fn free_bytes(dir: &Path) -> Result<u64> {
+/// Bytes that are free where `dir` is.
+///
+/// # Errors
+/// The file system cannot be asked.
+pub fn free_bytes(dir: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(dir).map_err(|e| {
         Error::failed(format!("cannot ask for the free space of {}", dir.display())).because(std::io::Error::from(e))
     })?;

@@ -32,6 +32,30 @@ impl Home {
         Ok(())
     }
 
+    /// The commands that are configured, by their keys.
+    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let all = [
+            ("home.stop", &self.stop),
+            ("home.start", &self.start),
+            ("home.refresh_mount", &self.refresh_mount),
+        ];
+        all.into_iter()
+            .filter_map(|(key, command)| Some((key, command.as_deref()?)))
+    }
+
+    /// Makes home's own mount show new files; whether there is a command for it.
+    ///
+    /// # Errors
+    /// It failed, or has not ended in time.
+    pub async fn refresh_mount(&self) -> Result<bool> {
+        let Some(command) = &self.refresh_mount else {
+            return Ok(false);
+        };
+        // A big bucket is listed anew.
+        run("home.refresh_mount", command, Duration::from_secs(self.limits.ready)).await?;
+        Ok(true)
+    }
+
     /// The other processes that hold the live databases open.
     ///
     /// # Errors

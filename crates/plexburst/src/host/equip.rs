@@ -85,14 +85,19 @@ pub async fn docker(host: &Host, program: &str, image: &str, socket: Option<&Pat
         .map(drop)
 }
 
-/// The program for the machine's architecture: this very file, or one shipped beside it.
-fn program_for(own: &Path, arch: &str) -> Result<PathBuf> {
-    if arch == std::env::consts::ARCH {
-        return Ok(own.to_owned());
-    }
+/// The programs that may run on a machine of this architecture: this very file, and one shipped beside it, which is the
+/// static one.
+fn programs_for(own: &Path, arch: &str) -> Result<Vec<PathBuf>> {
     let beside = own.with_file_name(format!("plexburst-{arch}"));
-    if beside.is_file() {
-        return Ok(beside);
+    let fits: Vec<PathBuf> = [
+        (arch == std::env::consts::ARCH).then(|| own.to_owned()),
+        beside.is_file().then(|| beside.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !fits.is_empty() {
+        return Ok(fits);
     }
     Err(Error::refused(format!(
         "the machine is {arch}, and this plexburst is for {}",
@@ -104,37 +109,54 @@ fn program_for(own: &Path, arch: &str) -> Result<PathBuf> {
     )))
 }
 
-async fn bring_program(host: &Host, dir: &str, own: &Path, arch: &str) -> Result<String> {
-    let from = program_for(own, arch)?;
-    let content = tokio::fs::read(&from)
-        .await
-        .context(|| format!("cannot read {}", from.display()))?;
+/// Brings the program for the architecture `arch` into `dir` there, unless the very same one is there already, and sees
+/// that it runs.
+///
+/// # Errors
+/// There is none for that architecture; it does not arrive whole; none that fits runs there.
+pub async fn bring_program(host: &Host, dir: &str, own: &Path, arch: &str) -> Result<String> {
     let program = format!("{dir}/plexburst");
     host.run("mkdir", &["-p", "-m", "700", "--", dir]).await?;
+    let mut refused = None;
+    for from in programs_for(own, arch)? {
+        bring(host, &program, &from).await?;
+        // A program that is linked against another C library is copied whole and still does not run.
+        match host.run(&program, &["--version"]).await {
+            Ok(_) => return Ok(program),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let error = Error::refused(format!("this plexburst does not run on {}", host.name())).hint(format!(
+        "use the static build (musl), which runs on any Linux of its architecture: put it beside this one as plexburst-{arch}"
+    ));
+    Err(match refused {
+        Some(why) => error.because(why),
+        None => error,
+    })
+}
+
+async fn bring(host: &Host, program: &str, from: &Path) -> Result<()> {
+    let content = tokio::fs::read(from)
+        .await
+        .context(|| format!("cannot read {}", from.display()))?;
     let expected = host_sum_of(&content).await?;
     let sum = async || {
         host.script(
             "checking the program",
-            &format!("sha256sum -- {program} 2>/dev/null | cut -d' ' -f1 || true\n"),
+            &format!("sha256sum -- '{program}' 2>/dev/null | cut -d' ' -f1 || true\n"),
         )
         .await
     };
     if sum().await?.trim() != expected {
-        host.write(&program, "700", &content).await?;
+        host.write(program, "700", &content).await?;
         if sum().await?.trim() != expected {
             return Err(
                 Error::failed(format!("the program did not arrive whole on {}", host.name()))
-                    .hint("`plexburst resume` copies it again; check the disk there"),
+                    .hint("the next attempt copies it again; check the disk there"),
             );
         }
     }
-    // A program that is linked against another C library is copied whole and still does not run.
-    host.run(&program, &["--version"]).await.map_err(|e| {
-        Error::refused(format!("this plexburst does not run on {}", host.name()))
-            .hint("use the static build (musl), which runs on any Linux of its architecture")
-            .because(e)
-    })?;
-    Ok(program)
+    Ok(())
 }
 
 /// SHA-256 as the machine's own `sha256sum` prints it, by this machine's.
@@ -204,4 +226,32 @@ async fn bring_tools(host: &Host, is_root: bool, needs_mount: bool) -> Result<()
         .collect();
     Err(Error::refused(format!("{} lacks {}", host.name(), named.join(", ")))
         .hint(format!("install there: apt-get install {}", packages.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_of_another_architecture_gets_the_program_that_lies_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("plexburst");
+        let refused = programs_for(&own, "riscv64").unwrap_err();
+        assert_eq!(refused.exit(), crate::exit::REFUSED);
+        assert!(
+            refused.chain().contains("the machine is riscv64"),
+            "{}",
+            refused.chain()
+        );
+        let beside = dir.path().join("plexburst-riscv64");
+        assert!(refused.hint_text().unwrap().contains(&beside.display().to_string()));
+        std::fs::write(&beside, "").unwrap();
+        assert_eq!(programs_for(&own, "riscv64").unwrap(), [beside]);
+        // The very same program first; the static one where that does not run.
+        let same = std::env::consts::ARCH;
+        assert_eq!(programs_for(&own, same).unwrap(), std::slice::from_ref(&own));
+        let fixed = dir.path().join(format!("plexburst-{same}"));
+        std::fs::write(&fixed, "").unwrap();
+        assert_eq!(programs_for(&own, same).unwrap(), [own, fixed]);
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::error::{Context, Error, Result};
 use crate::exit;
@@ -14,6 +14,8 @@ use crate::exit;
 const ALIVE: Duration = Duration::from_secs(30);
 /// One attempt to connect.
 const CONNECT: Duration = Duration::from_secs(20);
+/// Files travel in pieces of so many bytes.
+const CHUNK: usize = 1 << 18;
 
 /// How a machine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +38,17 @@ impl Target {
     /// # Errors
     /// It is no such address.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::usage(format!("{text:?} does not name a host"))
-                .hint("write it like ssh://user@host or ssh://user@host:2222")
-        };
-        let rest = text.strip_prefix("ssh://").ok_or_else(wrong)?.trim_end_matches('/');
+        let rest = text.strip_prefix("ssh://").ok_or_else(|| wrong(text))?;
+        Self::named(rest.trim_end_matches('/')).map_err(|_| wrong(text))
+    }
+
+    /// `[user@]host[:port]` or an alias of the user's ssh configuration, with or without `ssh://` before it.
+    ///
+    /// # Errors
+    /// It names no host.
+    pub fn named(text: &str) -> Result<Self> {
+        let wrong = || wrong(text);
+        let rest = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
         let (destination, port) = match rest.rsplit_once(':') {
             Some((before, digits)) if !digits.ends_with(']') => (before, Some(digits.parse().map_err(|_| wrong())?)),
             _ => (rest, None),
@@ -60,6 +68,10 @@ impl Target {
             config: None,
         })
     }
+}
+
+fn wrong(text: &str) -> Error {
+    Error::usage(format!("{text:?} does not name a host")).hint("write it like ssh://user@host or ssh://user@host:2222")
 }
 
 /// A connected machine.
@@ -118,6 +130,11 @@ impl Host {
         &self.name
     }
 
+    /// Whether the connection stands, as far as this side knows.
+    pub async fn is_connected(&self) -> bool {
+        self.session.check().await.is_ok()
+    }
+
     /// Runs a program there and returns what it wrote to stdout.
     ///
     /// # Errors
@@ -160,6 +177,131 @@ impl Host {
         self.settled(&format!("writing {path}"), output).map(drop)
     }
 
+    /// Runs a program there with `content` as its stdin, and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// See [`Host::run`].
+    pub async fn pipe(&self, program: &str, arguments: &[&str], content: &[u8]) -> Result<String> {
+        let mut command = self.piped(program, arguments);
+        command.stdin(Stdio::piped());
+        let output = self.feed(command, content).await?;
+        self.settled(program, output)
+    }
+
+    /// Runs a program there whose lines are read as it writes them.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn lines(&self, program: &str, arguments: &[&str]) -> Result<Lines<'_>> {
+        let mut command = self.session.command(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().await.map_err(|error| self.broken(&error))?;
+        let stdout = child
+            .stdout()
+            .take()
+            .ok_or_else(|| Error::unexpected("a program that was started has no stdout"))?;
+        Ok(Lines {
+            lines: BufReader::new(stdout).lines(),
+            _child: child,
+        })
+    }
+
+    /// Writes what a program there writes to stdout into `to`, and tells how much there is so far.
+    ///
+    /// # Errors
+    /// See [`Host::run`]; [`exit::USAGE`] when `to` cannot be written.
+    pub async fn fetch(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        to: &mut (dyn std::io::Write + Send),
+        told: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<()> {
+        let mut child = self
+            .piped(program, arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let mut stdout = child
+            .stdout()
+            .take()
+            .ok_or_else(|| Error::unexpected("a program that was started has no stdout"))?;
+        let mut buffer = vec![0; CHUNK];
+        let mut done = 0;
+        loop {
+            let count = stdout
+                .read(&mut buffer)
+                .await
+                .context(|| format!("cannot receive from {}", self.name))?;
+            if count == 0 {
+                break;
+            }
+            to.write_all(&buffer[..count]).map_err(written)?;
+            done += count as u64;
+            told(done);
+        }
+        let output = child.wait_with_output().await.map_err(|error| self.broken(&error))?;
+        self.settled(program, output).map(drop)
+    }
+
+    /// Gives the rest of `from` to a program there as its stdin, and tells how much of it is sent so far.
+    ///
+    /// # Errors
+    /// See [`Host::run`]; `from` cannot be read.
+    pub async fn send(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        from: &mut tokio::fs::File,
+        told: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<()> {
+        let mut child = self
+            .piped(program, arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let mut stdin = child
+            .stdin()
+            .take()
+            .ok_or_else(|| Error::unexpected("a program that was started has no stdin"))?;
+        let mut sent = Ok(());
+        let mut buffer = vec![0; CHUNK];
+        let mut done = 0;
+        loop {
+            let count = from
+                .read(&mut buffer)
+                .await
+                .context(|| "cannot read what is sent".to_owned())?;
+            if count == 0 {
+                break;
+            }
+            sent = stdin.write_all(&buffer[..count]).await;
+            if sent.is_err() {
+                break;
+            }
+            done += count as u64;
+            told(done);
+        }
+        // Its end is what the program there waits for.
+        drop(stdin);
+        let output = child.wait_with_output().await.map_err(|error| self.broken(&error))?;
+        // What the program says of it counts more than that its pipe broke.
+        self.settled(program, output)?;
+        sent.context(|| format!("cannot send to {}", self.name))
+    }
+
+    fn piped(&self, program: &str, arguments: &[&str]) -> openssh::OwningCommand<&Session> {
+        let mut command = self.session.command(program.to_owned());
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     async fn feed(
         &self,
         mut command: openssh::OwningCommand<&Session>,
@@ -196,6 +338,25 @@ impl Host {
         // A connection that is gone already is as good.
         let _ = self.session.close().await;
     }
+}
+
+/// What a program writes there, line by line.
+pub struct Lines<'h> {
+    lines: tokio::io::Lines<BufReader<openssh::ChildStdout>>,
+    _child: openssh::Child<&'h Session>,
+}
+
+impl Lines<'_> {
+    /// The next line; `None` when the program or the connection has ended. May be dropped while it waits.
+    pub async fn next(&mut self) -> Option<String> {
+        self.lines.next_line().await.ok().flatten()
+    }
+}
+
+fn written(error: std::io::Error) -> Error {
+    Error::usage("cannot write what is received")
+        .hint("free some space, or name another place")
+        .because(error)
 }
 
 fn deepest(error: &openssh::Error) -> String {
@@ -237,6 +398,11 @@ mod tests {
         let target = at("ssh://me@nas:2222/").unwrap();
         assert_eq!((target.destination.as_str(), target.port), ("me@nas", Some(2222)));
         assert_eq!(at("ssh://nas").unwrap().port, None);
+        for alias in ["me@nas:2222", "ssh://me@nas:2222"] {
+            assert_eq!(Target::named(alias).unwrap(), target);
+        }
+        assert_eq!(Target::named("nas").unwrap().destination, "nas");
+        assert!(Target::named("-oProxyCommand=x").is_err());
         for wrong in [
             "nas",
             "ssh://",

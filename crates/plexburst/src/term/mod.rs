@@ -4,18 +4,23 @@
 
 mod table;
 mod view;
+pub mod wire;
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 pub use table::Table;
 pub use view::{View, labelled};
+use wire::{Said, What};
 
 /// Nothing is silent for longer than this (design: §4 of the command line).
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// What goes on is told to another machine's printer no more often than this.
+const WIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// Where and how to say things.
 #[derive(Clone)]
@@ -32,6 +37,8 @@ enum How {
     Quiet,
     Plain,
     Live(ProgressBar),
+    /// For the printer of another machine.
+    Wire,
 }
 
 #[derive(Default)]
@@ -56,11 +63,43 @@ impl Printer {
         } else {
             How::Plain
         };
+        Self::with(how)
+    }
+
+    /// A printer whose words are for the one of another machine, see [`wire`].
+    pub fn wire() -> Self {
+        Self::with(How::Wire)
+    }
+
+    fn with(how: How) -> Self {
         Self {
             inner: Arc::new(Inner {
                 how,
                 state: Mutex::default(),
             }),
+        }
+    }
+
+    /// Says what the printer of another machine said.
+    pub fn relay(&self, said: Said) {
+        match said.what {
+            What::Phase { ref line, ref text } => {
+                self.line_at(said.at, line, false);
+                self.busy_with(text);
+            }
+            What::Line(text) => self.line_at(said.at, &text, false),
+            What::Warning(text) => self.line_at(said.at, &text, true),
+            What::Verbatim(text) => self.verbatim(&text),
+            What::Progress(text) => self.progress(&text),
+        }
+    }
+
+    /// One line as it is, without a time before it, said even when quiet.
+    pub fn verbatim(&self, text: &str) {
+        match &self.inner.how {
+            How::Live(bar) => bar.println(text),
+            How::Wire => send(What::Verbatim(text.to_owned())),
+            How::Quiet | How::Plain => drop(writeln!(std::io::stderr(), "{text}")),
         }
     }
 
@@ -79,7 +118,17 @@ impl Printer {
 
     /// The header of a phase.
     pub fn phase(&self, name: &str, text: &str) {
-        self.line(&format!("{name:<11} {text}"), false);
+        let line = format!("{name:<11} {text}");
+        if let How::Wire = &self.inner.how {
+            self.note(Timestamp::now(), &line);
+            let text = text.to_owned();
+            return send(What::Phase { line, text });
+        }
+        self.line(&line, false);
+        self.busy_with(text);
+    }
+
+    fn busy_with(&self, text: &str) {
         if let How::Live(bar) = &self.inner.how {
             bar.set_message(text.to_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -100,17 +149,16 @@ impl Printer {
     pub fn progress(&self, text: &str) {
         match &self.inner.how {
             How::Quiet => {}
-            How::Live(bar) => {
-                bar.set_message(text.to_owned());
-                bar.enable_steady_tick(Duration::from_millis(120));
-            }
+            How::Live(_) => self.busy_with(text),
             How::Plain => {
-                let mut state = self.state();
-                let is_due = state.last_line.is_none_or(|at| at.elapsed() >= PLAIN_EVERY);
-                if is_due && state.last_text != text {
-                    text.clone_into(&mut state.last_text);
-                    drop(state);
+                if self.is_due(text, PLAIN_EVERY) {
                     self.line(text, false);
+                }
+            }
+            How::Wire => {
+                if self.is_due(text, WIRE_EVERY) {
+                    self.state().last_line = Some(Instant::now());
+                    send(What::Progress(text.to_owned()));
                 }
             }
         }
@@ -123,8 +171,35 @@ impl Printer {
         }
     }
 
+    /// Whether something is to be told of what goes on, which was not told before.
+    fn is_due(&self, text: &str, every: Duration) -> bool {
+        let mut state = self.state();
+        let is_due = state.last_line.is_none_or(|at| at.elapsed() >= every) && state.last_text != text;
+        if is_due {
+            text.clone_into(&mut state.last_text);
+        }
+        is_due
+    }
+
     fn line(&self, text: &str, is_warning: bool) {
-        let stamp = jiff::ZonedDateTime::now().strftime("%H:%M:%S").to_string();
+        self.line_at(Timestamp::now(), text, is_warning);
+    }
+
+    fn line_at(&self, at: Timestamp, text: &str, is_warning: bool) {
+        let line = self.note(at, text);
+        match &self.inner.how {
+            How::Quiet if !is_warning => {}
+            How::Live(bar) => bar.println(line),
+            How::Wire if is_warning => send(What::Warning(text.to_owned())),
+            How::Wire => send(What::Line(text.to_owned())),
+            // A closed stderr ends nothing.
+            How::Quiet | How::Plain => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }
+
+    /// The line with its time, as the burst's own log has it from now on.
+    fn note(&self, at: Timestamp, text: &str) -> String {
+        let stamp = at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
         let line = format!("{stamp} {text}");
         let mut state = self.state();
         state.last_line = Some(Instant::now());
@@ -132,13 +207,15 @@ impl Printer {
             // The screen has it; a full disk must not end a burst for the sake of its log.
             writeln!(log, "{line}").ok();
         }
-        match &self.inner.how {
-            How::Quiet if !is_warning => {}
-            How::Live(bar) => bar.println(line),
-            // A closed stderr ends nothing.
-            _ => drop(writeln!(std::io::stderr(), "{line}")),
-        }
+        line
     }
+}
+
+/// To the printer of another machine, which reads this process's stderr.
+fn send(what: What) {
+    // One write, so that no line is torn.
+    let line = Said::now(what).to_line() + "\n";
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 /// Writes a command's result to stdout.

@@ -171,7 +171,9 @@ pub(super) fn stage_again(c: &Controller, path: &Path) -> Result<()> {
     std::fs::create_dir_all(&fetched)
         .map_err(|e| Error::failed(format!("cannot make {}", fetched.display())).because(e))?;
     let bundles = unpacked.notes().join(BUNDLES);
-    if bundles.is_dir() {
+    if c.request.options.without_bundles {
+        say(c, "its bundles are left where they are")?;
+    } else if bundles.is_dir() {
         let to = fetched.join(BUNDLES);
         std::fs::rename(&bundles, &to)
             .map_err(|e| Error::failed(format!("cannot keep {}", to.display())).because(e))?;

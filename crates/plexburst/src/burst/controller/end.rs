@@ -262,6 +262,7 @@ async fn shows_what_is_new(c: &Controller, home: &crate::home::Home) -> Result<(
     let clock = SystemClock;
     let limit = std::time::Duration::from_secs(c.request.config.limits.mount);
     let since = clock.now();
+    let mut is_refreshed = false;
     loop {
         let proof = proof::prove(&program, &sampled, limit).await?;
         let Some(hidden) = proof.failed().next() else {
@@ -278,9 +279,21 @@ async fn shows_what_is_new(c: &Controller, home: &crate::home::Home) -> Result<(
                 c.id()
             )));
         }
+        if !std::mem::replace(&mut is_refreshed, true) {
+            refresh_mount(c, home).await;
+        }
         c.printer()
             .progress(&format!("waiting until home's media show {}", hidden.file.display()));
         clock.sleep(LOOK).await;
+    }
+}
+
+/// Home's own mount is made to show new files, if there is a command for it. Whether it does is seen by reading them.
+pub(super) async fn refresh_mount(c: &Controller, home: &crate::home::Home) {
+    match home.refresh_mount().await {
+        Ok(true) => c.printer().say("            home's mount was made to show new files"),
+        Ok(false) => {}
+        Err(error) => c.printer().warn(&error.chain()),
     }
 }
 
@@ -331,6 +344,7 @@ pub async fn cancel(c: &Controller) -> Result<()> {
     swap::settle(c)?;
     c.take_seat().await?;
     take_back(c).await?;
+    c.give_to_owner();
     Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
 }
 

@@ -84,11 +84,14 @@ pub fn places_of(config: &Config, on: &On, area: Option<std::path::PathBuf>, dir
     }
 }
 
-/// Without a worker there are only the copies at home, and what is unpacked on the way.
-pub(super) fn room_at_home(c: &Controller) -> Result<()> {
+/// Without a worker there are only the copies at home, and what is unpacked on the way; and what this user may do there.
+pub(super) async fn room_at_home(c: &Controller) -> Result<()> {
     if c.side.is_done(Phase::Prepare) {
         return Ok(());
     }
+    let rights = crate::burst::guard::rights::of_home(c.home()?).await?;
+    c.printer().say(&format!("            {}", rights.line()));
+    rights.check()?;
     let places = room::Places {
         work: match c.request.source {
             Source::Rollback { .. } => room::Work::Rollback,

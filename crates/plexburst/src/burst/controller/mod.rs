@@ -122,6 +122,11 @@ impl Controller {
         &self.dir
     }
 
+    /// Whether nothing is left to go on with.
+    pub fn has_ended(&self) -> bool {
+        self.side.journal().is_ended()
+    }
+
     /// Whether home may be down right now: then an interruption waits until it is up again.
     pub fn is_swapping(&self) -> bool {
         swap::is_down(self.side.journal().entries())
@@ -131,6 +136,15 @@ impl Controller {
     fn kept(&self) -> Option<Kept> {
         let home = self.home.as_ref().filter(|_| self.request.config.depot.keeps_base())?;
         Some(Kept::of(&super::store::state_dir(&self.dir), home.data_dir()))
+    }
+
+    /// What root leaves beside another user's library is that user's.
+    fn give_to_owner(&self) {
+        if let Some(home) = &self.home
+            && let Err(error) = crate::home::owner::settle(self.area.root(), home.databases().dir())
+        {
+            self.printer().warn(&error.chain());
+        }
     }
 
     fn home(&self) -> Result<&Home> {
@@ -168,6 +182,7 @@ pub async fn run(controller: &Controller) -> Result<Report> {
             }
         }
     };
+    c.give_to_owner();
     let report = Report::build(&c.dir, &c.request, c.side.journal().entries()).and_then(|report| {
         report.save(&c.dir)?;
         Ok(report)
@@ -212,7 +227,7 @@ async fn forward(c: &Controller) -> Result<()> {
             end::commit(c).await
         }
         Source::Result { path } => {
-            guards::room_at_home(c)?;
+            guards::room_at_home(c).await?;
             let prepared = archive::unpack_result(c, path).await?;
             end::quiet_home(c).await?;
             adopt::merge(c).await?;
@@ -223,7 +238,7 @@ async fn forward(c: &Controller) -> Result<()> {
             end::commit(c).await
         }
         Source::Rollback { to, discard_since } => {
-            guards::room_at_home(c)?;
+            guards::room_at_home(c).await?;
             let prepared = rollback::prepare(c, to, *discard_since).await?;
             rollback::stage(c, to).await?;
             rollback::carry_back(c, to, *discard_since).await?;

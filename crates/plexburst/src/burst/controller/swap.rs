@@ -46,6 +46,7 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
             if !is_exchanged(c)? {
                 same_server(home, prepared).await?;
                 bundle_files = add_bundles(c, home)?;
+                super::end::refresh_mount(c, home).await;
                 moment::wait(c, home).await?;
                 c.side.note(Phase::Swap, STOPPING)?;
                 if let Err(error) = stop_and_exchange(c, home).await {

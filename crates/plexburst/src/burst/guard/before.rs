@@ -5,7 +5,7 @@ use std::path::Path;
 use plex_library::Databases;
 
 use super::survey::{self, Survey};
-use super::{Finding, Findings, Guard, media as of_media, server};
+use super::{Finding, Findings, Guard, media as of_media, rights, server};
 use crate::burst::request::{On, Options};
 use crate::burst::spec::Section;
 use crate::config::Config;
@@ -45,7 +45,10 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
     let mut findings = Findings::default();
     let s = subject;
     match s.home {
-        Some(home) => findings.add(Guard::HomeHealthy, server::home_healthy(home).await),
+        Some(home) => {
+            findings.add(Guard::HomeHealthy, server::home_healthy(home).await);
+            findings.add(Guard::HomeRights, rights::of_home(home).await);
+        }
         None => findings.add(
             Guard::HomeHealthy,
             Ok(Finding::not_applicable(

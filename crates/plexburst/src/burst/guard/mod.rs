@@ -7,6 +7,7 @@
 pub mod before;
 pub mod losses;
 mod media;
+pub(crate) mod rights;
 mod server;
 pub mod survey;
 
@@ -46,6 +47,8 @@ macro_rules! guards {
 guards! {
     /// Home's server answers, accepts the token, and can be stopped and started.
     HomeHealthy = "home-healthy",
+    /// This user may write beside home's databases as their owner, and stop and start the server.
+    HomeRights = "home-rights",
     /// Home's databases are not damaged.
     LibrarySound = "library-sound",
     /// There is a server for the worker.

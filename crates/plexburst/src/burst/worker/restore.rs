@@ -1,7 +1,6 @@
 //! Restore: the worker's library out of the depot, its ids kept apart from those that home will give meanwhile. Where a
 //! worker before this one was lost, it is the library of its last checkpoint.
 
-use std::fs::File;
 use std::path::Path;
 
 use plex_library::Databases;
@@ -10,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::Worker;
 use super::saver::Saved;
 use crate::burst::journal::Event;
+use crate::burst::parked::unpack;
 use crate::burst::phase::Phase;
-use crate::depot::{Depot, Object};
+use crate::depot::Depot;
 use crate::error::{Context, Error, Result};
 use crate::home::discard;
 
@@ -171,17 +171,4 @@ fn prove_and_copy(w: &Worker, saved: Option<&Saved>, scratch: &Path) -> Result<R
     let mappings = crate::media::mappings::Mappings::of(&w.spec.media)?;
     crate::burst::remapped::onto_worker(&live, &mappings, &w.dir)?;
     Ok(Restored { stride })
-}
-
-async fn unpack(depot: &Depot, object: &Object, to: &Path) -> Result<()> {
-    let packed = to.with_extension("zst");
-    depot.get(object, &packed).await?;
-    let failed = || format!("cannot unpack {} to {}", object.key, to.display());
-    tokio::task::block_in_place(|| {
-        let source = File::open(&packed).context(failed)?;
-        let mut target = File::create(to).context(failed)?;
-        zstd::stream::copy_decode(source, &mut target).context(failed)?;
-        target.sync_all().context(failed)?;
-        std::fs::remove_file(&packed).context(failed)
-    })
 }

@@ -124,6 +124,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     }
     let context = Context {
         config: Some(output),
+        here: true,
         printer: context.printer.clone(),
     };
     doctor::run(&doctor::Args { json: false }, &context).await

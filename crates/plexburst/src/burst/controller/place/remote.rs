@@ -14,6 +14,7 @@ use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
 use crate::config::RuntimeMode;
 use crate::error::{Context, Error, Result};
 use crate::host::equip::Equipped;
+use crate::host::secrets::Secret;
 use crate::host::{Host, Target, equip};
 use crate::plex::runtime::docker::Image;
 
@@ -148,9 +149,10 @@ impl Remote {
         spec.claim_drop = Some(format!("{}/{}", settled.secrets, spec::CLAIM).into());
         if let Some(content) = super::super::account::take(c)? {
             spec.identity = Some(format!("{}/{}", settled.secrets, spec::IDENTITY).into());
-            secrets.push(secrets::Secret {
-                name: spec::IDENTITY,
-                content,
+            secrets.push(Secret {
+                name: spec::IDENTITY.to_owned(),
+                content: String::from_utf8(content)
+                    .map_err(|e| Error::unexpected("the worker's identity is no text").because(e))?,
             });
         }
         // The keys of the depot and the task are written by the same code as for a worker here.
@@ -163,7 +165,7 @@ impl Remote {
             }
             for secret in &secrets {
                 let path = format!("{}/{}", settled.secrets, secret.name);
-                host.write(&path, "600", &secret.content).await?;
+                host.write(&path, "600", secret.content.as_bytes()).await?;
             }
             for name in [spec::KEYS, spec::BASE_KEYS, spec::FILE] {
                 let from = local.path().join(name);

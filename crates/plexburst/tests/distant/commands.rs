@@ -1,0 +1,134 @@
+//! Every command that needs home, carried out there; archives on their way; and what keeps from reaching home.
+
+use std::path::Path;
+
+use crate::common::{self, files, part_count};
+use crate::support::{Distant, said};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_is_carried_out_where_home_is() {
+    let Some(distant) = Distant::new("commands for a distant home").await else {
+        return;
+    };
+    let before = files(&distant.world.tracks(distant.section).await);
+    let doctor = distant.json(&["doctor", "--json"]);
+    assert_eq!(doctor["ok"], true, "{doctor}");
+    let plan = distant.json(&["plan", "--json"]);
+    assert_eq!(plan["survey"]["sections"][0]["new"], 4, "{plan}");
+    let inspected = distant.json(&["inspect", "--json"]);
+    assert_eq!(inspected["sections"][0]["counts"]["tracks"], 4);
+    assert_eq!(distant.json(&["verify", "--json"])["ok"], true);
+
+    let report = distant.json(&["sync", "--json"]);
+    assert_eq!(report["outcome"], "committed");
+    let after = files(&distant.world.tracks(distant.section).await);
+    assert_eq!(after.len(), 8);
+    assert!(
+        before.iter().all(|(file, id)| after.get(file) == Some(id)),
+        "ids changed"
+    );
+
+    // Its journal and its report lie at home; whoever asks here is told.
+    let id = report["burst"].as_str().unwrap();
+    assert!(distant.world.path("state/bursts").join(id).is_dir());
+    assert_eq!(distant.json(&["runs", "--json"])["runs"][0]["burst"], id);
+    assert_eq!(distant.json(&["status", "--json"])["stands"], "committed");
+    assert_eq!(distant.json(&["report", id, "--json"])["outcome"], "committed");
+
+    let list = distant.json(&["rollback", "--list", "--json"]);
+    assert_eq!(list["kept"][0]["burst"], id);
+    let back = distant.json(&["rollback", "--json"]);
+    assert_eq!(back["outcome"], "committed");
+    assert_eq!(part_count(&distant.world.tracks(distant.section).await), 4);
+    // What fails there fails here, in its words and with its exit code.
+    let wrong = distant.run(&["plan", "--section", "Musik"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        said(&wrong).contains("error: home has no section called \"Musik\""),
+        "{}",
+        said(&wrong)
+    );
+    assert!(
+        said(&wrong).contains("hint: its sections are: Music"),
+        "{}",
+        said(&wrong)
+    );
+    distant.assert_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_go_to_and_fro() {
+    let Some(distant) = Distant::new("archives of a distant home").await else {
+        return;
+    };
+    let exported = distant.json(&["export", "--json", "home.tar.zst"]);
+    let archive = distant.here.path().join("home.tar.zst");
+    assert_eq!(exported["file"], archive.display().to_string());
+    assert_eq!(common::look("verify", &archive)["ok"], true);
+    assert_eq!(
+        exported["bytes"].as_u64().unwrap(),
+        std::fs::metadata(&archive).unwrap().len()
+    );
+    assert_eq!(
+        distant.run(&["export", "home.tar.zst"]).status.code(),
+        Some(2),
+        "never written over"
+    );
+    // The worker is this machine: a burst of an archive needs no home.
+    let report = distant.json(&["sync", "--archive", "home.tar.zst", "--json"]);
+    assert_eq!(report["outcome"], "committed");
+    let brought = distant.json(&["import", "-y", "home-result.tar.zst", "--json"]);
+    assert_eq!(brought["outcome"], "committed", "{brought}");
+    assert_eq!(part_count(&distant.world.tracks(distant.section).await), 8);
+    // Nothing of what was carried is left there.
+    let left: Vec<_> = names(&distant.world.path("state"))
+        .into_iter()
+        .filter(|name| name.contains("export"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(names(&distant.world.path("state/incoming")), [""; 0]);
+    // The burst of the archive is this machine's, and is found here; those of home there.
+    let id = report["burst"].as_str().unwrap();
+    assert_eq!(distant.json(&["status", id, "--json"])["burst"], id);
+    assert_eq!(distant.json(&["--here", "runs", "--json"])["runs"][0]["burst"], id);
+    assert_ne!(distant.json(&["runs", "--json"])["runs"][0]["burst"], id);
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_from_reaching_home_is_said() {
+    let Some(mut distant) = Distant::new("what keeps from reaching home").await else {
+        return;
+    };
+    let refused = |distant: &Distant, code: i32, needles: &[&str]| {
+        let output = distant.run(&["plan"]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for needle in needles {
+            assert!(said.contains(needle), "{needle:?} is not in {said}");
+        }
+        assert!(said.contains("hint:"), "{said}");
+    };
+    // No such machine; nothing that names one; a folder that nobody may write to; a path that is not whole.
+    distant.configure("nowhere.invalid", "");
+    refused(&distant, 4, &["nowhere.invalid cannot be reached over SSH"]);
+    distant.configure("-oProxyCommand=x", "");
+    refused(&distant, 2, &["does not name a host", "home.host"]);
+    distant.configure("nas", "");
+    let path = distant.here.path().join("plexburst.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let directory = format!("directory = {:?}", distant.world.path("state"));
+    std::fs::write(&path, text.replacen(&directory, "directory = \"/proc/plexburst\"", 1)).unwrap();
+    refused(&distant, 4, &["/proc/plexburst", "home.directory"]);
+    std::fs::write(&path, text.replacen(&directory, "directory = \"plexburst\"", 1)).unwrap();
+    refused(&distant, 2, &["home.directory", "absolute"]);
+    // Another machine at that address.
+    distant.configure("nas", "");
+    distant.sshd.change_key().await;
+    refused(&distant, 3, &["the host key of nas is not the known one"]);
+    assert!(!distant.world.path("state").exists(), "nothing was brought there");
+}
