@@ -159,6 +159,14 @@ impl Drop for Daemon {
             let _ = self.docker(&["rm", "-f", "-v", &name]);
         }
         self.stop();
+        // An engine that was killed leaves its containers' file systems mounted.
+        let own = self.dir.path().display().to_string();
+        let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for point in table.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+            if point.starts_with(&own) {
+                let _ = Command::new("umount").args(["-l", point]).status();
+            }
+        }
     }
 }
 
