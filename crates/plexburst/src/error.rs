@@ -64,6 +64,14 @@ impl Error {
         self
     }
 
+    /// The same failure, with what else failed beside it.
+    #[must_use]
+    pub fn because_of(mut self, other: &Self) -> Self {
+        self.message = format!("{}; and {}", self.chain(), other.chain());
+        self.source = None;
+        self
+    }
+
     /// The same failure with another exit code: the place that gives up knows what the failure means for home.
     #[must_use]
     pub fn with_exit(mut self, code: u8) -> Self {

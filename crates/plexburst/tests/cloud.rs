@@ -18,7 +18,7 @@ use plexburst::burst::store;
 use plexburst::clock::{Clock, Sleep};
 use plexburst::cloud::lifecycle::{self, Known};
 use plexburst::cloud::offer::{Offer, Wish};
-use plexburst::cloud::provider::{Ledger, Order, Provider};
+use plexburst::cloud::provider::{Ledger, Order, Provider, Taken};
 use plexburst::cloud::resource::{Kind, Ownership, Resource};
 use plexburst::cloud::scaleway::{Account, Client, Scaleway};
 use plexburst::cloud::sweep::{self, Local};
@@ -177,8 +177,11 @@ impl Mortal<'_> {
 }
 
 impl Ledger for Mortal<'_> {
-    fn intend(&self, kind: Kind, zone: &str) -> Result<()> {
-        self.at(|| self.inner.intend(kind, zone))
+    fn intend(&self, kind: Kind, zone: &str, taken: Option<&Taken>) -> Result<()> {
+        self.at(|| self.inner.intend(kind, zone, taken))
+    }
+    fn refused(&self, kind: Kind, zone: &str) -> Result<()> {
+        self.at(|| self.inner.refused(kind, zone))
     }
     fn learn(&self, resource: &Resource) -> Result<()> {
         self.at(|| self.inner.learn(resource))
@@ -192,7 +195,10 @@ impl Ledger for Mortal<'_> {
 struct Nowhere<'a>(&'a World);
 
 impl Ledger for Nowhere<'_> {
-    fn intend(&self, _: Kind, _: &str) -> Result<()> {
+    fn intend(&self, _: Kind, _: &str, _: Option<&Taken>) -> Result<()> {
+        Ok(())
+    }
+    fn refused(&self, _: Kind, _: &str) -> Result<()> {
         Ok(())
     }
     fn learn(&self, _: &Resource) -> Result<()> {
@@ -264,6 +270,7 @@ impl Burst {
                 is_kept: false,
             },
             offer: offer.clone(),
+            since: now,
             image: "debian_bookworm".to_owned(),
             public_key: "ssh-ed25519 AAAA test".to_owned(),
             user_data: "#cloud-config\n{}\n".to_owned(),
@@ -547,6 +554,7 @@ async fn what_cannot_be_had_is_told_apart_and_leaves_nothing() {
                 is_kept: false,
             },
             offer: offer.clone(),
+            since: now,
             image: "debian_bookworm".to_owned(),
             public_key: "ssh-ed25519 AAAA test".to_owned(),
             user_data: String::new(),

@@ -103,11 +103,21 @@ pub enum Event {
 }
 
 /// What is known of a thing that costs money while it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "resource", rename_all = "snake_case")]
 pub enum ResourceEvent {
     /// Something of this kind is about to be made in this zone.
     Intended {
+        /// What.
+        kind: crate::cloud::Kind,
+        /// Where.
+        zone: String,
+        /// What was settled for a server.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<Box<crate::cloud::provider::Taken>>,
+    },
+    /// It was refused: nothing of it exists.
+    Refused {
         /// What.
         kind: crate::cloud::Kind,
         /// Where.

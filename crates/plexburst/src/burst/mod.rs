@@ -4,12 +4,14 @@
 pub mod claim;
 pub mod controller;
 pub mod elsewhere;
+pub mod estimate;
 pub mod guard;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
 pub mod parked;
 pub mod phase;
+pub mod quote;
 mod remapped;
 pub mod request;
 pub mod retention;

@@ -8,12 +8,16 @@ use crate::error::{Error, Result};
 
 /// Returns when the user agreed, by `-y` or by an answer.
 pub(super) fn confirm(question: &str, is_agreed: bool, context: &Context) -> Result<()> {
+    confirm_or(question, is_agreed, "give -y to agree beforehand", context)
+}
+
+/// The same with the options that agree beforehand.
+pub(super) fn confirm_or(question: &str, is_agreed: bool, beforehand: &str, context: &Context) -> Result<()> {
     if is_agreed {
         return Ok(());
     }
-    let answer = ask(&format!("{question} [y/N] "), context)?.ok_or_else(|| {
-        Error::usage(format!("{question} There is no terminal to ask on")).hint("give -y to agree beforehand")
-    })?;
+    let answer = ask(&format!("{question} [y/N] "), context)?
+        .ok_or_else(|| Error::usage(format!("{question} There is no terminal to ask on")).hint(beforehand))?;
     match answer.as_str() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Error::refused("you did not agree; nothing was changed")),

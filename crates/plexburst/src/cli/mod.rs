@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod library;
 mod plan;
+mod price;
 mod reference;
 mod remap;
 mod repair;
@@ -23,6 +24,7 @@ mod report;
 mod rollback;
 mod sweep;
 mod sync;
+mod timer;
 mod verify;
 
 use std::path::PathBuf;
@@ -126,6 +128,12 @@ enum Command {
     /// The side at home of a command that was given on another machine.
     #[command(hide = true, subcommand)]
     AtHome(at_home::AtHome),
+    /// Ends a rented machine when nobody else does.
+    #[command(hide = true)]
+    Warden {
+        /// What it is told.
+        file: PathBuf,
+    },
     /// Plex in namespaces of its own.
     #[command(hide = true)]
     Cell(crate::plex::runtime::cell::Args),
@@ -287,6 +295,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
             .await
             .map(|()| exit::DONE),
         Command::AtHome(part) => at_home::run(part).await,
+        Command::Warden { file } => crate::burst::worker::warden::run(&file).await.map(|()| exit::DONE),
         Command::Cell(args) => crate::plex::runtime::cell::run(args)
             .await
             .map_err(|e| Error::failed("the cell cannot run the server").because(e)),

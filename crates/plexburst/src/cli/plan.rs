@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Context, doctor, print, print_json};
+use super::{Context, doctor, price, print, print_json};
 use crate::burst::controller;
 use crate::burst::guard::Findings;
 use crate::burst::guard::before::{self, Subject};
 use crate::burst::guard::survey::Survey;
-use crate::burst::request::Options;
+use crate::burst::quote::Quote;
+use crate::burst::request::{On, Options};
 use crate::config::{Mapping, Settings};
 use crate::error::Result;
 use crate::exit;
@@ -29,6 +30,18 @@ pub(super) struct Args {
     /// Without Sonic analysis.
     #[arg(long)]
     quick: bool,
+    /// Where the heavy work would be done; with scaleway, what that would cost is shown.
+    #[arg(long, value_name = "WHERE", default_value = "here")]
+    on: On,
+    /// Profile (lite, standard, power, superpower) or type of the rented machine.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// How many hours a rented machine may live.
+    #[arg(long, value_name = "H")]
+    max_hours: Option<f64>,
+    /// What a rented machine may cost at most, in euros.
+    #[arg(long, value_name = "EUR")]
+    max_cost: Option<f64>,
     /// As if a result that lost at most this many files were let through.
     #[arg(long, value_name = "N", default_value_t = 0)]
     accept_losses: u64,
@@ -48,13 +61,30 @@ struct Plan<'a> {
     mappings: Vec<Mapping>,
     /// What was found; none when the media could not be listed.
     survey: Option<Survey>,
+    /// What a rented machine would cost; none where none is rented.
+    cost: Option<Quote>,
     guards: Findings,
+}
+
+/// What a look at home and its media showed.
+pub(super) struct Looked {
+    pub(super) library: controller::Prepared,
+    pub(super) survey: Option<Survey>,
+    guards: Findings,
+    mappings: Mappings,
+    /// What the library's databases weigh.
+    pub(super) library_bytes: u64,
 }
 
 /// Runs `plan`.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let options = Options {
+        on: args.on,
+        instance: args.instance,
+        sizes: crate::config::rented::sizes(&settings),
+        max_hours: args.max_hours,
+        max_cost: args.max_cost,
         sections: args.sections,
         quick: args.quick,
         accept_losses: args.accept_losses,
@@ -63,8 +93,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     show(&settings, &options, args.json, context).await
 }
 
-/// Shows what a burst of live home with these options would do.
-pub(super) async fn show(settings: &Settings, options: &Options, json: bool, context: &Context) -> Result<u8> {
+/// Looks at home and its media with the guards that a burst begins with.
+pub(super) async fn look(settings: &Settings, options: &Options, context: &Context) -> Result<Looked> {
     let home = Home::of(&settings.config)?;
     let databases = home.databases();
     let library = controller::look(&databases, &options.sections)?;
@@ -87,6 +117,34 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
         is_thorough: false,
     };
     let (guards, survey) = before::look(&subject, &context.printer).await;
+    let sizes = databases
+        .files()
+        .into_iter()
+        .filter_map(|path| std::fs::metadata(path).ok());
+    let library_bytes = sizes.map(|meta| meta.len()).sum();
+    Ok(Looked {
+        library,
+        survey,
+        guards,
+        mappings,
+        library_bytes,
+    })
+}
+
+/// Shows what a burst of live home with these options would do.
+pub(super) async fn show(settings: &Settings, options: &Options, json: bool, context: &Context) -> Result<u8> {
+    let looked = look(settings, options, context).await?;
+    let cost = match options.on {
+        On::Scaleway => Some(price::of_home(settings, options, &looked).await?),
+        On::Here | On::Host(_) => None,
+    };
+    let Looked {
+        library,
+        survey,
+        guards,
+        mappings,
+        ..
+    } = looked;
     context.printer.clear();
     let outcome = guards.check();
     if json {
@@ -95,6 +153,7 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
             selected: &library.selected,
             mappings: mappings.iter().cloned().collect(),
             survey,
+            cost,
             guards,
         })?;
     } else {
@@ -104,6 +163,10 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
             missing(&mut text, survey);
         }
         mapped(&mut text, &mappings);
+        if let Some(cost) = &cost {
+            text.push_str(&price::text(cost));
+            text.push('\n');
+        }
         text.push_str(&doctor::text(&guards));
         print(&text)?;
     }

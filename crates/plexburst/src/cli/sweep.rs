@@ -1,13 +1,14 @@
 //! `plexburst sweep`: finds and destroys what no live burst owns. Made for a timer as well: it asks nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::{Context, print, print_json};
 use crate::burst::{journal::Journal, ledger, store};
 use crate::clock::SystemClock;
 use crate::cloud::lease::Verdict;
 use crate::cloud::lifecycle;
-use crate::cloud::provider::Ledger;
+use crate::cloud::provider::{Ledger, Taken};
 use crate::cloud::scaleway::{Client, Scaleway};
 use crate::cloud::sweep::{self, Findings, Local};
 use crate::cloud::{Kind, Resource};
@@ -24,6 +25,10 @@ pub(super) struct Args {
     /// Only show what would be destroyed.
     #[arg(long)]
     dry_run: bool,
+    /// Sweep nothing now, but write the units of a systemd timer that does so every ten minutes, into DIR or where systemd
+    /// looks for them; with --dry-run only show them.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "kept")]
+    timer: Option<Option<PathBuf>>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -32,6 +37,9 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
+    if let Some(dir) = args.timer {
+        return super::timer::write(&settings, dir, args.dry_run, args.json, context);
+    }
     let account = rented::account(&settings.config.scaleway)?;
     let provider = Scaleway::new(Client::new(&account)?);
     let local = local(&settings, context)?;
@@ -100,7 +108,10 @@ fn local(settings: &Settings, context: &Context) -> Result<BTreeMap<String, Loca
 struct Unwritten;
 
 impl Ledger for Unwritten {
-    fn intend(&self, _: Kind, _: &str) -> Result<()> {
+    fn intend(&self, _: Kind, _: &str, _: Option<&Taken>) -> Result<()> {
+        Ok(())
+    }
+    fn refused(&self, _: Kind, _: &str) -> Result<()> {
         Ok(())
     }
     fn learn(&self, _: &Resource) -> Result<()> {

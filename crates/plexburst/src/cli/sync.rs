@@ -70,6 +70,9 @@ pub(super) struct Args {
     /// Show what would be done, as `plexburst plan` does, and change nothing.
     #[arg(long, conflicts_with = "archive")]
     pub(super) dry_run: bool,
+    /// Agree to what a rented machine costs without being asked.
+    #[arg(short, long)]
+    yes: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -126,6 +129,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             Source::Archive { path, result }
         }
     };
+    if options.on == On::Scaleway {
+        let archive = match &source {
+            Source::Archive { path, .. } => Some(path.as_path()),
+            _ => None,
+        };
+        super::price::agree(&settings, &options, archive, args.yes, context).await?;
+    }
     let request = Request::new(source, options, settings.config.clone());
     let dir = settings.burst_dir(&request.id);
     context.printer.say(&format!("burst {}", request.id));

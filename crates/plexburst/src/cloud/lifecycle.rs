@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::offer::Offer;
-use super::provider::{Gone, Ledger, Machine, Order, Provider};
+use super::provider::{Gone, Ledger, Machine, Order, Provider, Taken};
 use super::resource::{Kind, Ownership, Resource};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub const END: Duration = Duration::from_secs(15 * 60);
 const LAG: Duration = Duration::from_secs(90);
 
 /// What is known of a burst's resources, out of its journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Known {
     /// Learnt and not confirmed gone.
     pub resources: BTreeSet<Resource>,
@@ -32,6 +32,8 @@ pub struct Known {
     pub open_intents: BTreeSet<String>,
     /// Every zone in which something was made or about to be.
     pub zones: BTreeSet<String>,
+    /// What was settled for the server that was asked for last, unless it was refused or is gone.
+    pub taken: Option<Taken>,
 }
 
 impl PartialOrd for Resource {
@@ -48,7 +50,7 @@ impl Ord for Resource {
 }
 
 /// Makes the machine out of the first of `offers` that can be had, and waits until it runs and has an address; comes back
-/// with the offer that it was.
+/// with what was settled for it. The server of a run that was killed is gone on with, as that run had settled it.
 ///
 /// # Errors
 /// None of them can be had; the provider fails for longer than a call is repeated; it does not come up.
@@ -60,14 +62,19 @@ pub async fn begin<P: Provider>(
     ledger: &dyn Ledger,
     clock: &dyn Clock,
     say: &(dyn Fn(&str) + Sync),
-) -> Result<(Machine, Offer)> {
-    if let Some(offer) = offers.first() {
-        show_up(provider, &order(offer).owner.burst, known, clock).await?;
+) -> Result<(Machine, Taken)> {
+    if let Some(taken) = &known.taken {
+        let order = order(&taken.offer).as_taken(taken);
+        if show_up(provider, &order.owner.burst, known, clock).await? {
+            let machine = provider.make(&order, ledger).await?;
+            return Ok((wait_running(provider, machine, clock).await?, taken.clone()));
+        }
     }
     let mut refused = None;
     for offer in offers {
-        match provider.make(&order(offer), ledger).await {
-            Ok(machine) => return Ok((wait_running(provider, machine, clock).await?, offer.clone())),
+        let order = order(offer);
+        match provider.make(&order, ledger).await {
+            Ok(machine) => return Ok((wait_running(provider, machine, clock).await?, order.taken())),
             // Not to be had here: the next one is another type or another zone.
             Err(error) if error.exit() == exit::REFUSED => {
                 say(&format!(
@@ -87,18 +94,24 @@ pub async fn begin<P: Provider>(
     }))
 }
 
-/// A run that was killed may have made a server whose id it never learnt, and which lists do not show yet: it is waited for,
-/// so that no second one is made.
-async fn show_up<P: Provider>(provider: &P, burst: &str, known: &Known, clock: &dyn Clock) -> Result<()> {
+/// Whether the server that an earlier run asked for is there. That run may have been killed before it learnt the id, and
+/// lists may not show the server yet: it is waited for, so that no second one is made.
+async fn show_up<P: Provider>(provider: &P, burst: &str, known: &Known, clock: &dyn Clock) -> Result<bool> {
     let begun = clock.now();
-    while !known.open_intents.is_empty() && clock.now() - begun < LAG {
-        let found = listed(provider, burst, &known.open_intents).await?;
+    loop {
+        let mut may_show = !known.open_intents.is_empty();
+        for server in known.resources.iter().filter(|r| r.kind == Kind::Server) {
+            may_show |= provider.machine(server).await?.is_some();
+        }
+        let found = listed(provider, burst, &known.zones).await?;
         if found.iter().any(|resource| resource.kind == Kind::Server) {
-            return Ok(());
+            return Ok(true);
+        }
+        if !may_show || clock.now() - begun >= LAG {
+            return Ok(false);
         }
         clock.sleep(LOOK).await;
     }
-    Ok(())
 }
 
 async fn wait_running<P: Provider>(provider: &P, machine: Machine, clock: &dyn Clock) -> Result<Machine> {
@@ -161,6 +174,10 @@ pub async fn end<P: Provider>(
             Err(error) => trouble = Some(error),
         }
         for resource in left.clone() {
+            // Until it is gone the machine may still have to end itself.
+            if resource.kind.is_key() && left.iter().any(|other| other.kind == Kind::Server) {
+                continue;
+            }
             match step(provider, burst, &resource, ledger, &mut left, &gone).await {
                 Ok(Gone::Yes) => {
                     ledger.gone(&resource)?;

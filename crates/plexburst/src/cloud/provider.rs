@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::lease::Life;
 use super::offer::{Offer, Wish};
 use super::resource::{Ownership, Resource};
 use crate::error::Result;
+use crate::secret::Token;
 
 /// What is to be made.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct Order {
     pub owner: Ownership,
     /// What was chosen.
     pub offer: Offer,
+    /// When it was asked for, in seconds since 1970 by the provider's clock.
+    pub since: i64,
     /// Label of the operating system's image.
     pub image: String,
     /// The burst's public key, as in authorized_keys.
@@ -26,6 +31,39 @@ pub struct Order {
     pub user_data: String,
     /// Who may come in over SSH, as CIDR; empty: everybody.
     pub inbound: Vec<String>,
+}
+
+/// What was settled for a server before it was asked for. A run that was killed goes on with it, whatever is offered, and
+/// for how much, by then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The offer.
+    pub offer: Offer,
+    /// When it was taken, by the provider's clock.
+    pub since: i64,
+    /// When the machine has to be gone.
+    pub deadline: i64,
+}
+
+impl Order {
+    /// What is written down before the server is made.
+    #[must_use]
+    pub fn taken(&self) -> Taken {
+        Taken {
+            offer: self.offer.clone(),
+            since: self.since,
+            deadline: self.owner.deadline,
+        }
+    }
+
+    /// The same order for what an earlier run had settled.
+    #[must_use]
+    pub fn as_taken(mut self, taken: &Taken) -> Self {
+        self.offer = taken.offer.clone();
+        self.since = taken.since;
+        self.owner.deadline = taken.deadline;
+        self
+    }
 }
 
 /// A machine that runs, or will.
@@ -63,11 +101,16 @@ pub enum Gone {
 
 /// Where an implementation writes down what it is about to do and what it has learnt, flushed before it goes on.
 pub trait Ledger: Send + Sync {
-    /// About to make something of this kind in this zone.
+    /// About to make something of this kind in this zone; of a server, what was settled for it.
     ///
     /// # Errors
     /// It cannot be written down; then nothing is made.
-    fn intend(&self, kind: super::Kind, zone: &str) -> Result<()>;
+    fn intend(&self, kind: super::Kind, zone: &str, taken: Option<&Taken>) -> Result<()>;
+    /// The provider refused to make what was intended, so there is nothing to look for.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    fn refused(&self, kind: super::Kind, zone: &str) -> Result<()>;
     /// A thing of ours, as soon as its id is known.
     ///
     /// # Errors
@@ -122,6 +165,17 @@ pub trait Provider: Send + Sync {
 
     /// Lets only these in over SSH from now on (the caller's address changed).
     async fn admit(&self, group: &Resource, inbound: &[String]) -> Result<()>;
+
+    /// A key with which the machine can end itself, and which may do as little else as the provider lets be said: for this
+    /// burst alone, only from `address`, and until `expires` (seconds since 1970 by the provider's clock). One that an
+    /// earlier try made is replaced, since its secret is lost.
+    async fn make_key(
+        &self,
+        owner: &Ownership,
+        address: std::net::IpAddr,
+        expires: i64,
+        ledger: &dyn Ledger,
+    ) -> Result<Token>;
 
     /// How long after creation a machine may be silent before its first proof of life.
     fn boot_grace(&self) -> Duration {

@@ -24,13 +24,28 @@ pub enum Kind {
     Ip,
     /// A set of firewall rules; not billed.
     SecurityGroup,
+    /// A key of the provider's with which the machine ends itself; not billed.
+    ApiKey,
+    /// What that key may do; not billed.
+    Policy,
+    /// Whose key it is; not billed.
+    Application,
 }
+
+/// The zone of what is in none: keys and what belongs to them.
+pub const GLOBAL: &str = "global";
 
 impl Kind {
     /// Whether the provider asks money for it.
     #[must_use]
     pub fn is_billed(self) -> bool {
-        self != Self::SecurityGroup
+        !self.is_key() && self != Self::SecurityGroup
+    }
+
+    /// Whether it belongs to the key with which a machine ends itself: it is kept for as long as the machine is.
+    #[must_use]
+    pub fn is_key(self) -> bool {
+        matches!(self, Self::ApiKey | Self::Policy | Self::Application)
     }
 }
 
@@ -42,6 +57,9 @@ impl fmt::Display for Kind {
             Self::LocalVolume => "local volume",
             Self::Ip => "IP address",
             Self::SecurityGroup => "security group",
+            Self::ApiKey => "API key",
+            Self::Policy => "policy",
+            Self::Application => "application",
         })
     }
 }

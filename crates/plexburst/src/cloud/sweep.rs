@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::lease::{self, Reason, Verdict};
 use super::lifecycle::{self, Known};
 use super::provider::{Ledger, Owned, Provider};
-use super::resource::{Kind, Resource};
+use super::resource::{GLOBAL, Kind, Resource};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -68,8 +68,11 @@ pub struct Local {
 pub async fn look<P: Provider>(provider: &P, local: &BTreeMap<String, Local>) -> Result<Findings> {
     let now = provider.now().await?;
     let mut findings = Findings::default();
-    for zone in provider.zones() {
-        match look_into(provider, &zone, local, now).await {
+    let mut zones = provider.zones();
+    // What is in no zone is judged by its burst's machine, wherever that is.
+    zones.sort_by_key(|zone| zone == GLOBAL);
+    for zone in zones {
+        match look_into(provider, &zone, local, now, &findings).await {
             Ok(found) => findings.found.extend(found),
             Err(error) => findings.unanswered.push((zone, error)),
         }
@@ -82,6 +85,7 @@ async fn look_into<P: Provider>(
     zone: &str,
     local: &BTreeMap<String, Local>,
     now: i64,
+    before: &Findings,
 ) -> Result<Vec<Found>> {
     let owned = provider.owned(zone).await?;
     let mut bursts: BTreeMap<&str, Vec<&Owned>> = BTreeMap::new();
@@ -96,9 +100,25 @@ async fn look_into<P: Provider>(
             verdicts.push(judge(provider, server, has_ended, now).await?);
         }
         let alive = verdicts.iter().find(|verdict| !matches!(verdict, Verdict::Destroy(_)));
+        let elsewhere = || {
+            let lives = before
+                .found
+                .iter()
+                .find(|found| found.burst == burst && !matches!(found.verdict, Verdict::Destroy(_)));
+            match lives {
+                Some(found) => Some(found.verdict.clone()),
+                // Its machine may be where nobody answered.
+                None if !before.unanswered.is_empty() => {
+                    let left = things.iter().map(|one| one.owner.deadline - now).max().unwrap_or(0);
+                    (left > 0).then_some(Verdict::Alive { left })
+                }
+                None => None,
+            }
+        };
         let rest = match (alive, verdicts.first()) {
             (Some(alive), _) => Some(alive.clone()),
             (None, Some(doomed)) => Some(doomed.clone()),
+            (None, None) if zone == GLOBAL => elsewhere(),
             (None, None) => None,
         };
         let mut verdicts = verdicts.into_iter();

@@ -56,6 +56,11 @@ pub struct Scaleway {
     pub max_hours: Option<f64>,
     /// What it may cost at most, in euros.
     pub max_cost: Option<f64>,
+    /// Make a restricted key that expires with the machine, so that the machine can end itself; the account's own key
+    /// needs IAMManager for it.
+    pub self_destruct: bool,
+    /// A file (mode 0600) with a restricted secret key of your own, in place of one that is made.
+    pub self_destruct_key_file: Option<PathBuf>,
 }
 
 /// `[home]`.
@@ -374,6 +379,7 @@ impl Config {
             &mut self.worker.ssh_config,
             &mut self.notify.webhook_file,
             &mut self.notify.ntfy_file,
+            &mut self.scaleway.self_destruct_key_file,
         ];
         for path in slots.into_iter().chain(self.depot.paths()).flatten() {
             *path = base.join(&*path);

@@ -85,60 +85,92 @@ pub async fn docker(host: &Host, program: &str, image: &str, socket: Option<&Pat
         .map(drop)
 }
 
-/// The programs that may run on a machine of this architecture: this very file, and one shipped beside it, which is the
-/// static one.
-fn programs_for(own: &Path, arch: &str) -> Result<Vec<PathBuf>> {
-    let beside = own.with_file_name(format!("plexburst-{arch}"));
-    let fits: Vec<PathBuf> = [
-        (arch == std::env::consts::ARCH).then(|| own.to_owned()),
-        beside.is_file().then(|| beside.clone()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if !fits.is_empty() {
-        return Ok(fits);
+/// The kernel's word for what a provider calls an architecture.
+#[must_use]
+pub fn kernel_name(arch: &str) -> &str {
+    match arch {
+        "arm64" => "aarch64",
+        other => other,
     }
-    Err(Error::refused(format!(
-        "the machine is {arch}, and this plexburst is for {}",
-        std::env::consts::ARCH
-    ))
-    .hint(format!(
-        "put a plexburst built for {arch} at {}, or take a machine of another type",
-        beside.display()
-    )))
 }
 
-/// Brings the program for the architecture `arch` into `dir` there, unless the very same one is there already, and sees
-/// that it runs.
+/// The programs that may run on a machine of this architecture (`uname -m`), best first: this very file, and the static one
+/// that is shipped beside it.
+///
+/// # Errors
+/// There is none.
+pub fn programs(arch: &str) -> Result<Vec<PathBuf>> {
+    let own = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
+    programs_beside(&own, arch)
+}
+
+fn programs_beside(own: &Path, arch: &str) -> Result<Vec<PathBuf>> {
+    let beside = own.with_file_name(format!("plexburst-{arch}"));
+    let mut found = Vec::new();
+    if arch == std::env::consts::ARCH {
+        found.push(own.to_owned());
+    }
+    if beside.is_file() && beside != own {
+        let made_for = made_for(&beside)?;
+        if made_for != Some(arch) {
+            return Err(Error::refused(format!(
+                "{} is no program for {arch}, whatever its name says ({})",
+                beside.display(),
+                made_for.unwrap_or("not one for Linux that is known here")
+            ))
+            .hint("`./dev build` makes both; put the right one there"));
+        }
+        found.push(beside.clone());
+    }
+    if found.is_empty() {
+        return Err(Error::refused(format!(
+            "the machine is {arch}, and this plexburst is for {}",
+            std::env::consts::ARCH
+        ))
+        .hint(format!(
+            "put a plexburst built for {arch} at {} (`./dev build` makes it), or take a machine of another type",
+            beside.display()
+        )));
+    }
+    Ok(found)
+}
+
+/// What a program's own header says that it is for: ELF, 64 bits, its machine's number.
+fn made_for(path: &Path) -> Result<Option<&'static str>> {
+    use std::io::Read;
+    let mut head = [0; 20];
+    let mut file = std::fs::File::open(path).context(|| format!("cannot read {}", path.display()))?;
+    if file.read_exact(&mut head).is_err() || head[..5] != *b"\x7fELF\x02" {
+        return Ok(None);
+    }
+    Ok(match u16::from_le_bytes([head[18], head[19]]) {
+        62 => Some("x86_64"),
+        183 => Some("aarch64"),
+        _ => None,
+    })
+}
+
+/// Brings the first of them that runs there into `dir`, unless the very same one is there already.
 ///
 /// # Errors
 /// There is none for that architecture; it does not arrive whole; none that fits runs there.
 pub async fn bring_program(host: &Host, dir: &str, own: &Path, arch: &str) -> Result<String> {
-    let program = format!("{dir}/plexburst");
-    host.run("mkdir", &["-p", "-m", "700", "--", dir]).await?;
     let mut refused = None;
-    for from in programs_for(own, arch)? {
-        bring(host, &program, &from).await?;
-        // A program that is linked against another C library is copied whole and still does not run.
-        match host.run(&program, &["--version"]).await {
-            Ok(_) => return Ok(program),
-            Err(error) => refused = Some(error),
+    for from in programs_beside(own, arch)? {
+        match bring(host, dir, &from).await {
+            Err(error) if error.exit() == crate::exit::REFUSED => refused = Some(error),
+            other => return other,
         }
     }
-    let error = Error::refused(format!("this plexburst does not run on {}", host.name())).hint(format!(
-        "use the static build (musl), which runs on any Linux of its architecture: put it beside this one as plexburst-{arch}"
-    ));
-    Err(match refused {
-        Some(why) => error.because(why),
-        None => error,
-    })
+    Err(refused.unwrap_or_else(|| Error::unexpected("there is no program to bring")))
 }
 
-async fn bring(host: &Host, program: &str, from: &Path) -> Result<()> {
+async fn bring(host: &Host, dir: &str, from: &Path) -> Result<String> {
     let content = tokio::fs::read(from)
         .await
         .context(|| format!("cannot read {}", from.display()))?;
+    let program = format!("{dir}/plexburst");
+    host.run("mkdir", &["-p", "-m", "700", "--", dir]).await?;
     let expected = host_sum_of(&content).await?;
     let sum = async || {
         host.script(
@@ -148,7 +180,7 @@ async fn bring(host: &Host, program: &str, from: &Path) -> Result<()> {
         .await
     };
     if sum().await?.trim() != expected {
-        host.write(program, "700", &content).await?;
+        host.write(&program, "700", &content).await?;
         if sum().await?.trim() != expected {
             return Err(
                 Error::failed(format!("the program did not arrive whole on {}", host.name()))
@@ -156,7 +188,20 @@ async fn bring(host: &Host, program: &str, from: &Path) -> Result<()> {
             );
         }
     }
-    Ok(())
+    // A program that is linked against another C library is copied whole and still does not run.
+    let said = host.run(&program, &["--version"]).await.map_err(|e| {
+        Error::refused(format!("{} does not run on {}", from.display(), host.name()))
+            .hint("`./dev build` makes a static one, which runs on any Linux of its architecture; put it beside this program")
+            .because(e)
+    })?;
+    let own = concat!("plexburst ", env!("CARGO_PKG_VERSION"));
+    if said.trim() != own {
+        return Err(
+            Error::refused(format!("{} is {:?}, and this is {own:?}", from.display(), said.trim()))
+                .hint("both sides of a burst are of one version: build the other one anew"),
+        );
+    }
+    Ok(program)
 }
 
 /// SHA-256 as the machine's own `sha256sum` prints it, by this machine's.
@@ -232,26 +277,39 @@ async fn bring_tools(host: &Host, is_root: bool, needs_mount: bool) -> Result<()
 mod tests {
     use super::*;
 
+    fn elf(machine: u16) -> Vec<u8> {
+        let mut head = b"\x7fELF\x02\x01\x01".to_vec();
+        head.resize(18, 0);
+        head.extend(machine.to_le_bytes());
+        head
+    }
+
     #[test]
-    fn a_machine_of_another_architecture_gets_the_program_that_lies_beside() {
+    fn the_program_for_a_machine_lies_beside_this_one_and_is_what_its_name_says() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("plexburst");
-        let refused = programs_for(&own, "riscv64").unwrap_err();
-        assert_eq!(refused.exit(), crate::exit::REFUSED);
-        assert!(
-            refused.chain().contains("the machine is riscv64"),
-            "{}",
-            refused.chain()
-        );
-        let beside = dir.path().join("plexburst-riscv64");
-        assert!(refused.hint_text().unwrap().contains(&beside.display().to_string()));
-        std::fs::write(&beside, "").unwrap();
-        assert_eq!(programs_for(&own, "riscv64").unwrap(), [beside]);
-        // The very same program first; the static one where that does not run.
-        let same = std::env::consts::ARCH;
-        assert_eq!(programs_for(&own, same).unwrap(), std::slice::from_ref(&own));
-        let fixed = dir.path().join(format!("plexburst-{same}"));
-        std::fs::write(&fixed, "").unwrap();
-        assert_eq!(programs_for(&own, same).unwrap(), [own, fixed]);
+        std::fs::write(&own, "own").unwrap();
+        let (here, other, number) = match std::env::consts::ARCH {
+            "aarch64" => ("aarch64", "x86_64", 62),
+            arch => (arch, "aarch64", 183),
+        };
+        assert_eq!(programs_beside(&own, here).unwrap(), std::slice::from_ref(&own));
+        let e = programs_beside(&own, other).unwrap_err();
+        assert_eq!(e.exit(), crate::exit::REFUSED);
+        assert!(e.hint_text().unwrap().contains("./dev build"), "{:?}", e.hint_text());
+        let beside = dir.path().join(format!("plexburst-{other}"));
+        std::fs::write(&beside, elf(number)).unwrap();
+        assert_eq!(programs_beside(&own, other).unwrap(), std::slice::from_ref(&beside));
+        // A file of the wrong architecture, and one that is no program.
+        for wrong in [elf(if number == 62 { 183 } else { 62 }), b"#!/bin/sh\n".to_vec()] {
+            std::fs::write(&beside, wrong).unwrap();
+            let e = programs_beside(&own, other).unwrap_err();
+            assert!(e.chain().contains("no program for"), "{}", e.chain());
+        }
+        // A static one for this machine's own architecture is the second choice.
+        let own_static = dir.path().join(format!("plexburst-{here}"));
+        std::fs::write(&own_static, elf(if here == "aarch64" { 183 } else { 62 })).unwrap();
+        assert_eq!(programs_beside(&own, here).unwrap(), [own, own_static]);
+        assert_eq!((kernel_name("arm64"), kernel_name("x86_64")), ("aarch64", "x86_64"));
     }
 }

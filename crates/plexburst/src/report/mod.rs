@@ -2,6 +2,7 @@
 
 mod page;
 mod text;
+mod worked;
 
 use std::path::Path;
 
@@ -9,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::burst::controller::{Ended, Prepared, Swapped};
+use crate::burst::estimate::Worked;
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::phase::Phase;
 use crate::burst::request::Request;
 use crate::burst::spec::{Made, Parked, Sample};
 use crate::error::{Error, Result};
+
+pub use worked::earlier;
 
 const FILE: &str = "report.json";
 /// The same as a page.
@@ -111,6 +115,9 @@ pub struct Report {
     /// The worker while it indexed, at most a few hundred looks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
+    /// What the worker did and how long that took: what later bursts are estimated from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked: Option<Worked>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The failure, if it was one.
@@ -139,6 +146,7 @@ impl Report {
         let after = committed
             .or(rolled_back)
             .map_or_else(|| before.clone(), |ended| ended.after);
+        let times = times(entries);
         let mut warnings = made.as_ref().map(|m| m.warnings.clone()).unwrap_or_default();
         warnings.extend(entries.iter().filter_map(|e| match &e.event {
             Event::Note { text } if text.starts_with("warning: ") => Some(text["warning: ".len()..].to_owned()),
@@ -147,6 +155,7 @@ impl Report {
         Ok(Self {
             burst: request.id.clone(),
             outcome,
+            worked: worked::of(entries, &before, &after, &times),
             before,
             after,
             bytes_up: parked.as_ref().map_or(0, |p| p.sent),
@@ -165,7 +174,7 @@ impl Report {
                 Event::Note { text } => text.strip_prefix(COST).map(str::to_owned),
                 _ => None,
             }),
-            phases: times(entries),
+            phases: times,
             error: entries.iter().rev().find_map(|e| match &e.event {
                 Event::Failed { error, .. } if outcome != Outcome::Committed => Some(format!("{}: {error}", e.phase)),
                 _ => None,

@@ -147,6 +147,7 @@ mod tests {
     #[test]
     fn before_and_after_stand_side_by_side() {
         let report = Report {
+            worked: None,
             burst: "01".into(),
             outcome: Outcome::Committed,
             before: serde_json::json!({"sections": [{"id": 1, "name": "Music", "counts": {"tracks": 3}, "sonic_analysed": 0}]}),

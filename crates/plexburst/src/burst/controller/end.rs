@@ -204,6 +204,7 @@ pub(super) async fn back_out(c: &Controller, error: Error) -> Error {
             )),
         };
     }
+    let error = place::give_up(c, error).await;
     if c.home.is_some() {
         let was_swapped = match swap::is_exchanged(c) {
             Ok(was) => was,

@@ -37,6 +37,14 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
     let made = match known {
         // Its place may be gone already, and is not needed any more.
         Some(made) => made,
+        // A rented machine that has ended itself has left its result, and is not looked for.
+        None if c.request.options.on == On::Scaleway
+            && let Some(made) = parked_made(c).await? =>
+        {
+            c.side
+                .phase(Phase::Work, "the worker's result is in the depot", async || Ok(made))
+                .await?
+        }
         None => {
             correct_here(c, prepared, parked).await?;
             let place = place::provide(c, prepared, parked).await?;
@@ -202,6 +210,13 @@ fn parked_or_failed(entries: &[Entry]) -> Option<End> {
         }
         _ => None,
     }
+}
+
+async fn parked_made(c: &Controller) -> Result<Option<Made>> {
+    Ok(match parked_or_failed(&worker_entries(c).await?) {
+        Some(End::Parked(made)) => Some(made),
+        _ => None,
+    })
 }
 
 /// Whether the worker's result is parked.

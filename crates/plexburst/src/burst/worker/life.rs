@@ -1,9 +1,12 @@
 //! A rented worker's proof of life: a line in the machine's own user data, every minute, that `sweep` reads wherever it
 //! runs. It needs no key of the provider: the machine may write its own (facts: cloud §1.6), from a port below 1024.
+//!
+//! Whatever a deadline is held against is the provider's time: told at the start, moved on by the machine's monotonic clock
+//! (its wall clock may be set right meanwhile), and corrected by the date of each answer, where the service gives one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -20,6 +23,29 @@ const METADATA: &str = "http://169.254.42.42";
 const LIMIT: Duration = Duration::from_secs(10);
 /// Ports that only root may send from.
 const PORTS: std::ops::Range<u16> = 600..1023;
+
+/// The provider's time as far as this machine knows it.
+#[derive(Debug, Clone)]
+pub(super) struct ProviderTime(Arc<Mutex<(i64, Instant)>>);
+
+impl ProviderTime {
+    /// By the machine's clock and what it was told to add; the machine's own without a lease.
+    pub(super) fn of(lease: Option<&Lease>) -> Self {
+        let offset = lease.map_or(0, |lease| lease.clock_offset);
+        let now = jiff::Timestamp::now().as_second().saturating_add(offset);
+        Self(Arc::new(Mutex::new((now, Instant::now()))))
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        let (at, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        at.saturating_add(i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX))
+    }
+
+    fn correct(&self, now: i64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (now, Instant::now());
+    }
+}
 
 /// A proof is given again and again until this ends.
 pub(super) struct Living {
@@ -40,13 +66,24 @@ pub(super) fn live(w: &Worker) -> Option<Living> {
                 .map_or_else(|| "begin".to_owned(), |entry| entry.phase.to_string())
         })
     };
-    let told = lease.clone();
+    let (told, time) = (lease.clone(), w.time.clone());
     let task = tokio::spawn(async move {
         let mut was_heard = true;
         loop {
-            let proof = proof(&told, phase(), false);
+            let mut proof = proof(&told, &time, phase(), false);
             match put(&proof).await {
-                Ok(()) => was_heard = true,
+                Ok(dated) => {
+                    was_heard = true;
+                    if let Some(dated) = dated {
+                        let apart = dated.abs_diff(time.now());
+                        time.correct(dated);
+                        // A proof that was stamped by a clock that is wrong is given again at once.
+                        if apart > INTERVAL.as_secs() {
+                            proof.at = dated;
+                            let _ = put(&proof).await;
+                        }
+                    }
+                }
                 Err(error) if was_heard => {
                     was_heard = false;
                     tracing::warn!(%error, "the proof of life could not be left; it is tried again every minute");
@@ -65,23 +102,24 @@ impl Living {
         self.task.abort();
         let is_safe = w.side.is_done(Phase::ParkResult);
         let phase = if is_safe { Phase::ParkResult } else { Phase::Work };
-        if let Err(error) = put(&proof(&self.lease, phase.to_string(), is_safe)).await {
+        if let Err(error) = put(&proof(&self.lease, &w.time, phase.to_string(), is_safe)).await {
             tracing::warn!(%error, "the last proof of life could not be left");
         }
     }
 }
 
-fn proof(lease: &Lease, phase: String, is_safe: bool) -> Life {
+fn proof(lease: &Lease, time: &ProviderTime, phase: String, is_safe: bool) -> Life {
     Life {
-        at: jiff::Timestamp::now().as_second() + lease.clock_offset,
+        at: time.now(),
         burst: lease.burst.clone(),
         phase,
         is_safe,
     }
 }
 
-/// `PATCH /user_data/KEY` from a privileged port: written by hand, since the port of an HTTP client cannot be chosen.
-async fn put(life: &Life) -> std::io::Result<()> {
+/// `PATCH /user_data/KEY` from a privileged port: written by hand, since the port of an HTTP client cannot be chosen. Comes
+/// back with the date of the answer, if it has one.
+async fn put(life: &Life) -> std::io::Result<Option<i64>> {
     let base = std::env::var("SCW_METADATA_URL").unwrap_or_else(|_| METADATA.to_owned());
     let authority = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let address = if authority.contains(':') {
@@ -103,14 +141,14 @@ async fn put(life: &Life) -> std::io::Result<()> {
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(4096).read_to_end(&mut answer).await?;
-        let status = String::from_utf8_lossy(&answer);
-        let status = status.lines().next().unwrap_or_default().to_owned();
+        let text = String::from_utf8_lossy(&answer);
+        let status = text.lines().next().unwrap_or_default().to_owned();
         if status
             .split_whitespace()
             .nth(1)
             .is_some_and(|code| code.starts_with('2'))
         {
-            Ok(())
+            Ok(date(&text))
         } else {
             Err(std::io::Error::other(format!(
                 "the metadata service answered {status:?}"
@@ -120,6 +158,15 @@ async fn put(life: &Life) -> std::io::Result<()> {
     tokio::time::timeout(LIMIT, exchange)
         .await
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+}
+
+fn date(answer: &str) -> Option<i64> {
+    let head = answer.split("\r\n\r\n").next()?;
+    let value = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("date").then_some(value.trim())
+    })?;
+    Some(jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_second())
 }
 
 async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
@@ -143,4 +190,31 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_its_heads() {
+        let answer = "HTTP/1.1 204 No Content\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n\r\nDate: Wed, 16 Nov 1994";
+        assert_eq!(date(answer), Some(784_887_151));
+        assert_eq!(date("HTTP/1.1 204 No Content\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn the_time_is_the_providers() {
+        let lease = Lease {
+            burst: "B".to_owned(),
+            deadline: 0,
+            work_until: 0,
+            clock_offset: 7200,
+        };
+        let time = ProviderTime::of(Some(&lease));
+        let ahead = time.now() - jiff::Timestamp::now().as_second();
+        assert!((7190..=7210).contains(&ahead), "{ahead}");
+        time.correct(1_000_000);
+        assert!((1_000_000..1_000_600).contains(&time.now()));
+    }
 }

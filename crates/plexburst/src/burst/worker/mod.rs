@@ -17,6 +17,7 @@ mod result;
 mod saver;
 mod series;
 mod serve;
+pub(crate) mod warden;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Worker {
     side: Side,
     depot: Depot,
     saver: saver::Saver,
+    /// The provider's time, on a rented machine.
+    time: life::ProviderTime,
 }
 
 /// Runs the worker of the folder `dir` to its end, or goes on with it.
@@ -61,7 +64,9 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     let journal = Arc::new(Status::new(depot.clone(), key::WORKER_JOURNAL));
     let sealed = Arc::clone(&journal);
     side.on_write(move |entries| seal(&sealed, entries));
+    let time = life::ProviderTime::of(spec.lease.as_ref());
     let worker = Worker {
+        time,
         dir: dir.to_path_buf(),
         spec,
         side,
@@ -136,8 +141,7 @@ impl Worker {
             return std::future::pending().await;
         };
         loop {
-            // The wall clock, corrected to the provider's: the deadline is the provider's, and a machine may be suspended.
-            let left = lease.work_until - (jiff::Timestamp::now().as_second() + lease.clock_offset);
+            let left = lease.work_until - self.time.now();
             match u64::try_from(left) {
                 Ok(left @ 1..) => SystemClock.sleep(Duration::from_secs(left.min(60))).await,
                 _ => return,

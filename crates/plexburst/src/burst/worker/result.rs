@@ -101,9 +101,18 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
             let mut warnings = Vec::new();
             let mut failed_tracks = Vec::new();
             for section in w.selected() {
-                let indexed: Indexed = w.side.facts(Phase::Index { section: section.id })?;
-                warnings.extend(indexed.warnings());
-                failed_tracks.extend(indexed.report.failed);
+                let indexed: Option<Indexed> = w.side.journal().facts(Phase::Index { section: section.id })?;
+                match indexed {
+                    Some(indexed) => {
+                        warnings.extend(indexed.warnings());
+                        failed_tracks.extend(indexed.report.failed);
+                    }
+                    // The machine's time was up; what was done of it is in the result, and was checked like the rest.
+                    None => warnings.push(format!(
+                        "{}: not finished, the machine's time was up; another burst goes on with it",
+                        section.name
+                    )),
+                }
             }
             let checked: Checked = w.side.facts(Phase::Check)?;
             warnings.extend(checked.losses.into_iter().map(|l| format!("lost, as accepted: {l}")));

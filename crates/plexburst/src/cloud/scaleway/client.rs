@@ -51,11 +51,23 @@ impl Client {
         Self::with_clock(account, Arc::new(SystemClock))
     }
 
+    /// The same from this address of the machine's, to which a key may be bound.
+    ///
+    /// # Errors
+    /// See [`Client::new`].
+    pub fn from_address(account: &Account, address: std::net::IpAddr) -> Result<Self, Error> {
+        Self::build(account, Arc::new(SystemClock), Some(address))
+    }
+
     /// The same with a clock of one's own for the pauses between tries.
     ///
     /// # Errors
     /// See [`Client::new`].
     pub fn with_clock(account: &Account, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::build(account, clock, None)
+    }
+
+    fn build(account: &Account, clock: Arc<dyn Clock>, from: Option<std::net::IpAddr>) -> Result<Self, Error> {
         let refuse = |why: &str| Error {
             call: "a client for Scaleway".to_owned(),
             kind: Kind::Invalid(why.to_owned()),
@@ -70,6 +82,7 @@ impl Client {
             .user_agent(concat!("plexburst/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .timeout(LIMIT)
+            .local_address(from)
             // A key must not follow a redirect to somebody else.
             .redirect(reqwest::redirect::Policy::none())
             .build()

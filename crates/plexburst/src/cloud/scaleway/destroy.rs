@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::model::{BlockVolume, LocalVolume, ServerAnswer};
-use super::{Client, Error, Kind, block_path, found, path};
+use super::{Client, Error, Kind, block_path, found, keys, path};
 use crate::cloud::provider::Gone;
 use crate::cloud::resource::{self, Resource};
 
@@ -44,6 +44,9 @@ pub(super) async fn step(client: &Client, resource: &Resource) -> Result<Gone, E
         }
         resource::Kind::Ip => look_and_delete(client, path(zone, &format!("ips/{id}"))).await,
         resource::Kind::SecurityGroup => look_and_delete(client, path(zone, &format!("security_groups/{id}"))).await,
+        resource::Kind::ApiKey | resource::Kind::Policy | resource::Kind::Application => {
+            look_and_delete(client, keys::path(resource.kind, id)).await
+        }
     }
 }
 

@@ -64,6 +64,9 @@ pub enum Kind {
     /// An answer that this program cannot read.
     #[error("an answer that cannot be read: {0}")]
     Malformed(String),
+    /// The answers' own clock and the dates in them are so many seconds apart.
+    #[error("its answers are dated {} min apart from what it has just made", .0.abs() / 60)]
+    Clock(i64),
     /// Any other status.
     #[error("status {0}: {1}")]
     Status(u16, String),
@@ -188,7 +191,8 @@ impl From<Error> for crate::error::Error {
             ),
             Kind::PermissionsDenied(_) => (
                 exit::USAGE,
-                "the key needs InstancesFullAccess and BlockStorageFullAccess in this project (docs/scaleway.md)",
+                "the key needs InstancesFullAccess and BlockStorageFullAccess in the project, and `scaleway.project` (or \
+                 SCW_DEFAULT_PROJECT_ID) has to name a project of the key's organization (docs/scaleway.md)",
             ),
             Kind::Quota(_) => (
                 exit::REFUSED,
@@ -201,6 +205,10 @@ impl From<Error> for crate::error::Error {
             Kind::Invalid(_) => (
                 exit::USAGE,
                 "check `scaleway.zone`, `scaleway.project` and `--instance`",
+            ),
+            Kind::Clock(_) => (
+                exit::HOME_UNCHANGED,
+                "no deadline can be relied upon meanwhile: try again later; when `scaleway.api_url` names a proxy, check its clock",
             ),
             Kind::NotReached(_) | Kind::Lost(_) | Kind::Server(_) | Kind::TooMany(_) => (
                 exit::HOME_UNCHANGED,

@@ -15,6 +15,8 @@ use crate::error::Result;
 /// is tried again. Unsure for the real API; generous, since a second machine costs an hour.
 const LAG: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(5);
+/// Seconds by which the provider's clocks may differ: far more than an answer is under way.
+const CLOCKS_APART: i64 = 10 * 60;
 
 /// See [`crate::cloud::Provider::make`].
 pub(super) async fn make(scaleway: &Scaleway, order: &Order, ledger: &dyn Ledger) -> Result<Machine> {
@@ -22,12 +24,15 @@ pub(super) async fn make(scaleway: &Scaleway, order: &Order, ledger: &dyn Ledger
     let zone = order.offer.zone.as_str();
     let group = group(client, order, ledger).await?;
     admit(client, &group, &order.inbound).await?;
-    let server = match find_server(client, zone, &order.owner.burst).await? {
-        Some(server) => server,
-        None => create_server(client, order, &group, ledger).await?,
+    let (server, is_fresh) = match find_server(client, zone, &order.owner.burst).await? {
+        Some(server) => (server, false),
+        None => (create_server(client, order, &group, ledger).await?, true),
     };
     let id = server.id.clone();
     ledger.learn(&machine(zone, &server).server)?;
+    if is_fresh {
+        agree_on_time(client, &server)?;
+    }
     for volume in owned::attached(client, zone, &server).await? {
         ledger.learn(&volume)?;
         // The root volume on the network is made without tags; untagged it could not be found once the server is gone.
@@ -77,7 +82,7 @@ async fn group(client: &Client, order: &Order, ledger: &dyn Ledger) -> Result<Re
     let found = match find().await? {
         Some(group) => group,
         None => {
-            ledger.intend(resource::Kind::SecurityGroup, zone)?;
+            ledger.intend(resource::Kind::SecurityGroup, zone, None)?;
             let body = json!({
                 "name": name_of(&order.owner.burst),
                 "description": "plexburst: SSH from the machine that began the burst",
@@ -95,7 +100,10 @@ async fn group(client: &Client, order: &Order, ledger: &dyn Ledger) -> Result<Re
             match made {
                 Ok(made) => made.security_group,
                 Err(error) if error.kind.may_have_happened() => again(client, error, find).await?,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    ledger.refused(resource::Kind::SecurityGroup, zone)?;
+                    return Err(error.into());
+                }
             }
         }
     };
@@ -151,7 +159,7 @@ async fn create_server(client: &Client, order: &Order, group: &Resource, ledger:
         "boot_type": "local",
         "volumes": {"0": {"boot": true, "volume_type": volume_type, "size": offer.volume_gb * 1_000_000_000}},
     });
-    ledger.intend(resource::Kind::Server, zone)?;
+    ledger.intend(resource::Kind::Server, zone, Some(&order.taken()))?;
     let made: Result<ServerAnswer, Error> = client.call(Method::POST, path(zone, "servers")).json(body).read().await;
     match made {
         Ok(made) => Ok(made.server),
@@ -159,13 +167,36 @@ async fn create_server(client: &Client, order: &Order, group: &Resource, ledger:
             let find = async || find_server(client, zone, &order.owner.burst).await;
             Ok(again(client, error, find).await?)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            ledger.refused(resource::Kind::Server, zone)?;
+            Err(error.into())
+        }
     }
+}
+
+/// The deadline of a machine and its age are told apart by two clocks of the provider's: that of its answers, and the one
+/// that it dates what is made with. Where they disagree, a deadline means nothing, and a sweep would judge wrongly.
+fn agree_on_time(client: &Client, server: &Server) -> Result<(), Error> {
+    let (Some(now), Some(made)) = (client.now(), server.creation_date) else {
+        return Ok(());
+    };
+    let apart = now - made.as_second();
+    if apart.abs() <= CLOCKS_APART {
+        return Ok(());
+    }
+    Err(Error {
+        call: "POST /servers".to_owned(),
+        kind: Kind::Clock(apart),
+    })
 }
 
 /// After a creation whose answer was lost: looks for what it made for as long as lists may lag behind. Not found is the
 /// error that it was; whoever tries again looks first.
-async fn again<T>(client: &Client, error: Error, find: impl AsyncFn() -> Result<Option<T>, Error>) -> Result<T, Error> {
+pub(super) async fn again<T>(
+    client: &Client,
+    error: Error,
+    find: impl AsyncFn() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
     let begun = client.clock().now();
     loop {
         if let Some(found) = find().await? {

@@ -9,6 +9,7 @@ mod client;
 pub mod config;
 mod destroy;
 pub mod error;
+mod keys;
 mod make;
 mod model;
 mod offers;
@@ -25,6 +26,7 @@ use super::offer::{Offer, Wish};
 use super::provider::{Gone, Ledger, Machine, Order, Owned, Provider};
 use super::resource::{self, Ownership, Resource};
 use crate::error::Result;
+use crate::secret::Token;
 
 /// Where the machine's image puts the fingerprints of its host keys (facts: cloud §1.6).
 const FINGERPRINTS: &str = "ssh-host-fingerprints";
@@ -42,7 +44,11 @@ impl Scaleway {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            zones: config::ZONES.iter().map(|zone| (*zone).to_owned()).collect(),
+            zones: config::ZONES
+                .iter()
+                .chain([&resource::GLOBAL])
+                .map(|zone| (*zone).to_owned())
+                .collect(),
         }
     }
 
@@ -50,7 +56,7 @@ impl Scaleway {
     /// the user, never touched.
     pub async fn earlier_scripts(&self) -> Vec<Resource> {
         let mut found = Vec::new();
-        for zone in &self.zones {
+        for zone in self.zones.iter().filter(|zone| *zone != resource::GLOBAL) {
             // A courtesy: a zone that does not answer is reported by whoever asks for what is ours.
             let query = [("project", self.client.project.as_str()), ("name", "plex-scanner-")];
             let servers: Vec<model::Server> = self
@@ -193,6 +199,9 @@ impl Provider for Scaleway {
     }
 
     async fn owned(&self, zone: &str) -> Result<Vec<Owned>> {
+        if zone == resource::GLOBAL {
+            return Ok(keys::owned(&self.client).await?);
+        }
         Ok(owned::owned(&self.client, zone).await?)
     }
 
@@ -209,6 +218,16 @@ impl Provider for Scaleway {
 
     async fn retag(&self, resource: &Resource, owner: &Ownership) -> Result<()> {
         Ok(owned::retag(&self.client, resource, owner).await?)
+    }
+
+    async fn make_key(
+        &self,
+        owner: &Ownership,
+        address: std::net::IpAddr,
+        expires: i64,
+        ledger: &dyn Ledger,
+    ) -> Result<Token> {
+        keys::make(&self.client, owner, address, expires, ledger).await
     }
 
     async fn admit(&self, group: &Resource, inbound: &[String]) -> Result<()> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::model::{BlockVolume, Ip, LocalVolume, SecurityGroup, Server};
-use super::{Client, Error, block_path, found, path};
+use super::{Client, Error, block_path, found, keys, path};
 use crate::cloud::provider::Owned;
 use crate::cloud::resource::{self, Kind, Ownership, Resource};
 
@@ -114,6 +114,7 @@ fn place(kind: Kind, zone: &str, id: &str) -> (String, Option<&'static str>) {
         Kind::LocalVolume => (path(zone, &format!("volumes/{id}")), Some("volume")),
         Kind::Ip => (path(zone, &format!("ips/{id}")), Some("ip")),
         Kind::SecurityGroup => (path(zone, &format!("security_groups/{id}")), Some("security_group")),
+        Kind::ApiKey | Kind::Policy | Kind::Application => (keys::path(kind, id), None),
     }
 }
 

@@ -15,6 +15,7 @@ fn at(second: i64) -> Timestamp {
 fn report() -> Report {
     let section = |tracks, sonic| json!({"sections": [{"id": 1, "name": "Music & <b>more</b>", "counts": {"tracks": tracks, "artists": 2}, "sonic_analysed": sonic}]});
     Report {
+        worked: None,
         burst: "01M8AD0Y1YVGBZEX7HABHM154Z".into(),
         outcome: Outcome::Committed,
         before: section(8, 0),

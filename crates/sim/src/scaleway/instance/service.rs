@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use super::metadata;
 use crate::scaleway::api::http::{Shared, lock, read, render};
 use crate::scaleway::api::reply::{Body as ReplyBody, Reply};
+use crate::scaleway::clock::http_time;
 
 const PORT: u16 = 80;
 /// The first port that anybody may use.
@@ -69,6 +70,10 @@ async fn answer(
             headers: Vec::new(),
         });
     }
-    let reply = metadata::answer(&mut lock(&sim).world, &server, &request, &segments);
-    render(reply.unwrap_or_else(Reply::from))
+    let mut sim = lock(&sim);
+    let reply = metadata::answer(&mut sim.world, &server, &request, &segments);
+    let mut reply = reply.unwrap_or_else(Reply::from);
+    // By the clock that everything here is measured on, and not by the machine's.
+    reply.headers.push(("date", http_time(sim.world.clock.now())));
+    render(reply)
 }

@@ -122,6 +122,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
                     remote.equip(c, Some(now)).await
                 })
                 .await?;
+            guard(c, &cloud, &rented, &remote, &settled).await?;
             let lease = cloud.lease(c, &rented, settled.clock_offset).await?;
             begin(c, &remote, &settled, prepared, parked, Some(lease)).await?;
             Ok(Place(Whose::Rented(Box::new(Machine {
@@ -157,6 +158,20 @@ async fn origin(host: &crate::host::Host) -> Result<String> {
     Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
+/// The machine ends itself when nobody else does, if the user allows it a key; else what that means is said.
+async fn guard(c: &Controller, cloud: &Cloud, rented: &Rented, remote: &Remote, settled: &Settled) -> Result<()> {
+    if super::work::has_parked(c).await? || remote.is_guarded(settled).await? {
+        return Ok(());
+    }
+    match cloud.warrant(c, rented, Remote::work_dir_of(settled)).await? {
+        Some(warrant) => remote.guard(settled, &warrant).await,
+        None => {
+            c.printer().say(crate::burst::quote::CANNOT_END_ITSELF);
+            Ok(())
+        }
+    }
+}
+
 /// A worker that has not parked its result is told (again) and started, unless it runs.
 async fn begin(
     c: &Controller,
@@ -184,6 +199,11 @@ async fn forget_what_is_gone(c: &Controller, cloud: &Cloud) -> Result<()> {
     c.printer()
         .warn(&format!("{} is gone; another is rented", rented.server));
     cloud.end(c, Phase::Provision).await?;
+    forget(c).await
+}
+
+/// What the journal says of a machine that is gone counts no more.
+async fn forget(c: &Controller) -> Result<()> {
     c.depot.remove(crate::burst::spec::key::WORKER_JOURNAL).await?;
     for phase in [Phase::Equip, Phase::Reach, Phase::Provision] {
         if c.side.attempts(phase) > 0 {
@@ -191,6 +211,66 @@ async fn forget_what_is_gone(c: &Controller, cloud: &Cloud) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A burst that fails leaves nothing billed without a word: a rented machine on which no work was begun is ended here and
+/// now; one that holds work is kept, and the error says what it costs and how it is ended.
+pub(super) async fn give_up(c: &Controller, error: Error) -> Error {
+    let known = crate::burst::ledger::known(c.side.journal().entries());
+    let is_settled = c.request.options.on != On::Scaleway || c.side.is_done(Phase::Destroy);
+    let has_anything = !known.resources.is_empty() || !known.open_intents.is_empty();
+    if is_settled || !has_anything || error.exit() == crate::exit::MAYBE_BILLED {
+        return error;
+    }
+    match c.still_seated().await {
+        // It is the machine of whoever has the burst now.
+        Err(replaced) if replaced.exit() == crate::exit::REFUSED => return error,
+        Err(unknown) => return billed(c, &error.because_of(&unknown)),
+        Ok(()) => {}
+    }
+    if has_worked(c) {
+        return billed(c, &error);
+    }
+    let ended = async {
+        Cloud::of(c)?.end(c, Phase::Provision).await?;
+        forget(c).await
+    };
+    match ended.await {
+        Ok(()) => {
+            c.printer()
+                .warn("what was rented is ended, since no work had begun on it; nothing of it is billed any more");
+            error
+        }
+        Err(also) => also.because_of(&error),
+    }
+}
+
+/// Whether a worker was begun on the machine that is there now.
+fn has_worked(c: &Controller) -> bool {
+    use crate::burst::journal::Event;
+    let journal = c.side.journal();
+    let last = journal.entries().iter().rev().find(|e| {
+        (e.phase == Phase::Work && e.event == Event::Started)
+            || (e.phase == Phase::Provision && e.event == Event::Undone)
+    });
+    last.is_some_and(|e| e.phase == Phase::Work)
+}
+
+/// The same failure, with what goes on being billed.
+fn billed(c: &Controller, error: &Error) -> Error {
+    let rented: Option<Rented> = c.side.journal().facts(Phase::Provision).ok().flatten();
+    let what = rented.map_or_else(
+        || "what was rented".to_owned(),
+        |it| {
+            let price = crate::cloud::price::Euros(it.offer.price.per_hour());
+            format!("{}, {price} an hour,", it.server)
+        },
+    );
+    let hint = error.hint_text().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    Error::new(crate::exit::MAYBE_BILLED, error.chain()).hint(format!(
+        "{hint}{what} is kept with the work done so far: `plexburst resume {id}` goes on, `plexburst cancel {id}` ends it",
+        id = c.id()
+    ))
 }
 
 impl Place {

@@ -11,6 +11,7 @@ use super::Alive;
 use super::secrets;
 use crate::burst::phase::Phase;
 use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
+use crate::burst::worker::warden::Warrant;
 use crate::config::RuntimeMode;
 use crate::error::{Context, Error, Result};
 use crate::host::equip::Equipped;
@@ -178,6 +179,48 @@ impl Remote {
             Ok(())
         })
         .await
+    }
+
+    /// Whether the machine's warden watches.
+    pub(super) async fn is_guarded(&self, settled: &Settled) -> Result<bool> {
+        let script = format!(
+            "if [ -e {dir}/warden.lock ] && ! flock -n {dir}/warden.lock true; then echo yes; fi\n",
+            dir = settled.work_dir
+        );
+        let said = self
+            .with(async |host| host.script("looking at the machine's warden", &script).await)
+            .await?;
+        Ok(said.trim() == "yes")
+    }
+
+    /// Has the machine's warden watch; its key goes into memory there.
+    pub(super) async fn guard(&self, settled: &Settled, warrant: &Warrant) -> Result<()> {
+        let content =
+            serde_json::to_vec(warrant).map_err(|e| Error::unexpected("cannot write down a warrant").because(e))?;
+        let script = format!(
+            "cd {dir}\nsetsid -f sh -c 'exec \"$0\" warden \"$1\" >>warden.log 2>&1 </dev/null' {program} {secrets}/warrant\n\
+             n=0\nwhile [ $n -lt 300 ]; do\n  if [ -e warden.lock ] && ! flock -n warden.lock true; then exit 0; fi\n  \
+             n=$((n+1)); sleep 0.1\ndone\n\
+             echo \"the machine's warden does not begin: $(tail -n 1 warden.log 2>/dev/null)\" >&2; exit 1\n",
+            dir = settled.work_dir,
+            program = settled.program,
+            secrets = settled.secrets,
+        );
+        self.with(async |host| {
+            for dir in [&settled.work_dir, &settled.secrets] {
+                host.run("mkdir", &["-p", "-m", "700", "--", dir]).await?;
+            }
+            host.write(&format!("{}/warrant", settled.secrets), "600", &content)
+                .await?;
+            host.script("starting the machine's warden", &script).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// The worker's folder there.
+    pub(super) fn work_dir_of(settled: &Settled) -> &str {
+        &settled.work_dir
     }
 
     /// Starts the worker unless it runs.

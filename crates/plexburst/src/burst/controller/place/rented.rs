@@ -10,22 +10,27 @@ use super::super::Controller;
 use super::Alive;
 use crate::burst::ledger::{self, JournalLedger};
 use crate::burst::phase::Phase;
+use crate::burst::quote;
 use crate::burst::spec::Lease;
+use crate::burst::worker::warden::Warrant;
 use crate::clock::{Clock, SystemClock};
-use crate::cloud::offer::{self, Offer, Wish};
+use crate::cloud::offer::Offer;
 use crate::cloud::price::Euros;
-use crate::cloud::provider::{Machine, Order, Provider};
+use crate::cloud::provider::{Machine, Order, Provider, Taken};
 use crate::cloud::resource::{Kind, Ownership, Resource};
 use crate::cloud::scaleway::{Client, Scaleway};
 use crate::cloud::{deadline, lifecycle};
 use crate::config::rented as outside;
 use crate::error::{Error, Result};
 use crate::host::{Target, keys, user_data};
+use crate::secret::Token;
 
 const IMAGE: &str = "debian_bookworm";
 /// cloud-init and the keys of a fresh machine (the earlier scripts gave cloud-init 600 s; facts: legacy §4).
 const REACH: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(3);
+/// Seconds for which the machine's own key outlives its deadline: what ending it may take.
+const KEY_MARGIN: i64 = 3600;
 /// Where SSH answers unless the environment of a test says otherwise.
 const SSH: u16 = 22;
 
@@ -56,40 +61,11 @@ impl Cloud {
         })
     }
 
-    /// What would be rented, best first.
-    pub(super) async fn offers(&self, c: &Controller, library_bytes: u64) -> Result<Vec<Offer>> {
-        let config = &c.request.config.scaleway;
-        let zone = outside::account(config)?.zone;
-        let profile = offer::profile(
-            c.request.options.instance.as_deref().or(config.instance.as_deref()),
-            &c.request.options.sizes,
-        )?;
-        let needs_x86_64 = !c.request.options.quick;
-        let mut zones = vec![zone];
-        zones.extend(config.other_zones.iter().cloned());
-        let wish = Wish {
-            types: offer::with_alternatives(&profile.commercial_type, needs_x86_64),
-            volume_gb: profile.volume_gb.max(offer::volume_for(library_bytes, 0)),
-            zones,
-            needs_x86_64,
-        };
-        let offers = self.provider.offers(&wish).await?;
-        if offers.is_empty() {
-            return Err(Error::refused(format!(
-                "{} is not offered in {}",
-                profile.commercial_type,
-                wish.zones.join(", ")
-            ))
-            .hint("take another --instance, or set `scaleway.zone`"));
-        }
-        Ok(offers)
-    }
-
     /// Rents one and waits until it runs.
     pub(super) async fn rent(&self, c: &Controller, library_bytes: u64) -> Result<Rented> {
         let config = &c.request.config.scaleway;
         let options = &c.request.options;
-        let offers = self.offers(c, library_bytes).await?;
+        let offers = quote::offers(&self.provider, &c.request.config, options, library_bytes).await?;
         let pair = keys::pair(&ssh_dir(c)?, c.id()).await?;
         let since = self.provider.now().await?;
         let hours = options.max_hours.or(config.max_hours);
@@ -107,6 +83,7 @@ impl Cloud {
                 is_kept: false,
             },
             offer: offer.clone(),
+            since,
             image: config.image.clone().unwrap_or_else(|| IMAGE.to_owned()),
             public_key: pair.public.clone(),
             user_data: user_data::cloud_config(c.id()),
@@ -125,34 +102,9 @@ impl Cloud {
         let ledger = JournalLedger::new(&c.side, Phase::Provision);
         let say = |text: &str| c.printer().warn(text);
         let known = ledger::known(c.side.journal().entries());
-        let (machine, chosen) =
+        let (machine, taken) =
             lifecycle::begin(&self.provider, &affordable, order, &known, &ledger, &SystemClock, &say).await?;
-        self.settle(c, machine, chosen, since, until)
-    }
-
-    fn settle(
-        &self,
-        c: &Controller,
-        machine: Machine,
-        offer: Offer,
-        since: i64,
-        until: impl Fn(&Offer) -> Result<i64>,
-    ) -> Result<Rented> {
-        let known = ledger::known(c.side.journal().entries());
-        Ok(Rented {
-            deadline: until(&offer)?,
-            group: known
-                .resources
-                .iter()
-                .find(|r| r.kind == Kind::SecurityGroup && r.zone == machine.server.zone)
-                .cloned(),
-            address: machine
-                .address
-                .ok_or_else(|| Error::unexpected("a machine that runs has no address"))?,
-            server: machine.server,
-            offer,
-            since,
-        })
+        settle(c, machine, taken)
     }
 
     /// How the machine is reached, with a host key that Scaleway vouches for.
@@ -226,6 +178,46 @@ impl Cloud {
         })
     }
 
+    /// What the machine's warden is told, with a key that may do only that; none when the user does not allow one.
+    pub(super) async fn warrant(&self, c: &Controller, rented: &Rented, work_dir: &str) -> Result<Option<Warrant>> {
+        let config = &c.request.config.scaleway;
+        let account = outside::account(config)?;
+        let address: std::net::IpAddr = rented
+            .address
+            .parse()
+            .map_err(|e| Error::unexpected(format!("{} is no address", rented.address)).because(e))?;
+        let key = if let Some(file) = &config.self_destruct_key_file {
+            let text = std::fs::read_to_string(file).map_err(|e| {
+                Error::usage(format!("cannot read {}", file.display()))
+                    .hint("correct `scaleway.self_destruct_key_file`")
+                    .because(e)
+            })?;
+            Token::new(&text)
+        } else if config.self_destruct {
+            let owner = Ownership {
+                burst: c.id().to_owned(),
+                deadline: rented.deadline,
+                is_kept: false,
+            };
+            let ledger = JournalLedger::new(&c.side, Phase::Provision);
+            let expires = rented.deadline + KEY_MARGIN;
+            self.provider.make_key(&owner, address, expires, &ledger).await?
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Warrant {
+            burst: c.id().to_owned(),
+            server: rented.server.clone(),
+            deadline: rented.deadline,
+            keep: c.request.options.keep,
+            address,
+            api_url: account.api_url,
+            project: account.project,
+            secret_key: key.reveal().to_owned(),
+            work_dir: work_dir.into(),
+        }))
+    }
+
     /// The provider's time.
     pub(super) async fn now(&self) -> Result<i64> {
         self.provider.now().await
@@ -256,6 +248,24 @@ impl Cloud {
         let ledger = JournalLedger::new(&c.side, phase);
         lifecycle::end(&self.provider, c.id(), &known, &ledger, &SystemClock, lifecycle::END).await
     }
+}
+
+fn settle(c: &Controller, machine: Machine, taken: Taken) -> Result<Rented> {
+    let known = ledger::known(c.side.journal().entries());
+    Ok(Rented {
+        deadline: taken.deadline,
+        group: known
+            .resources
+            .iter()
+            .find(|r| r.kind == Kind::SecurityGroup && r.zone == machine.server.zone)
+            .cloned(),
+        address: machine
+            .address
+            .ok_or_else(|| Error::unexpected("a machine that runs has no address"))?,
+        server: machine.server,
+        offer: taken.offer,
+        since: taken.since,
+    })
 }
 
 fn ssh_dir(c: &Controller) -> Result<PathBuf> {

@@ -1,20 +1,16 @@
-//! A whole burst on a rented machine, against the simulator of Scaleway with instances that are machines: real SSH with a key
-//! that the API vouches for, a real rclone mount of a real S3 server, Plex's simulator in it, and nothing billed afterwards.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
-
-mod common;
+//! The cloud, a home whose media and depot are buckets of one server, and the program beside them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{PROGRAM, World, files, has, skip};
 use sim::scaleway::{Instances, Options, Pace, Scaleway, ScalewayError};
 
-const KEY: (&str, &str) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYxx");
+use crate::common::{self, PROGRAM, World, has, skip};
+
+pub(crate) const KEY: (&str, &str) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYxx");
 
 /// The cloud, and a folder that its machines have as well: what an image would bring.
-fn cloud(what: &str) -> Option<(Scaleway, tempfile::TempDir)> {
+pub(crate) fn cloud(what: &str) -> Option<(Scaleway, tempfile::TempDir)> {
     for program in ["rclone", "fusermount3", "bwrap", "ssh-keyscan"] {
         if !has(program) {
             skip(what, &format!("{program} is not installed"));
@@ -44,7 +40,7 @@ fn cloud(what: &str) -> Option<(Scaleway, tempfile::TempDir)> {
 }
 
 /// A home with 4 known tracks; 4 more are in the bucket. The depot is another bucket of the same server.
-async fn world(image: &Path) -> (World, i64) {
+pub(crate) async fn world(image: &Path) -> (World, i64) {
     let mut world = World::new();
     world.music(1, 1, 1, 4, 2.0);
     world.start_home();
@@ -114,11 +110,11 @@ async fn world(image: &Path) -> (World, i64) {
     (world, section)
 }
 
-fn command(world: &World, cloud: &Scaleway, args: &[&str]) -> std::process::Output {
+pub(crate) fn command(world: &World, cloud: &Scaleway, args: &[&str]) -> std::process::Output {
     prepared(world, cloud, args).output().unwrap()
 }
 
-fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Command {
+pub(crate) fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Command {
     let access = cloud.access();
     let mut command = world.command(args);
     command
@@ -130,11 +126,11 @@ fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Command {
 }
 
 /// Begins a burst and kills its controller as soon as the machine is at work.
-fn begun_and_left(world: &World, cloud: &Scaleway) {
+pub(crate) fn begun_and_left(world: &World, cloud: &Scaleway) {
     let mut burst = prepared(
         world,
         cloud,
-        &["sync", "--on", "scaleway", "--instance", "lite", "--quick"],
+        &["sync", "--on", "scaleway", "--instance", "lite", "--quick", "-y"],
     )
     .stdout(Stdio::null())
     .stderr(Stdio::null())
@@ -158,98 +154,8 @@ fn begun_and_left(world: &World, cloud: &Scaleway) {
     );
 }
 
-fn nothing_is_billed(cloud: &Scaleway) {
+pub(crate) fn nothing_is_billed(cloud: &Scaleway) {
     let bill = cloud.bill();
     assert_eq!(bill["open"].as_array().unwrap().len(), 0, "{bill}");
     assert!(cloud.resources().is_empty(), "{:?}", cloud.resources());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn from_nothing_to_a_merged_home_and_nothing_billed() {
-    let Some((cloud, image)) = cloud("a burst on a rented machine") else {
-        return;
-    };
-    let (world, section) = world(image.path()).await;
-    let before = files(&world.tracks(section).await);
-    let output = command(
-        &world,
-        &cloud,
-        &["sync", "--on", "scaleway", "--instance", "lite", "--quick", "--json"],
-    );
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}\n{}", world.logs());
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["outcome"], "committed");
-    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
-    // A quarter of an hour at most, and a started hour is an hour: the machine, its volume and its address.
-    assert_eq!(report["cost"], "EUR 0.014", "{report:#}");
-    let after = files(&world.tracks(section).await);
-    assert!(
-        before.iter().all(|(file, id)| after.get(file) == Some(id)),
-        "ids of home changed"
-    );
-    assert!(said.contains("DEV1-S in fr-par-1: EUR"), "the price is said: {said}");
-    nothing_is_billed(&cloud);
-    let sweep = command(&world, &cloud, &["sweep"]);
-    let told = String::from_utf8_lossy(&sweep.stdout);
-    assert!(
-        sweep.status.success() && told.contains("nothing of plexburst's"),
-        "{told}"
-    );
-    // No key is in anything that the burst keeps.
-    let kept = Command::new("grep")
-        .args(["-rlF", KEY.1])
-        .arg(world.burst_dir())
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&kept.stdout), "", "the secret key is kept");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_machine_goes_on_without_its_controller() {
-    let Some((cloud, image)) = cloud("a rented machine without its controller") else {
-        return;
-    };
-    let (world, _) = world(image.path()).await;
-    begun_and_left(&world, &cloud);
-    // A sweep in between lets it live.
-    let sweep = command(&world, &cloud, &["sweep"]);
-    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
-    assert!(sweep.status.success() && told.contains("alive"), "{told}");
-    let output = command(&world, &cloud, &["resume", "--json"]);
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        world.logs()
-    );
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["outcome"], "committed");
-    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
-    nothing_is_billed(&cloud);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn past_its_deadline_a_forgotten_machine_is_swept_and_home_is_what_it_was() {
-    let Some((cloud, image)) = cloud("a rented machine past its deadline") else {
-        return;
-    };
-    let (world, section) = world(image.path()).await;
-    begun_and_left(&world, &cloud);
-    cloud.advance(97.0 * 3600.0);
-    // From another machine: one that knows nothing of the burst.
-    let mut elsewhere = prepared(&world, &cloud, &["sweep"]);
-    elsewhere.env("PLEXBURST_STATE_DIR", world.path("other-state"));
-    let sweep = elsewhere.output().unwrap();
-    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
-    assert!(
-        sweep.status.success(),
-        "{told}{}",
-        String::from_utf8_lossy(&sweep.stderr)
-    );
-    assert!(told.contains("its deadline was"), "{told}");
-    nothing_is_billed(&cloud);
-    assert_eq!(common::part_count(&world.tracks(section).await), 4);
-    let cancel = command(&world, &cloud, &["cancel"]);
-    assert!(cancel.status.success(), "{}", String::from_utf8_lossy(&cancel.stderr));
 }
