@@ -1,11 +1,11 @@
 //! A home that refuses to stop ends as it was, here and there; and home's mount is made to show what is new.
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use plexburst::exit;
 
-use crate::common::{World, files, look};
+use crate::common::{World, files, has, look, skip};
 use crate::support::{Distant, said};
 
 /// What is asked of a home after it was not given anything.
@@ -107,4 +107,47 @@ async fn homes_mount_is_made_to_show_new_files() {
         "{}",
         said(&output)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_comes_up_sick_gets_its_old_library_back() {
+    let what = "a home that comes up sick";
+    if !has("python3") {
+        return skip(what, "python3 is not installed");
+    }
+    let Some(distant) = Distant::new(what).await else {
+        return;
+    };
+    let (world, section) = (&distant.world, distant.section);
+    distant.json(&["export", "--json", "home.tar.zst"]);
+    let archive = distant.here.path().join("home.tar.zst").display().to_string();
+    // Its next start loses a section before the server sees it.
+    let flag = world.path("sick");
+    let script = world.path("start.sh");
+    let database = world.databases().join(plex_library::LIBRARY_DB);
+    let text = format!(
+        "#!/bin/sh\nif [ -e {flag:?} ]; then\n  rm {flag:?}\n  python3 -c \"import sqlite3, sys\n\
+         d = sqlite3.connect(sys.argv[1])\nd.execute('DELETE FROM library_sections')\nd.commit()\" {database:?} || exit 1\nfi\n\
+         exec \"$@\"\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    let made = Command::new("chmod").arg("755").arg(&script).status().unwrap();
+    assert!(made.success());
+    change(&distant, |text| {
+        text.replace("start = [", &format!("start = [{:?}, ", script.display().to_string()))
+    });
+    let before = AsItWas::of(world, section).await;
+    for run in here_and_there(&distant) {
+        std::fs::write(&flag, "").unwrap();
+        let output = run(&["import", "-y", &archive]);
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(exit::HOME_UNCHANGED)),
+            "{}",
+            said(&output)
+        );
+        assert!(said(&output).contains("home is not healthy"), "{}", said(&output));
+        assert!(!flag.exists(), "it was started sick");
+        before.check(world, section).await;
+    }
 }

@@ -296,6 +296,7 @@ pub(super) async fn check_health(c: &Controller) -> Result<()> {
     c.side
         .phase(Phase::Health, "checking home's health", async || {
             start(c, home).await?;
+            nothing_lost_by_starting(c, home)?;
             let expected = engine(|| plex_library::inspect::inspect(home.databases().dir()))?;
             let client = home.client()?;
             let sections = client.sections().await?;
@@ -319,6 +320,34 @@ pub(super) async fn check_health(c: &Controller) -> Result<()> {
             Ok(())
         })
         .await
+}
+
+/// What the server shows is held against its database; but it may have thrown something out of that as it came up. No file
+/// may be gone that home had a moment before the swap, but for what guard 5 let go.
+fn nothing_lost_by_starting(c: &Controller, home: &Home) -> Result<()> {
+    if matches!(c.request.source, Source::Rollback { .. }) {
+        // A library from before lacks what came since: that is what was asked for.
+        return Ok(());
+    }
+    let Some(replaced) = replaced(c)?.filter(|replaced| replaced.library().is_file()) else {
+        return Ok(());
+    };
+    let mut losses = engine(|| plex_library::losses::of(&replaced, &home.databases()))?;
+    // What is in the trash is there: a scan at the start puts a file there that home's mount does not show yet.
+    losses.retain(|lost| lost.how == plex_library::losses::How::Gone);
+    // What was moved for good has another name now.
+    let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
+    losses.retain(|lost| {
+        let file = std::path::Path::new(&lost.file);
+        !mappings
+            .of_kind(crate::config::MappingKind::Permanent)
+            .any(|(from, _)| file.starts_with(from))
+    });
+    let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
+    let gone = verified.map(|v| v.gone).unwrap_or_default();
+    crate::burst::guard::losses::judge(&losses, &gone, c.request.options.accept_losses)
+        .map(drop)
+        .map_err(|error| sick(error.chain()))
 }
 
 /// What the API is asked for, of what was counted on disk.
