@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub fn of_files(files: &[PathBuf]) -> Result<Vec<Process>> {
             continue;
         };
         // A process may end while it is looked at, and other users' cannot be looked into: neither is an error.
-        if let Some(writes) = holds(&entry.path(), &wanted) {
+        if let Some(writes) = holds_for_long(&entry.path(), &wanted) {
             let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             found.push(Process {
                 pid,
@@ -95,6 +96,34 @@ fn inodes(files: &[PathBuf]) -> Result<HashSet<(u64, u64)>> {
         }
     }
     Ok(wanted)
+}
+
+/// How long a child of this very process may take to become the program that it was made for.
+const BECOMING: Duration = Duration::from_secs(1);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// [`holds`], but for a child that is just being made by another thread of this process: until it becomes its program it
+/// has all that this process has open, and uses none of it.
+fn holds_for_long(process: &Path, wanted: &HashSet<(u64, u64)>) -> Option<bool> {
+    let begun = Instant::now();
+    loop {
+        let writes = holds(process, wanted)?;
+        if !is_being_made(process) || begun.elapsed() >= BECOMING {
+            return Some(writes);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether it is a child of this process, and still runs this very program.
+fn is_being_made(process: &Path) -> bool {
+    let own = std::process::id().to_string();
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let program = |path: &Path| fs::read_link(path.join("exe")).ok();
+    parent.is_some_and(|parent| parent.trim() == own)
+        && program(process).is_some_and(|its| Some(its) == program(Path::new("/proc/self")))
 }
 
 /// `None`: holds none of them, or cannot be seen. `Some(true)`: holds one for writing.

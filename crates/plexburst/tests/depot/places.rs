@@ -63,8 +63,11 @@ async fn two_writers_do_not_meet() {
             async {
                 for _ in 0..10 {
                     two.put_bytes("status", &words[1]).await.unwrap();
-                    let seen = two.read("status").await.unwrap().unwrap();
-                    assert!(words.contains(&seen), "{kind}: {} bytes, neither's", seen.len());
+                    match two.read("status").await.unwrap() {
+                        Some(seen) => assert!(words.contains(&seen), "{kind}: {} bytes, neither's", seen.len()),
+                        // rclone's server takes an object away for a moment while another is put in its place.
+                        None => assert!(kind.starts_with("S3"), "{kind}: nothing is there"),
+                    }
                 }
             }
         );
