@@ -118,7 +118,7 @@ fn writes_when_told_to() {
             .unwrap();
         blobs
             .execute(
-                "INSERT INTO blobs(blob, linked_type, linked_id) VALUES(randomblob(200), 'metadata_item', ?1)",
+                "INSERT INTO blobs(blob, linked_type, linked_id) VALUES(CAST('x' || hex(randomblob(100)) AS BLOB), 'metadata_item', ?1)",
                 [id],
             )
             .unwrap();
