@@ -127,6 +127,8 @@ pub(crate) fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Comman
 
 /// Begins a burst and kills its controller as soon as the machine is at work.
 pub(crate) fn begun_and_left(world: &World, cloud: &Scaleway) {
+    let folders = std::fs::read_dir(world.path("state/bursts")).into_iter().flatten();
+    let known: Vec<std::path::PathBuf> = folders.map(|dir| dir.unwrap().path()).collect();
     let mut burst = prepared(
         world,
         cloud,
@@ -137,10 +139,12 @@ pub(crate) fn begun_and_left(world: &World, cloud: &Scaleway) {
     .spawn()
     .unwrap();
     common::wait_until("the machine is at work", std::time::Duration::from_secs(180), || {
-        let burst_dir = std::fs::read_dir(world.path("state/bursts"))
-            .ok()
-            .and_then(|mut dirs| dirs.next());
-        let journal = burst_dir.map(|dir| dir.unwrap().path().join("journal.jsonl"));
+        // The newest by its name: others may have ended before.
+        let bursts = std::fs::read_dir(world.path("state/bursts")).ok();
+        let newest = bursts.and_then(|dirs| dirs.map(|dir| dir.unwrap().path()).max());
+        let journal = newest
+            .filter(|dir| !known.contains(dir))
+            .map(|dir| dir.join("journal.jsonl"));
         let text = journal
             .and_then(|path| std::fs::read_to_string(path).ok())
             .unwrap_or_default();
