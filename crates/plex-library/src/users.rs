@@ -116,14 +116,21 @@ fn holds_for_long(process: &Path, wanted: &HashSet<(u64, u64)>) -> Option<bool> 
     }
 }
 
-/// Whether it is a child of this process, and still runs this very program.
+/// Whether it is a child of this process that is still what this process is: the same program, called with the same words.
 fn is_being_made(process: &Path) -> bool {
     let own = std::process::id().to_string();
     let status = fs::read_to_string(process.join("status")).unwrap_or_default();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let is_child = parent.is_some_and(|parent| parent.trim() == own);
+    let same = |what: &str| {
+        let (its, ours) = (
+            fs::read(process.join(what)),
+            fs::read(Path::new("/proc/self").join(what)),
+        );
+        its.ok().is_some_and(|its| ours.ok() == Some(its))
+    };
     let program = |path: &Path| fs::read_link(path.join("exe")).ok();
-    parent.is_some_and(|parent| parent.trim() == own)
-        && program(process).is_some_and(|its| Some(its) == program(Path::new("/proc/self")))
+    is_child && program(process).is_some_and(|its| Some(its) == program(Path::new("/proc/self"))) && same("cmdline")
 }
 
 /// `None`: holds none of them, or cannot be seen. `Some(true)`: holds one for writing.
