@@ -21,5 +21,6 @@ pub mod notify;
 pub mod plex;
 pub mod report;
 pub mod secret;
+pub mod serve;
 pub mod signal;
 pub mod term;

@@ -9,6 +9,7 @@ pub mod guard;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
+pub mod live;
 pub mod parked;
 pub mod phase;
 pub mod quote;

@@ -39,6 +39,19 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// One word for a table.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Archive { .. } => "archive",
+            Self::Result { .. } => "import",
+            Self::Rollback { .. } => "rollback",
+        }
+    }
+}
+
 /// Where the heavy work is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,6 @@
 
 use super::{Context, print, print_json, sync};
 use crate::burst::controller::{self, Controller};
-use crate::burst::request::Source;
 use crate::burst::store::{self, Known, Standing};
 use crate::error::{Error, Result};
 use crate::exit;
@@ -72,7 +71,7 @@ pub(super) fn runs(args: &RunsArgs, context: &Context) -> Result<u8> {
         table.row([
             burst.request.id.clone(),
             begun.to_string(),
-            from(burst).to_owned(),
+            burst.request.source.word().to_owned(),
             stands,
         ]);
     }
@@ -80,20 +79,11 @@ pub(super) fn runs(args: &RunsArgs, context: &Context) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-fn from(burst: &Known) -> &'static str {
-    match burst.request.source {
-        Source::Home => "home",
-        Source::Archive { .. } => "archive",
-        Source::Result { .. } => "import",
-        Source::Rollback { .. } => "rollback",
-    }
-}
-
 fn describe(burst: &Known) -> serde_json::Value {
     serde_json::json!({
         "burst": burst.request.id,
         "begun": burst.request.created_at,
-        "from": from(burst),
+        "from": burst.request.source.word(),
         "stands": burst.standing.word(),
         "standing": burst.standing,
     })

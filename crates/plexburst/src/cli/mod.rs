@@ -22,6 +22,7 @@ mod remap;
 mod repair;
 mod report;
 mod rollback;
+mod serve;
 mod sweep;
 mod sync;
 mod timer;
@@ -82,6 +83,8 @@ enum Command {
     Logs(attach::LogsArgs),
     /// What a burst brought.
     Report(report::Args),
+    /// A page with the burst that is under way and those before it, for a browser on this machine.
+    Serve(serve::Args),
     /// Write home's library into an archive, while Plex runs.
     Export(export::Args),
     /// Bring a result archive into home.
@@ -264,6 +267,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Logs(args) => attach::logs(&args, &context).await,
         Command::Status(args) => bursts::status(&args, &context).await,
         Command::Report(args) => report::run(&args, &context),
+        Command::Serve(args) => serve::run(&args, &context).await,
         Command::Export(args) => export::run(args, &context).await,
         Command::Import(args) => import::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,

@@ -2,7 +2,6 @@
 //! stand in no argument list, no log and no file of ours.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config;
@@ -114,19 +113,10 @@ fn from_file(path: &Path, key: &str) -> Result<Keys> {
 
 /// A file with a secret, refused when others can read it.
 pub(super) fn read_private(path: &Path, key: &str) -> Result<String> {
-    let failed = |e: std::io::Error| {
-        Error::usage(format!("cannot read {}", path.display()))
-            .hint(format!("`{key}` names a file that is there and yours"))
-            .because(e)
-    };
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(
-            Error::usage(format!("{} holds a secret and others can read it", path.display()))
-                .hint(format!("chmod 600 {}", path.display())),
-        );
-    }
-    std::fs::read_to_string(path).map_err(failed)
+    crate::secret::read_private(path).map_err(|e| match e.hint_text() {
+        Some(_) => e,
+        None => e.hint(format!("`{key}` names a file that is there and yours")),
+    })
 }
 
 /// What `config.rclone_remote` names.
@@ -196,6 +186,8 @@ fn section(text: &str, name: Option<&str>) -> Option<Remote> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn none(_: &str) -> Option<String> {

@@ -22,6 +22,8 @@ pub use worked::earlier;
 const FILE: &str = "report.json";
 /// The same as a page.
 pub const PAGE: &str = "report.html";
+/// How the page looks.
+pub(crate) const STYLE: &str = include_str!("page/style.css");
 /// What stands before the cost in a note of the journal.
 pub const COST: &str = "the rented machine came to ";
 

@@ -30,7 +30,7 @@ impl Report {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { (title) }
                     // The page's own words only: nothing that a file is called can become a script.
-                    style { (PreEscaped(include_str!("style.css"))) }
+                    style { (PreEscaped(super::STYLE)) }
                 }
                 body { main {
                     (self.head())
