@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Control {
     http: reqwest::Client,
-    /// Where it notes what its cache holds: always at the same place, so asked only once.
-    notes: Arc<OnceLock<PathBuf>>,
+    /// Where its cache keeps files and notes: always at the same places, so asked only once.
+    places: Arc<OnceLock<CachePlaces>>,
 }
 
 /// What rclone has counted since it started.
@@ -48,8 +48,17 @@ pub struct Cache {
     pub files: u64,
     /// Its disk is full.
     pub out_of_space: bool,
+    /// Where the files of the cache lie, with holes where it holds nothing.
+    pub path: PathBuf,
     /// Where rclone writes down which parts of a file it holds.
     pub path_meta: PathBuf,
+}
+
+/// The two folders of a mount's cache: for each file that it holds something of, one of the same name in either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CachePlaces {
+    pub(super) data: PathBuf,
+    pub(super) notes: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +82,7 @@ impl Control {
             .map_err(|error| failed("its start", &error))?;
         Ok(Self {
             http,
-            notes: Arc::default(),
+            places: Arc::default(),
         })
     }
 
@@ -102,15 +111,18 @@ impl Control {
         Ok(vfs.disk_cache)
     }
 
-    /// Where it notes which parts of a file its cache holds; none when it does not say.
-    pub(super) async fn notes(&self) -> Option<PathBuf> {
-        if self.notes.get().is_none() {
-            let path = self.cache().await.ok()?.path_meta;
-            if !path.as_os_str().is_empty() {
-                let _ = self.notes.set(path);
+    /// Where its cache keeps files and notes; none when it does not say.
+    pub(super) async fn places(&self) -> Option<CachePlaces> {
+        if self.places.get().is_none() {
+            let cache = self.cache().await.ok()?;
+            if !cache.path.as_os_str().is_empty() && !cache.path_meta.as_os_str().is_empty() {
+                let _ = self.places.set(CachePlaces {
+                    data: cache.path,
+                    notes: cache.path_meta,
+                });
             }
         }
-        self.notes.get().cloned()
+        self.places.get().cloned()
     }
 
     /// Lists a folder anew with everything below it, since nothing polls a bucket; waits until it is done.

@@ -327,9 +327,7 @@ impl Opened {
     /// # Errors
     /// A path outside of the media, or the probe cannot be run.
     pub async fn prove(&self, paths: &[String], limit: Duration) -> Result<Proof, Error> {
-        let prober = self.prober();
-        let notes = prober.notes().await;
-        prober.prove(paths, limit, notes.as_ref()).await
+        self.prober().prove(paths, limit).await
     }
 
     /// Who looks at these media, for [`health::Monitor`].

@@ -12,13 +12,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
+use super::cached::Held;
 use super::control::Control;
 use super::error::{Error, io_error};
 use super::flags::{self, Places};
 use super::fuse;
 use super::profile::Machine;
 use super::program::{Rclone, Wanted};
-use super::proof::{self, Notes, Outcome, Proof};
+use super::proof::{self, Outcome, Proof};
 use super::remote::Remote;
 use crate::clock::Clock;
 use crate::config::MountProfile;
@@ -216,14 +217,6 @@ impl Mount {
         self.control.as_ref()
     }
 
-    /// Where rclone notes what its cache holds.
-    pub(super) async fn notes(&self) -> Option<Notes> {
-        Some(Notes {
-            mount: self.places.dir.clone(),
-            notes: self.control.as_ref()?.notes().await?,
-        })
-    }
-
     /// The same again, for a mount that was closed.
     pub(super) fn spec(&self) -> &Spec {
         &self.spec
@@ -238,7 +231,8 @@ impl Mount {
             [] => vec![self.places.dir.clone()],
             some => some.iter().map(|file| self.places.dir.join(file)).collect(),
         };
-        proof::prove_past_cache(&self.spec.program, &files, limit, self.notes().await.as_ref()).await
+        let cache = Held::of(&self.places.dir, self.control.as_ref()).await;
+        proof::prove_past_cache(&self.spec.program, &files, limit, cache).await
     }
 
     /// Unmounts for good: gently, then by force.

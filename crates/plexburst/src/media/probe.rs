@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::cached::Uncached;
-use super::proof::{Notes, Outcome, Probed};
+use super::cached::Held;
+use super::control::CachePlaces;
+use super::proof::{Cache, Outcome, Probed};
 use super::sample::{self, Random};
 
 /// Bytes that are read of each file, where no cache has them and at its start.
@@ -33,9 +34,15 @@ pub struct Args {
     /// The mount that the files are on.
     #[arg(long)]
     pub mount: Option<PathBuf>,
+    /// Where its cache keeps what it holds.
+    #[arg(long, requires = "mount")]
+    pub data: Option<PathBuf>,
     /// Where its cache notes what it holds.
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     pub notes: Option<PathBuf>,
+    /// It has a cache that does not show what it holds.
+    #[arg(long, conflicts_with = "mount")]
+    pub unseen: bool,
     /// Read head and tail of each file instead.
     #[arg(long)]
     pub ends: bool,
@@ -53,12 +60,13 @@ pub struct Args {
 /// Ends the process when its time is up, since a hung read cannot be ended.
 #[must_use]
 pub fn run(args: Args) -> u8 {
-    let notes = match (&args.mount, &args.notes) {
-        (Some(mount), Some(notes)) => Some(Notes {
-            mount: mount.clone(),
-            notes: notes.clone(),
+    let cache = match (args.mount, args.data, args.notes) {
+        (Some(mount), Some(data), Some(notes)) => Cache::Seen(Held {
+            mount,
+            places: CachePlaces { data, notes },
         }),
-        _ => None,
+        _ if args.unseen => Cache::Unseen,
+        _ => Cache::None,
     };
     if say("").is_err() {
         return 1;
@@ -69,7 +77,7 @@ pub fn run(args: Args) -> u8 {
     let queue = std::sync::Arc::new(std::sync::Mutex::new(args.files.into_iter()));
     let ends = args.ends;
     for number in 0..args.at_once.min(count) {
-        let (report, queue, notes) = (report.clone(), queue.clone(), notes.clone());
+        let (report, queue, cache) = (report.clone(), queue.clone(), cache.clone());
         let seed = args.seed.wrapping_add(number as u64);
         std::thread::spawn(move || {
             let mut random = Random::new(seed);
@@ -79,7 +87,7 @@ pub fn run(args: Args) -> u8 {
                 let outcome = if ends {
                     outcome_of(read_ends(&file))
                 } else {
-                    probe(&file, notes.as_ref(), &mut random)
+                    probe(&file, &cache, &mut random)
                 };
                 let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 if report.send(Probed { file, outcome, millis }).is_err() {
@@ -110,8 +118,8 @@ fn say(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn probe(path: &Path, notes: Option<&Notes>, random: &mut Random) -> Outcome {
-    outcome_of(read_some(path, notes, random))
+fn probe(path: &Path, cache: &Cache, random: &mut Random) -> Outcome {
+    outcome_of(read_some(path, cache, random))
 }
 
 fn outcome_of(read: io::Result<(u64, bool)>) -> Outcome {
@@ -134,12 +142,12 @@ fn read_ends(path: &Path) -> io::Result<(u64, bool)> {
 }
 
 /// How many bytes, and whether some came from where no cache had them.
-fn read_some(path: &Path, notes: Option<&Notes>, random: &mut Random) -> io::Result<(u64, bool)> {
+fn read_some(path: &Path, cache: &Cache, random: &mut Random) -> io::Result<(u64, bool)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         let inner = sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
-        return read_some(&inner, notes, random);
+        return read_some(&inner, cache, random);
     }
     // A file of the library never is empty: a mount that shows it so has lost its size.
     let length = metadata.len();
@@ -148,11 +156,9 @@ fn read_some(path: &Path, notes: Option<&Notes>, random: &mut Random) -> io::Res
     }
     // What the kernel holds already proves nothing.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    let note = notes.and_then(|notes| Some(notes.notes.join(path.strip_prefix(&notes.mount).ok()?)));
-    // Without a mount there is no cache but the kernel's.
-    let uncached = match &note {
-        Some(note) => Uncached::of(note, length).somewhere(random),
-        None => Some(random.below(length)),
+    let uncached = match cache {
+        Cache::Seen(held) => held.uncached(path, length).somewhere(random),
+        Cache::None | Cache::Unseen => Some(random.below(length)),
     };
     let mut piece = vec![0; PIECE];
     let mut bytes = 0;
@@ -163,7 +169,7 @@ fn read_some(path: &Path, notes: Option<&Notes>, random: &mut Random) -> io::Res
         }
         bytes += read as u64;
     }
-    Ok((bytes, uncached.is_some()))
+    Ok((bytes, uncached.is_some() && *cache != Cache::Unseen))
 }
 
 #[cfg(test)]
@@ -171,7 +177,7 @@ mod tests {
     use super::*;
 
     fn outcome(path: &Path) -> Outcome {
-        probe(path, None, &mut Random::new(1))
+        probe(path, &Cache::None, &mut Random::new(1))
     }
 
     #[test]
@@ -201,21 +207,31 @@ mod tests {
     #[test]
     fn what_a_cache_holds_is_not_fresh() {
         let dir = tempfile::tempdir().unwrap();
-        let notes = Notes {
-            mount: dir.path().join("mount"),
-            notes: dir.path().join("notes"),
-        };
-        for folder in [&notes.mount, &notes.notes] {
+        let (mount, places) = (
+            dir.path().join("mount"),
+            CachePlaces {
+                data: dir.path().join("data"),
+                notes: dir.path().join("notes"),
+            },
+        );
+        for folder in [&mount, &places.data, &places.notes] {
             std::fs::create_dir(folder).unwrap();
         }
-        let file = notes.mount.join("1.flac");
+        let file = mount.join("1.flac");
         std::fs::write(&file, vec![1; 100]).unwrap();
-        let fresh = || match probe(&file, Some(&notes), &mut Random::new(1)) {
+        let fresh = |cache: &Cache| match probe(&file, cache, &mut Random::new(1)) {
             Outcome::Read { fresh, .. } => fresh,
             other => panic!("{other:?}"),
         };
-        assert!(fresh());
-        std::fs::write(notes.notes.join("1.flac"), r#"{"Rs": [{"Pos": 0, "Size": 100}]}"#).unwrap();
-        assert!(!fresh());
+        let (data, note) = (places.data.join("1.flac"), places.notes.join("1.flac"));
+        let seen = Cache::Seen(Held { mount, places });
+        assert!(fresh(&seen) && fresh(&Cache::None) && !fresh(&Cache::Unseen));
+        std::fs::write(&note, r#"{"Rs": [{"Pos": 0, "Size": 100}]}"#).unwrap();
+        assert!(!fresh(&seen));
+        // While rclone has it open its note is an old one; its file is not.
+        std::fs::write(&note, r#"{"Rs": null}"#).unwrap();
+        assert!(fresh(&seen));
+        std::fs::write(&data, vec![1; 100]).unwrap();
+        assert!(!fresh(&seen));
     }
 }

@@ -2,22 +2,25 @@
 //!
 //! Guarantees: comes back, whatever hangs: within its limit once the probes have begun; touches nothing below the mount point itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::cached::Held;
 use super::control::Control;
 use super::error::Error;
 use super::fuse;
-use super::health::{Evidence, Root, RootEvidence};
-use super::proof::{self, Notes, Outcome, Probed, Proof};
+use super::health::{Direct, Evidence, Limits, Root, RootEvidence};
+use super::proof::{self, Cache, Outcome, Probed, Proof};
 use super::sample;
 use super::{Media, Source};
 use crate::plex::runtime::Exit;
 
 /// Files of each root at each look; others every time.
 const FILES: usize = 4;
+/// Files of each root that they are chosen from.
+const CANDIDATES: usize = 48;
 /// Bytes that are asked of the store itself.
 const DIRECT: u64 = 16 * 1024;
 
@@ -46,9 +49,9 @@ impl Prober {
     }
 
     /// Looks at files of every root.
-    pub async fn look(&self, roots: &[Root], limit: Duration) -> Evidence {
+    pub async fn look(&self, roots: &[Root], limits: &Limits) -> Evidence {
+        let limit = limits.probe;
         let mut evidence = Evidence::default();
-        let mut notes = None;
         let mut asked = None;
         if let Some(mount) = &self.mount {
             evidence.ended = mount.ended.borrow().map(|exit| exit.to_string());
@@ -56,28 +59,25 @@ impl Prober {
                 return evidence;
             }
             evidence.is_unmounted = matches!(fuse::is_mounted(&mount.dir), Ok(false));
-            notes = tokio::time::timeout(limit, mount.notes()).await.unwrap_or(None);
             asked = mount.control.as_ref();
         }
-        let looks = roots.iter().map(|root| self.root(root, notes.as_ref(), limit));
+        let cache = self.cache(limit).await;
+        let looks = roots.iter().map(|root| self.root(root, &cache, limits));
         let looks = futures::future::join_all(looks);
         evidence.roots = match asked {
             // A stopped rclone answers neither, and both are waited for at the same time.
             Some(control) => tokio::join!(looks, ask(control, &mut evidence, limit)).0,
             None => looks.await,
         };
-        if self.mount.is_some() && evidence.fresh() == 0 {
-            evidence.direct = self.ask_store(&evidence, limit).await;
-        }
         evidence
     }
 
-    async fn root(&self, root: &Root, notes: Option<&Notes>, limit: Duration) -> RootEvidence {
+    async fn root(&self, root: &Root, cache: &Cache, limits: &Limits) -> RootEvidence {
         let sampled = match root.files.as_slice() {
             [] => vec![root.root.clone()],
-            files => sample::of(files, FILES, sample::seed()),
+            files => crate::plex::blocking(|| self.sample(files, cache)),
         };
-        let proof = match self.prove(&sampled, limit, notes).await {
+        let proof = match self.read(&sampled, limits.probe, cache).await {
             Ok(proof) => proof,
             // A probe that cannot even be run reads nothing.
             Err(error) => Proof {
@@ -90,17 +90,49 @@ impl Prober {
                 }],
             },
         };
+        // What takes long there is slow, not dead: it may take as long as death does.
+        let direct = self.ask_store(&proof, limits.dead.max(limits.probe)).await;
         RootEvidence {
             root: root.root.clone(),
             proof,
+            direct,
         }
     }
 
-    /// Reads real bytes of these files or folders (home's absolute paths).
-    pub(super) async fn prove(&self, paths: &[String], limit: Duration, notes: Option<&Notes>) -> Result<Proof, Error> {
+    /// Some of the files, rather those that the cache has not all of, since they prove more.
+    fn sample(&self, files: &[String], cache: &Cache) -> Vec<String> {
+        let seed = sample::seed();
+        let Cache::Seen(held) = cache else {
+            return sample::of(files, FILES, seed);
+        };
+        let place = |path: &String| Some(self.base.join(self.media.folder_of(path).ok()?));
+        let (mut chosen, cached): (Vec<_>, Vec<_>) = sample::of(files, CANDIDATES, seed)
+            .into_iter()
+            .partition(|path| place(path).is_none_or(|file| held.lacks(&file)));
+        // One that can be read in any case: files that the store itself cannot give are no dead mount.
+        chosen = sample::of(&chosen, FILES - usize::from(!cached.is_empty()), seed);
+        chosen.extend(sample::of(&cached, FILES - chosen.len(), seed));
+        chosen
+    }
+
+    /// Reads real bytes of these files or folders (home's absolute paths). Where they came from the cache alone, and the
+    /// store does not give them, nothing was read.
+    pub(super) async fn prove(&self, paths: &[String], limit: Duration) -> Result<Proof, Error> {
+        let cache = self.cache(limit).await;
+        let mut proof = self.read(paths, limit, &cache).await?;
+        if let Direct {
+            read: Some(Err(why)), ..
+        } = self.ask_store(&proof, limit).await
+        {
+            proof.disprove(&why);
+        }
+        Ok(proof)
+    }
+
+    async fn read(&self, paths: &[String], limit: Duration, cache: &Cache) -> Result<Proof, Error> {
         let place = |path: &String| Ok(self.base.join(self.media.folder_of(path)?));
         let files = paths.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
-        let mut proof = proof::prove_past_cache(&self.program, &files, limit, notes).await?;
+        let mut proof = proof::prove_past_cache(&self.program, &files, limit, cache.clone()).await?;
         // The verdict speaks of home's paths, as everything that a person reads does.
         for (probed, path) in proof.files.iter_mut().zip(paths) {
             probed.file = PathBuf::from(path);
@@ -108,37 +140,36 @@ impl Prober {
         Ok(proof)
     }
 
-    /// The notes of the mount's cache.
-    pub(super) async fn notes(&self) -> Option<Notes> {
-        self.mount.as_ref()?.notes().await
+    /// The mount's cache, as far as it can be seen within `limit`.
+    async fn cache(&self, limit: Duration) -> Cache {
+        let Some(mount) = &self.mount else {
+            return Cache::None;
+        };
+        let seen = Held::of(&mount.dir, mount.control.as_ref());
+        tokio::time::timeout(limit, seen).await.unwrap_or(Cache::Unseen)
     }
 
-    /// Where the cache has everything that was sampled, the store is asked past the mount.
-    async fn ask_store(&self, evidence: &Evidence, limit: Duration) -> Option<Result<Duration, String>> {
+    /// Where no sampled file showed bytes that the cache had not, the store is asked past the mount: for one that was read,
+    /// and for one that was not.
+    async fn ask_store(&self, proof: &Proof, limit: Duration) -> Direct {
+        if self.mount.is_none() || proof.fresh() > 0 || proof.is_dead() {
+            return Direct::default();
+        }
+        let was_read = |probed: &&Probed| matches!(probed.outcome, Outcome::Read { .. });
+        let (read, failed): (Vec<_>, Vec<_>) = proof.files.iter().partition(was_read);
+        let (read, failed) = tokio::join!(self.ask_for(&read, limit), self.ask_for(&failed, limit));
+        Direct { read, failed }
+    }
+
+    async fn ask_for(&self, some: &[&Probed], limit: Duration) -> Option<Result<Duration, String>> {
         let Source::Remote(remote) = &self.media.source else {
             return None;
         };
-        let files: Vec<&Path> = evidence
-            .roots
-            .iter()
-            .flat_map(|root| &root.proof.files)
-            .filter(|probed| matches!(probed.outcome, Outcome::Read { .. }))
-            .map(|probed| probed.file.as_path())
-            .collect();
-        let file = sample::of(&files, 1, sample::seed()).pop()?;
-        let place = self.media.folder_of(&file.to_string_lossy()).ok()?;
+        let probed = sample::of(some, 1, sample::seed()).pop()?;
+        let place = self.media.folder_of(&probed.file.to_string_lossy()).ok()?;
         let begun = Instant::now();
         let read = remote.read(&place, DIRECT, limit).await;
         Some(read.map(|_| begun.elapsed()).map_err(|error| error.to_string()))
-    }
-}
-
-impl Mounted {
-    async fn notes(&self) -> Option<Notes> {
-        Some(Notes {
-            mount: self.dir.clone(),
-            notes: self.control.as_ref()?.notes().await?,
-        })
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A mount that lists folders may be unable to read files, and a read on a dead one may never come back, not even when
 //! killed. So the reading is done by `plexburst probe`, which is abandoned when its time is up; whatever it has not
-//! reported by then counts as dead. Bytes are read from where the mount's cache has none, by its own notes; what comes
-//! from a cache proves nothing about the store.
+//! reported by then counts as dead. Bytes are read from where the mount's cache has none ([`Held`]); what comes from a cache
+//! proves nothing about the store.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::cached::Held;
 use super::error::{Error, io_error};
 use super::sample;
 
@@ -89,6 +90,17 @@ impl Proof {
         self.files.iter().filter(is_fresh).count()
     }
 
+    /// What was read came from a cache, and the store does not give it: why.
+    pub(super) fn disprove(&mut self, why: &str) {
+        for probed in &mut self.files {
+            if matches!(probed.outcome, Outcome::Read { .. }) {
+                probed.outcome = Outcome::Unreadable {
+                    reason: format!("it is read from the cache alone, and the store does not give it: {why}"),
+                };
+            }
+        }
+    }
+
     /// The slowest answer.
     #[must_use]
     pub fn slowest(&self) -> Duration {
@@ -118,13 +130,15 @@ impl std::fmt::Display for Proof {
     }
 }
 
-/// Where the cache of a mount notes what it holds.
+/// What stands between a reader and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notes {
-    /// The mount point.
-    pub mount: PathBuf,
-    /// The folder of the notes: one for each file, under the same name.
-    pub notes: PathBuf,
+pub enum Cache {
+    /// No cache but the kernel's.
+    None,
+    /// One that shows what it holds.
+    Seen(Held),
+    /// One that does not: nothing that is read is known to come from the store.
+    Unseen,
 }
 
 /// Reads real bytes of `files` (of a folder: of one file below it) in a probe process; comes back `limit` after that has
@@ -133,27 +147,24 @@ pub struct Notes {
 /// # Errors
 /// The probe cannot be run. What it finds is not an error but the [`Proof`].
 pub async fn prove(program: &Path, files: &[PathBuf], limit: Duration) -> Result<Proof, Error> {
-    prove_past_cache(program, files, limit, None).await
+    prove_past_cache(program, files, limit, Cache::None).await
 }
 
-/// As [`prove`], where the cache of a mount has nothing by its notes.
+/// As [`prove`], where the cache of a mount has nothing.
 pub(super) async fn prove_past_cache(
     program: &Path,
     files: &[PathBuf],
     limit: Duration,
-    notes: Option<&Notes>,
+    cache: Cache,
 ) -> Result<Proof, Error> {
-    run(program, files, limit, &Reading::Fresh { notes: notes.cloned() }).await
+    run(program, files, limit, &Reading::Fresh(cache)).await
 }
 
 /// What of each file is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {
     /// Where no cache has it, and its start.
-    Fresh {
-        /// What a cache has; none when there is no cache but the kernel's.
-        notes: Option<Notes>,
-    },
+    Fresh(Cache),
     /// Its head and its tail, wherever they come from.
     Ends {
         /// So many files at the same time.
@@ -177,11 +188,14 @@ pub(super) async fn run(program: &Path, files: &[PathBuf], limit: Duration, read
         &sample::seed().to_string(),
     ]);
     match reading {
-        Reading::Fresh { notes: None } => {}
-        Reading::Fresh {
-            notes: Some(Notes { mount, notes }),
-        } => {
-            command.arg("--mount").arg(mount).arg("--notes").arg(notes);
+        Reading::Fresh(Cache::None) => {}
+        Reading::Fresh(Cache::Seen(held)) => {
+            command.arg("--mount").arg(&held.mount);
+            command.arg("--data").arg(&held.places.data);
+            command.arg("--notes").arg(&held.places.notes);
+        }
+        Reading::Fresh(Cache::Unseen) => {
+            command.arg("--unseen");
         }
         Reading::Ends { at_once } => {
             command.args(["--ends", "--at-once", &at_once.to_string()]);

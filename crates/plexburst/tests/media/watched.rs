@@ -110,6 +110,54 @@ async fn a_store_that_refuses_and_one_that_is_silent() {
     opened.close().await.unwrap();
 }
 
+/// rclone writes down what its cache holds only when it closes a file, seconds after the last reader or as long as somebody
+/// has it open: what is read from there must not pass for the store's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_answers_for_a_store_that_refuses() {
+    use std::io::Read;
+    let Some(bucket) = Bucket::start("a_cache_that_answers_for_a_store_that_refuses", 9, 200_000).await else {
+        return;
+    };
+    let mut opened = bucket.open().await.unwrap();
+    let folder = opened.binds(["/Media/Music"]).unwrap()[0].media.join("Artist");
+    // Whoever plays them keeps them open: all but two are cached whole, and no note says so.
+    let mut readers = Vec::new();
+    for number in 0..7 {
+        let mut reader = std::fs::File::open(folder.join(format!("{number:03}.flac"))).unwrap();
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), 200_000);
+        readers.push(reader);
+    }
+    let cached = bucket.files()[..7].to_vec();
+    let dies = async |files: &[String]| {
+        let root = Root {
+            root: "/Media/Music".to_owned(),
+            files: files.to_vec(),
+        };
+        let monitor = Monitor::start(opened.prober(), vec![root], LIMITS, Arc::new(SystemClock));
+        let health = tokio::time::timeout(LONG, monitor.death()).await;
+        health.unwrap_or_else(|_| panic!("no verdict, but {}", monitor.health()))
+    };
+    bucket.proxy.set(Fault::Status(403));
+    // Every look is a bad one: it dies as soon as it may.
+    let health = dies(&cached).await;
+    let said = health.to_string();
+    assert!(said.contains("from the cache alone") && health.read == (4, 4), "{said}");
+    let health = dies(&bucket.files()).await;
+    assert!(health.read.0 < health.read.1, "{health}");
+    let proof = opened.prove(&cached, LONG).await.unwrap();
+    assert!(
+        proof.is_dead() && proof.to_string().contains("from the cache alone"),
+        "{proof}"
+    );
+    bucket.proxy.set(Fault::None);
+    let proof = opened.prove(&cached, LONG).await.unwrap();
+    assert!(proof.holds() && proof.fresh() == 0, "{proof}");
+    drop(readers);
+    opened.give_up().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_alone_make_a_remote_and_stand_on_no_command_line() {
     use std::os::unix::fs::PermissionsExt;

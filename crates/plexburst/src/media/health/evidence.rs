@@ -21,6 +21,18 @@ pub struct RootEvidence {
     pub root: String,
     /// What became of the sampled files.
     pub proof: Proof,
+    /// What the store itself said.
+    pub direct: Direct,
+}
+
+/// The store itself, asked past the mount: none when there was no need, because some file showed bytes that no cache had
+/// or none showed any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// For a file that the mount had read, from its cache: how long it took, or why it gives nothing.
+    pub read: Option<Result<Duration, String>>,
+    /// For a file that the mount had not read.
+    pub failed: Option<Result<Duration, String>>,
 }
 
 /// One look.
@@ -40,8 +52,6 @@ pub struct Evidence {
     pub last_error: String,
     /// The disk of the cache is full.
     pub is_full: bool,
-    /// The store itself, asked for bytes past the mount because its cache had all that was sampled.
-    pub direct: Option<Result<Duration, String>>,
 }
 
 impl RootEvidence {
@@ -74,15 +84,14 @@ impl Evidence {
             .fold((0, 0), |sum, root| (sum.0 + root.0, sum.1 + root.1))
     }
 
-    /// Files that showed bytes which no cache had.
-    pub(in crate::media) fn fresh(&self) -> usize {
-        self.roots.iter().map(|root| root.proof.fresh()).sum()
-    }
-
     /// The slowest answer.
     pub(super) fn slowest(&self) -> Duration {
         let files = self.roots.iter().map(|root| root.proof.slowest());
-        let direct = self.direct.iter().filter_map(|direct| direct.as_ref().ok().copied());
+        let asked = self
+            .roots
+            .iter()
+            .flat_map(|root| [&root.direct.read, &root.direct.failed]);
+        let direct = asked.filter_map(|direct| direct.as_ref()?.as_ref().ok().copied());
         files.chain(direct).max().unwrap_or_default()
     }
 

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Evidence, Health, Limits, Verdict};
+use super::{Evidence, Health, Limits, RootEvidence, Verdict};
 
 /// Looks in a row that must agree before silence is death.
 const LOOKS: u32 = 3;
+/// What the kernel says of a mount whose connection has ended, in words and by its number.
+const ENDED: [&str; 2] = ["Transport endpoint is not connected", "os error 107"];
 
 /// Hears one look after the other.
 #[derive(Debug)]
@@ -95,34 +97,45 @@ fn look(evidence: &Evidence, moved: bool) -> Look {
         return Look::Gone("the mount is gone".to_owned());
     }
     for root in &evidence.roots {
-        let (read, of) = root.read();
-        // A file or two that cannot be read are those files' trouble; the guard after a scan sees to them.
-        if of == 0 || read * 2 > of {
-            continue;
-        }
-        let Some((mut why, is_silent)) = root.failure() else {
-            continue;
-        };
-        if why.contains("Transport endpoint is not connected") || why.contains("os error 107") {
+        let Some(why) = wrong(root, moved) else { continue };
+        if ENDED.iter().any(|words| why.contains(words)) {
             return Look::Gone(format!("its connection has ended ({})", root.root));
         }
-        // Bytes are under way: the store is slow, not silent.
-        if is_silent && moved {
-            continue;
-        }
-        if evidence.is_full {
-            why = format!("the disk of the mount's cache is full; {why}");
-        } else if !evidence.last_error.is_empty() {
-            why = format!("{why}; rclone: {}", evidence.last_error);
-        }
-        return Look::Bad(format!("{read} of {of} sampled files of {} read; {why}", root.root));
-    }
-    if let Some(Err(why)) = &evidence.direct {
-        return Look::Bad(format!(
-            "the mount answers from its cache alone, and the store does not: {why}"
-        ));
+        return Look::Bad(if evidence.is_full {
+            format!("the disk of the mount's cache is full; {why}")
+        } else if evidence.last_error.is_empty() {
+            why
+        } else {
+            format!("{why}; rclone: {}", evidence.last_error)
+        });
     }
     Look::Good
+}
+
+/// What is wrong with a root. Only what no cache had is evidence that the store can be read; a file or two that cannot be
+/// are those files' trouble, which the guard after a scan sees to.
+fn wrong(root: &RootEvidence, moved: bool) -> Option<String> {
+    let ((read, of), fresh) = (root.read(), root.proof.fresh());
+    let failed = of - read;
+    // Bytes are under way: the store is slow, not silent.
+    let mount = || {
+        let (why, is_silent) = root.failure()?;
+        let why = format!("{read} of {of} sampled files of {} read; {why}", root.root);
+        (!is_silent || !moved).then_some(why)
+    };
+    if fresh > 0 || read == 0 {
+        return if failed >= fresh { mount() } else { None };
+    }
+    // Whatever was read, the cache had it.
+    match (&root.direct.read, &root.direct.failed) {
+        (Some(Err(why)), _) if !moved => Some(format!(
+            "{read} of {of} sampled files of {} read, from the cache alone, and the store does not answer: {why}",
+            root.root
+        )),
+        // The store has what the mount does not give.
+        (_, Some(Ok(_))) => mount(),
+        _ => None,
+    }
 }
 
 fn notes(evidence: &Evidence) -> Vec<String> {

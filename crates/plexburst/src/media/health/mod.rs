@@ -12,7 +12,7 @@ mod monitor;
 use std::fmt;
 use std::time::Duration;
 
-pub use evidence::{Evidence, Root, RootEvidence};
+pub use evidence::{Direct, Evidence, Root, RootEvidence};
 pub use judge::Judge;
 pub use monitor::Monitor;
 

@@ -28,7 +28,7 @@ impl Monitor {
             let mut judge = Judge::new(limits);
             let mut ended = prober.ended();
             loop {
-                let evidence = prober.look(&roots, limits.probe).await;
+                let evidence = prober.look(&roots, &limits).await;
                 let health = judge.hear(clock.now(), &evidence).clone();
                 let pause = match &health.verdict {
                     Verdict::Suspect { .. } => limits.hurried(),

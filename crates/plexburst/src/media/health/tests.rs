@@ -17,6 +17,10 @@ fn read(millis: u64) -> (Outcome, u64) {
     (Outcome::Read { bytes: 1, fresh: true }, millis)
 }
 
+fn cached() -> (Outcome, u64) {
+    (Outcome::Read { bytes: 1, fresh: false }, 2)
+}
+
 fn broken() -> (Outcome, u64) {
     let reason = "Input/output error (os error 5)".to_owned();
     (Outcome::Unreadable { reason }, 40)
@@ -38,6 +42,7 @@ fn evidence(files: &[(Outcome, u64)]) -> Evidence {
             proof: Proof {
                 files: files.iter().enumerate().map(probed).collect(),
             },
+            direct: Direct::default(),
         }],
         control: Some(true),
         bytes: Some(0),
@@ -200,9 +205,62 @@ fn every_root_counts_and_a_cache_is_no_store() {
         matches!(&judged[2], Verdict::Dead { why } if why.contains("/Media/Films")),
         "{judged:?}"
     );
-    let cached = Evidence {
-        direct: Some(Err("403".into())),
-        ..evidence(&[read(1)])
+}
+
+/// A look at files that the cache had, and at others; what the store said itself of one of either.
+fn asked(
+    files: &[(Outcome, u64)],
+    read: Option<Result<Duration, String>>,
+    failed: Option<Result<Duration, String>>,
+) -> Evidence {
+    let mut evidence = evidence(files);
+    evidence.roots[0].direct = Direct { read, failed };
+    evidence
+}
+
+#[test]
+fn what_a_cache_holds_proves_nothing() {
+    let gives = || Some(Ok(Duration::from_millis(30)));
+    let refuses = || Some(Err("403".to_owned()));
+    let dies = |look: Evidence| {
+        let judged = verdicts(30, &vec![look; 4]);
+        assert!(judged[..2].iter().all(is_suspect), "{judged:?}");
+        let Verdict::Dead { why } = &judged[2] else {
+            panic!("{judged:?}")
+        };
+        why.clone()
     };
-    assert!(is_suspect(&verdicts(1, &[cached])[0]));
+    let lives = |look: Evidence| {
+        let judged = verdicts(30, &vec![look; 4]);
+        assert!(judged.iter().all(Verdict::is_alive), "{judged:?}");
+    };
+    // The cache has all that was sampled: the store decides, be it three of them or all.
+    let why = dies(asked(&[cached(), cached()], refuses(), None));
+    assert!(why.contains("from the cache alone") && why.contains("403"), "{why}");
+    lives(asked(&[cached(), cached()], gives(), None));
+    dies(asked(&[cached(), cached(), cached(), broken()], refuses(), refuses()));
+    // Of the others none can be read: those files' own trouble where the store has them no more than the mount.
+    lives(asked(&[cached(), cached(), cached(), broken()], gives(), refuses()));
+    dies(asked(&[cached(), cached(), cached(), broken()], gives(), gives()));
+    // What the cache has does not outvote what it has not.
+    assert!(is_suspect(
+        &verdicts(1, &[evidence(&[cached(), cached(), read(1), broken()])])[0]
+    ));
+    lives(evidence(&[cached(), read(1), read(1), broken()]));
+    // A store that is asked directly may be slow as well: the mount gets its bytes meanwhile.
+    let looks: Vec<Evidence> = (1..6)
+        .map(|number| Evidence {
+            bytes: Some(1000 * number),
+            ..asked(&[cached()], refuses(), None)
+        })
+        .collect();
+    let judged = verdicts(30, &looks);
+    assert!(judged[1..].iter().all(Verdict::is_alive), "{judged:?}");
+    // One root's bytes do not speak for another's.
+    let mut two = evidence(&[read(1), read(1)]);
+    two.roots.push(RootEvidence {
+        root: "/Media/Films".into(),
+        ..asked(&[cached()], refuses(), None).roots[0].clone()
+    });
+    assert!(dies(two).contains("/Media/Films"));
 }
