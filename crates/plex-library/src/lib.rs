@@ -41,6 +41,7 @@ mod stamp;
 pub mod swap;
 pub mod users;
 pub mod verify;
+mod watch;
 
 pub use error::{Error, Kind, Result};
 pub use paths::{BLOBS_DB, Databases, LIBRARY_DB, Located, Which, locate};

@@ -6,6 +6,7 @@
 //! a file or without a section (extras, playlists).
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::Rows;
@@ -77,25 +78,110 @@ pub fn of(base: &Databases, result: &Databases) -> Result<Vec<Lost>> {
         {
             there = after.next()?;
         }
-        let how = match &there {
-            Some(other) if other.path == file.path => (!other.is_live).then_some(How::Trashed),
-            _ => Some(How::Gone),
-        };
-        if let Some(how) = how
-            && file.is_live
-        {
-            let path = String::from_utf8_lossy(&file.path).into_owned();
-            lost.push(Lost {
-                file: path,
-                section: file.section,
-                title: file.title,
-                how,
-            });
+        if let Some(how) = how_lost(&file, there.as_ref()) {
+            lost.push(file.lost(how));
         }
     }
     before_db.confirm()?;
     after_db.confirm()?;
     Ok(lost)
+}
+
+/// Rows and files of which it has to be asked anew whether they are lost.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    rows: BTreeMap<&'static str, BTreeSet<i64>>,
+    pub(crate) files: BTreeSet<Vec<u8>>,
+}
+
+impl Doubts {
+    pub(crate) fn add(&mut self, table: &str, id: i64) {
+        if let Some((name, _)) = BELOW.iter().find(|(name, _)| *name == table) {
+            self.rows.entry(name).or_default().insert(id);
+        }
+    }
+}
+
+/// The files that hang on a row of a table.
+const BELOW: [(&str, &str); 4] = [
+    ("media_parts", "SELECT file FROM media_parts WHERE id = ?1 AND file <> ''"),
+    ("media_items", "SELECT file FROM media_parts WHERE media_item_id = ?1 AND file <> ''"),
+    (
+        "metadata_items",
+        "SELECT p.file FROM media_items m CROSS JOIN media_parts p ON p.media_item_id = m.id
+         WHERE m.metadata_item_id IN (
+           SELECT ?1 UNION ALL SELECT c.id FROM metadata_items c WHERE c.parent_id = ?1
+           UNION ALL SELECT g.id FROM metadata_items c CROSS JOIN metadata_items g ON g.parent_id = c.id WHERE c.parent_id = ?1)
+         AND p.file <> ''",
+    ),
+    ("library_sections", ""),
+];
+
+/// What is lost now, where `before` was lost when only what is in `doubts` was still to come: of nothing else it is asked.
+///
+/// # Errors
+/// If one of the libraries cannot be read.
+pub(crate) fn again(before: Vec<Lost>, base: &Databases, result: &Databases, doubts: &Doubts) -> Result<Vec<Lost>> {
+    let (before_path, after_path) = (base.library(), result.library());
+    let (before_db, after_db) = (open::read_only(&before_path)?, open::read_only(&after_path)?);
+    let sides = [(&before_db, &before_path), (&after_db, &after_path)];
+    if doubts.rows.contains_key("library_sections") && sections(sides[0])? != sections(sides[1])? {
+        return of(base, result);
+    }
+    let mut files = doubts.files.clone();
+    for (table, ids) in &doubts.rows {
+        let Some((_, sql)) = BELOW.iter().find(|(name, sql)| name == table && !sql.is_empty()) else {
+            continue;
+        };
+        for (db, path) in sides {
+            let mut statement = db.prepare(sql).at(READ, path)?;
+            for &id in ids {
+                let mut rows = statement.query([id]).at(READ, path)?;
+                while let Some(row) = rows.next().at(READ, path)? {
+                    if let rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) =
+                        row.get_ref(0).at(READ, path)?
+                    {
+                        files.insert(bytes.to_vec());
+                    }
+                }
+            }
+        }
+    }
+    let mut lost: Vec<Lost> = before
+        .into_iter()
+        .filter(|lost| !files.contains(lost.file.as_bytes()))
+        .collect();
+    let one = PARTS.replace("p.file <> ''", "p.file = CAST(?1 AS TEXT) COLLATE BINARY");
+    let mut before_one = before_db.prepare(&one).at(READ, &before_path)?;
+    let mut after_one = after_db.prepare(&one).at(READ, &after_path)?;
+    for file in &files {
+        let was = Files::new(before_one.query([file]).at(READ, &before_path)?, &before_path).next()?;
+        let is = Files::new(after_one.query([file]).at(READ, &after_path)?, &after_path).next()?;
+        if let Some(was) = was
+            && let Some(how) = how_lost(&was, is.as_ref())
+        {
+            lost.push(was.lost(how));
+        }
+    }
+    lost.sort_by(|a, b| a.file.as_bytes().cmp(b.file.as_bytes()));
+    before_db.confirm()?;
+    after_db.confirm()?;
+    Ok(lost)
+}
+
+fn sections((db, path): (&open::Reader, &std::path::PathBuf)) -> Result<BTreeSet<i64>> {
+    let mut statement = db.prepare("SELECT id FROM library_sections").at(READ, path)?;
+    let ids = statement.query_map([], |row| row.get(0)).at(READ, path)?;
+    ids.collect::<rusqlite::Result<_>>().at(READ, path)
+}
+
+/// In which way home's file is lost, if it is; `other` is the result's.
+fn how_lost(file: &File, other: Option<&File>) -> Option<How> {
+    let how = match other {
+        Some(other) if other.path == file.path => (!other.is_live).then_some(How::Trashed),
+        _ => Some(How::Gone),
+    };
+    how.filter(|_| file.is_live)
 }
 
 /// One file; live if any of its parts is (an episode file may hold several episodes).
@@ -104,6 +190,17 @@ struct File {
     section: String,
     title: String,
     is_live: bool,
+}
+
+impl File {
+    fn lost(self, how: How) -> Lost {
+        Lost {
+            file: String::from_utf8_lossy(&self.path).into_owned(),
+            section: self.section,
+            title: self.title,
+            how,
+        }
+    }
 }
 
 /// Parts, gathered by file.

@@ -63,6 +63,11 @@ impl Moment {
         self.sources.iter().map(|(which, source)| (*which, source))
     }
 
+    /// Both sources, blobs first, to be held further on.
+    pub(crate) fn into_sources(self) -> [(Which, Source); 2] {
+        self.sources
+    }
+
     pub(crate) fn taken_at(&self) -> Timestamp {
         self.taken_at
     }

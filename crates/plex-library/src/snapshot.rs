@@ -187,6 +187,16 @@ pub fn take(databases: &Databases, dest: &Path, progress: &dyn Progress) -> Resu
 /// [`Error::NotALibrary`] if one of the pair is missing, [`Error::Damaged`] if one is no database, [`Error::NoSpace`],
 /// [`Error::Cancelled`]. Whatever fails, `dest` is then what it was.
 pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, progress: &dyn Progress) -> Result<Taken> {
+    take_and_hold(databases, dest, options, progress).map(|(taken, _)| taken)
+}
+
+/// The same, and the moment goes on being held.
+pub(crate) fn take_and_hold(
+    databases: &Databases,
+    dest: &Path,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<(Taken, Moment)> {
     let folder = FolderWriter::create(dest)?;
     let packed = options.packed.map(FolderWriter::create).transpose()?;
     let delta = options
@@ -223,7 +233,6 @@ pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, prog
         passed.insert(which, (whole, cells));
     }
     let manifest = moment.manifest(passed, options.plex_version.clone())?;
-    drop(moment);
     let delta = match delta {
         Some((_, folder)) => {
             let manifest = delta::seal(changes, folder.path())?;
@@ -235,11 +244,12 @@ pub fn take_with(databases: &Databases, dest: &Path, options: &Options<'_>, prog
     packed.map_or(Ok(()), FolderWriter::publish)?;
     write_document(&folder.path().join(MANIFEST), &manifest)?;
     folder.publish()?;
-    Ok(Taken {
+    let taken = Taken {
         manifest,
         packed: objects,
         delta,
-    })
+    };
+    Ok((taken, moment))
 }
 
 /// All that the pages of one database go into.

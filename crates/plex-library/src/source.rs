@@ -54,7 +54,12 @@ pub(crate) struct Source {
 #[derive(Debug)]
 enum Hold {
     /// A read transaction beside a server.
-    Transaction(#[expect(dead_code, reason = "held for its lock")] Box<Reader>),
+    Transaction {
+        /// Held for its lock.
+        _reader: Box<Reader>,
+        /// The moment at which it began.
+        began: index::Moment,
+    },
     /// Files at rest.
     Rest(Vec<Stamp>),
     /// A copy of our own.
@@ -154,7 +159,10 @@ impl Source {
                 0 => Header::read(&file, path)?.page_size,
                 known => known,
             };
-            let hold = Hold::Transaction(Box::new(reader));
+            let hold = Hold::Transaction {
+                _reader: Box::new(reader),
+                began: before,
+            };
             let source = Self {
                 path: path.into(),
                 file,
@@ -210,7 +218,15 @@ impl Source {
 
     /// Whether a server is at work on the database, so that its log goes on growing.
     pub(crate) fn is_beside_server(&self) -> bool {
-        matches!(self.hold, Hold::Transaction(_))
+        self.began().is_some()
+    }
+
+    /// The moment of the server's log at which this one was fixed, if there is a server.
+    pub(crate) fn began(&self) -> Option<index::Moment> {
+        match &self.hold {
+            Hold::Transaction { began, .. } => Some(*began),
+            Hold::Rest(_) | Hold::Copy(_) => None,
+        }
     }
 
     /// Bytes of a page.
@@ -318,7 +334,7 @@ impl Source {
     pub(crate) fn confirm(&self) -> Result<()> {
         match &self.hold {
             Hold::Rest(stamps) => stamps.iter().try_for_each(Stamp::confirm),
-            Hold::Transaction(_) | Hold::Copy(_) => Ok(()),
+            Hold::Transaction { .. } | Hold::Copy(_) => Ok(()),
         }
     }
 }

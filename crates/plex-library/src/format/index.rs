@@ -28,6 +28,20 @@ pub(crate) struct Moment {
     salt: [u8; 8],
 }
 
+impl Moment {
+    /// Whether the log was not begun anew between the two.
+    pub(crate) fn is_of_the_same_log(&self, other: &Self) -> bool {
+        self.salt == other.salt
+    }
+
+    /// Whether the log was begun anew exactly once since `before`. A log that nothing was written to has no number yet.
+    pub(crate) fn is_of_the_log_after(&self, before: &Self) -> bool {
+        // The first half of the salt counts the logs, in the byte order of the file.
+        let number = |salt: &[u8; 8]| u32::from_be_bytes([salt[0], salt[1], salt[2], salt[3]]);
+        before.mark == 0 || number(&self.salt) == number(&before.salt).wrapping_add(1)
+    }
+}
+
 /// The moment that the index shows; `None` while a writer is changing it, or if there is no valid index.
 pub(crate) fn moment(shm: &File) -> Option<Moment> {
     let mut both = [0; 2 * LENGTH];

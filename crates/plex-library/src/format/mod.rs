@@ -7,6 +7,7 @@
 pub(crate) mod btree;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod pages;
 pub(crate) mod record;
 pub(crate) mod row;
 pub(crate) mod wal;

@@ -57,6 +57,14 @@ impl Overlay {
         self.frames.contains_key(&page)
     }
 
+    /// Pages of which the newest content came after a frame.
+    pub(crate) fn since(&self, frame: u32) -> impl Iterator<Item = u32> + '_ {
+        self.frames
+            .iter()
+            .filter(move |(_, last)| **last > frame)
+            .map(|(&page, _)| page)
+    }
+
     /// Reads a page from the log; `false` if the database's own file holds it.
     pub(crate) fn read_page(&self, wal: &File, path: &Path, page: u32, into: &mut [u8]) -> Result<bool> {
         let Some(&frame) = self.frames.get(&page) else {

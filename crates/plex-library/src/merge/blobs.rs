@@ -12,6 +12,7 @@ use super::context::{self, Context};
 use super::diff;
 use super::fail::Step;
 use super::mode::Mode;
+use super::narrow;
 use super::rows::{self, Row, int, text, value};
 use super::schema::{Schema, Table, quote};
 use super::session::{BLOBS, LIBRARY, Three};
@@ -189,14 +190,30 @@ fn insert(context: &mut Context<'_>, three: Three, table: &Table, row: &Row) -> 
 
 /// Subtitles that home has and the worker's housekeeping threw away when it made the streams anew.
 fn subtitles(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
+    let from = match context.is_narrow() {
+        true => {
+            // New ones, and those of streams that this merge has written.
+            narrow::look(context, table, three.mine == LIBRARY.mine)?;
+            context.conn.execute(
+                &format!(
+                    "INSERT OR IGNORE INTO temp.looked SELECT m.id FROM temp.stirred s
+                     CROSS JOIN {mine}.{NAME} m ON m.linked_type = 'media_stream' AND m.linked_id = s.id
+                     WHERE s.target = 'media_streams'",
+                    mine = three.mine
+                ),
+                [],
+            )?;
+            format!("temp.looked l CROSS JOIN {}.{NAME} m ON m.id = l.id", three.mine)
+        }
+        false => format!("{}.{NAME} m", three.mine),
+    };
     let ids: Vec<i64> = context
         .conn
         .prepare(&format!(
-            "SELECT m.id FROM {mine}.{NAME} m WHERE {subtitle}
+            "SELECT m.id FROM {from} WHERE {subtitle}
              AND NOT EXISTS (SELECT 1 FROM {theirs}.{NAME} t WHERE t.linked_id = m.linked_id AND {same})",
             subtitle = is_subtitle(table, "m"),
             same = is_subtitle(table, "t"),
-            mine = three.mine,
             theirs = three.theirs
         ))?
         .query_map([], |row| row.get(0))?

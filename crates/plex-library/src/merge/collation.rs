@@ -61,6 +61,14 @@ pub(super) fn prove(conn: &Connection, sides: &[&str], least_titles: usize) -> S
     Ok(Proof::Given)
 }
 
+/// Makes the collation known to a connection, after it has proved itself on these indices before.
+pub(super) fn register(conn: &Connection) -> Step<()> {
+    if let Some(collator) = root() {
+        conn.create_collation(NAME, move |a, b| collator.compare(a, b))?;
+    }
+    Ok(())
+}
+
 /// Indices of `metadata_items` whose collation SQLite does not bring along, and that collation.
 fn foreign_collations(conn: &Connection, sides: &[&str]) -> Step<Vec<(String, String)>> {
     let mut found = Vec::new();

@@ -11,6 +11,7 @@ use super::diff::Changes;
 use super::fail::Step;
 use super::home_tables::as_json;
 use super::matching::AllChanges;
+use super::missing;
 use super::mode::Mode;
 use super::moves::Moved;
 use super::policy;
@@ -362,6 +363,22 @@ fn link(context: &mut Context<'_>, table: &Table, key: &[&str], id: i64) -> Step
         return Ok(());
     };
     if !localise(context, table, &mut mine)? {
+        return Ok(());
+    }
+    // The worker may have merged what it ties into another item, or both ends into one.
+    for reference in REFERENCES.iter().filter(|reference| reference.table == table.name) {
+        if reference.target == "metadata_items"
+            && reference
+                .only
+                .is_none_or(|(by, word)| text(table, &mine, by) == Some(word))
+            && let Some(goal) = int(table, &mine, reference.column)
+            && let Some(heir) = missing::heir_if_gone(context, goal)?
+        {
+            rows::set(table, &mut mine, reference.column, heir);
+        }
+    }
+    let ties = ["metadata_item_id", "related_metadata_item_id"].map(|column| value(table, &mine, column));
+    if ties[0] != Value::Null && ties[0] == ties[1] {
         return Ok(());
     }
     let is_same = |theirs: &Row| {

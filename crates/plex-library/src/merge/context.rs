@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fail::Step;
 use super::mode::Mode;
 use super::report::Report;
+use super::rows;
 use super::schema::{Schema, Table, quote};
 use super::session::{LIBRARY, Three};
 use super::tables::COUNTERS;
 use super::touched::Touched;
 use super::values::Value;
-use super::{Options, rows};
 
 /// The state of a running merge.
 #[derive(Debug)]
@@ -20,7 +20,6 @@ pub(super) struct Context<'c> {
     pub(super) conn: &'c Connection,
     /// Tables of library.db.
     pub(super) schema: Schema,
-    pub(super) options: &'c Options,
     pub(super) mode: Mode,
     pub(super) report: Report,
     /// Value for the change counters of every row that this merge writes.
@@ -35,7 +34,6 @@ impl<'c> Context<'c> {
     pub(super) fn new(
         conn: &'c Connection,
         schema: Schema,
-        options: &'c Options,
         mode: Mode,
         [touched, touched_blobs]: [Option<Touched>; 2],
     ) -> Step<Self> {
@@ -54,7 +52,6 @@ impl<'c> Context<'c> {
         Ok(Self {
             conn,
             schema,
-            options,
             mode,
             report: Report::default(),
             tick,
@@ -67,6 +64,21 @@ impl<'c> Context<'c> {
     /// Rows of library.db that home may have touched since the base, if that is known.
     pub(super) fn touched(&self) -> Option<&Touched> {
         self.touched.as_ref()
+    }
+
+    /// Whether only what home wrote since an earlier merge has to be looked at ([`super::narrow`]).
+    pub(super) fn is_narrow(&self) -> bool {
+        self.mode == Mode::CatchUp && self.touched.is_some() && self.touched_blobs.is_some()
+    }
+
+    /// Notes that a catch-up has to look at what refers to a row.
+    pub(super) fn stir(&self, target: &str, id: i64) -> Step<()> {
+        if self.is_narrow() {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO temp.stirred(target, id) VALUES (?1, ?2)")?
+                .execute((target, id))?;
+        }
+        Ok(())
     }
 
     /// A table of library.db; versions of Plex differ in what they have.

@@ -8,7 +8,9 @@
 use super::values::Value;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::context::Context;
 use super::fail::Step;
+use super::narrow;
 use super::rows::Row;
 use super::schema::{Table, quote};
 use super::session::{MAIN, MINE};
@@ -58,8 +60,16 @@ fn source(table: &Table, column: &str) -> String {
 }
 
 /// Ids of home's rows that the result does not have in the very same form.
-pub(super) fn differing(conn: &Connection, table: &Table) -> Step<Vec<i64>> {
+pub(super) fn differing(context: &Context<'_>, table: &Table) -> Step<Vec<i64>> {
+    let conn = context.conn;
     let name = quote(&table.name);
+    let from = match context.is_narrow() {
+        true => {
+            narrow::look(context, table, true)?;
+            format!("temp.looked l CROSS JOIN {MINE}.{name} m NOT INDEXED ON m.id = l.id")
+        }
+        false => format!("{MINE}.{name} m NOT INDEXED"),
+    };
     let terms: Vec<String> = table
         .columns
         .iter()
@@ -67,7 +77,7 @@ pub(super) fn differing(conn: &Connection, table: &Table) -> Step<Vec<i64>> {
         .map(|column| format!("{} COLLATE BINARY IS NOT x.{}", source(table, column), quote(column)))
         .collect();
     let mut statement = conn.prepare(&format!(
-        "SELECT m.id FROM {MINE}.{name} m NOT INDEXED LEFT JOIN {MAIN}.{name} x NOT INDEXED ON x.id = m.id
+        "SELECT m.id FROM {from} LEFT JOIN {MAIN}.{name} x NOT INDEXED ON x.id = m.id
          WHERE x.id IS NULL OR {} ORDER BY m.id",
         terms.join(" OR ")
     ))?;
@@ -95,13 +105,21 @@ pub(super) fn translate(conn: &Connection, table: &Table, row: &mut Row) -> Step
 ///
 /// A guid is not unique (facts §2): it is followed only if all of home's items that had it are now called the same, and
 /// nothing in the result is called by the old name any more.
-pub(super) fn collect(conn: &Connection) -> Step<()> {
-    conn.execute(
+pub(super) fn collect(context: &Context<'_>) -> Step<()> {
+    let kept = match context.is_narrow() {
+        true => {
+            narrow::all_names(context)?;
+            "SELECT guid FROM temp.all_names".to_owned()
+        }
+        false => format!(
+            "SELECT guid FROM {MINE}.metadata_item_settings WHERE guid IS NOT NULL
+             UNION SELECT guid FROM {MINE}.metadata_item_views WHERE guid IS NOT NULL
+             UNION SELECT grandparent_guid FROM {MINE}.metadata_item_views WHERE grandparent_guid IS NOT NULL"
+        ),
+    };
+    context.conn.execute(
         &format!(
-            "WITH kept(guid) AS (
-               SELECT guid FROM {MINE}.metadata_item_settings WHERE guid IS NOT NULL
-               UNION SELECT guid FROM {MINE}.metadata_item_views WHERE guid IS NOT NULL
-               UNION SELECT grandparent_guid FROM {MINE}.metadata_item_views WHERE grandparent_guid IS NOT NULL)
+            "WITH kept(guid) AS ({kept})
              INSERT OR IGNORE INTO temp.guids(old, new)
              SELECT k.guid, min(t.guid) FROM kept k
              JOIN {MINE}.metadata_items m ON m.guid = k.guid JOIN {MAIN}.metadata_items t

@@ -17,7 +17,7 @@ use super::report::KeptAside;
 use super::schema::{Table, quote};
 use super::session::{MINE, Three};
 use super::tables::{COUNTERS, REFERENCES, Reference, Rule, rule};
-use super::{diff, text};
+use super::{diff, narrow, text};
 
 /// Tables that others of home's refer to come first, so that what is kept aside is known when their rows are met.
 const FIRST: &[&str] = &["accounts", "devices", "play_queue_generators", "play_queues"];
@@ -58,6 +58,27 @@ fn moved<'r>(context: &Context<'_>, three: Three, table: &'r Table, which: &str)
 fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
     let Three { theirs, mine, .. } = three;
     let name = quote(&table.name);
+    let is_library = three.mine == MINE;
+    if context.is_narrow() {
+        let any = narrow::look(context, table, is_library)?;
+        if is_library {
+            narrow::by_text(context, table)?;
+        }
+        let any = any
+            || context
+                .conn
+                .prepare_cached("SELECT 1 FROM temp.looked LIMIT 1")?
+                .exists([])?;
+        if !any {
+            return Ok(());
+        }
+    }
+    // Where it is known what has to be looked at, nothing else is.
+    let looked = |alias: &str, side: &str| match context.is_narrow() {
+        true => format!("temp.looked l CROSS JOIN {side}.{name} {alias} NOT INDEXED ON {alias}.id = l.id"),
+        false => format!("{side}.{name} {alias} NOT INDEXED"),
+    };
+    let (homes, results) = (looked("m", mine), looked("x", theirs));
     let follow = moved(context, three, table, "follow")?;
     let follows: bool = three.mine == MINE
         && context
@@ -102,7 +123,7 @@ fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
     conn.execute("DELETE FROM temp.touched", [])?;
     conn.execute(
         &format!(
-            "INSERT INTO temp.touched SELECT m.id FROM {mine}.{name} m NOT INDEXED
+            "INSERT INTO temp.touched SELECT m.id FROM {homes}
              LEFT JOIN {theirs}.{name} x NOT INDEXED ON x.id = m.id WHERE x.id IS NULL OR {}",
             differ.join(" OR ")
         ),
@@ -110,7 +131,7 @@ fn keyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
     )?;
     conn.execute(
         &format!(
-            "INSERT OR IGNORE INTO temp.touched SELECT x.id FROM {theirs}.{name} x NOT INDEXED
+            "INSERT OR IGNORE INTO temp.touched SELECT x.id FROM {results}
              WHERE NOT EXISTS (SELECT 1 FROM {mine}.{name} m NOT INDEXED WHERE m.id = x.id)
                AND NOT EXISTS (SELECT 1 FROM temp.kept k WHERE k.target = '{}' AND k.id = x.id)",
             if three.mine == MINE { table.name.as_str() } else { "" }
@@ -217,6 +238,9 @@ pub(super) fn as_json(table: &Table, row: &[Value]) -> BTreeMap<String, serde_js
 /// Small tables without an id: all of home's rows, or nothing to do.
 fn unkeyed(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()> {
     let Three { theirs, mine, .. } = three;
+    if context.is_narrow() && !narrow::look(context, table, three.mine == MINE)? {
+        return Ok(());
+    }
     if diff::same(context.conn, table, mine, theirs)? {
         return Ok(());
     }

@@ -12,10 +12,12 @@ use super::content::{followed, insert, keep_aside, localise};
 use super::context::Context;
 use super::fail::Step;
 use super::matching::AllChanges;
+use super::narrow;
 use super::report::Decided;
 use super::rows::{self, int};
 use super::schema::quote;
 use super::session::{LIBRARY, MAIN, MINE};
+use super::streams;
 use super::tables::{REFERENCES, Reference, Rule, rule};
 use super::writer::Writer;
 
@@ -75,8 +77,17 @@ fn lost(context: &Context<'_>, changes: &AllChanges) -> Step<BTreeSet<(&'static 
 
 fn of_home_table(context: &Context<'_>, reference: &Reference, target: &'static str) -> Step<Vec<(&'static str, i64)>> {
     let (table, column, goal) = (quote(reference.table), quote(reference.column), quote(target));
+    let from = match context.schema.get(reference.table) {
+        Some(described) if context.is_narrow() && described.keyed => {
+            if !narrow::look(context, described, true)? {
+                return Ok(Vec::new());
+            }
+            format!("temp.looked l CROSS JOIN {MINE}.{table} m NOT INDEXED ON m.id = l.id")
+        }
+        _ => format!("{MINE}.{table} m"),
+    };
     let mut statement = context.conn.prepare(&format!(
-        "SELECT DISTINCT m.{column} FROM {MINE}.{table} m WHERE m.{column} IS NOT NULL
+        "SELECT DISTINCT m.{column} FROM {from} WHERE m.{column} IS NOT NULL
          AND EXISTS (SELECT 1 FROM {MINE}.{goal} t NOT INDEXED WHERE t.id = m.{column})
          AND NOT EXISTS (SELECT 1 FROM {MAIN}.{goal} x NOT INDEXED WHERE x.id = m.{column})
          AND NOT EXISTS (SELECT 1 FROM temp.follow f WHERE f.target = '{target}' AND f.old = m.{column})
@@ -118,17 +129,7 @@ fn one(context: &mut Context<'_>, writer: &mut Writer, target: &'static str, id:
     if target == "metadata_items"
         && let Some(heir) = heir(context, id)?
     {
-        context.conn.execute(
-            "INSERT OR REPLACE INTO temp.follow(target, old, new) VALUES (?1, ?2, ?3)",
-            (target, id, heir),
-        )?;
-        context.report.decided.push(Decided {
-            table: target.into(),
-            id,
-            about: "the worker merged it into another item".into(),
-            taken: format!("what home says about it is about {heir} now"),
-        });
-        return Ok(());
+        return follow(context, id, heir);
     }
     bring_back(context, writer, target, id)
 }
@@ -155,6 +156,30 @@ pub(super) fn heir(context: &Context<'_>, id: i64) -> Step<Option<i64>> {
     Ok(None)
 }
 
+/// The item that an item of home's was merged into by the worker, if it was.
+pub(super) fn heir_if_gone(context: &Context<'_>, id: i64) -> Step<Option<i64>> {
+    if rows::exists(context.conn, MAIN, "metadata_items", id)?
+        || !rows::exists(context.conn, MINE, "metadata_items", id)?
+    {
+        return Ok(None);
+    }
+    heir(context, id)
+}
+
+fn follow(context: &mut Context<'_>, id: i64, heir: i64) -> Step<()> {
+    context.conn.execute(
+        "INSERT OR REPLACE INTO temp.follow(target, old, new) VALUES ('metadata_items', ?1, ?2)",
+        (id, heir),
+    )?;
+    context.report.decided.push(Decided {
+        table: "metadata_items".into(),
+        id,
+        about: "the worker merged it into another item".into(),
+        taken: format!("what home says about it is about {heir} now"),
+    });
+    Ok(())
+}
+
 /// Puts home's row back, with its media if their files are nowhere else.
 fn bring_back(context: &mut Context<'_>, writer: &mut Writer, target: &str, id: i64) -> Step<()> {
     let Some(table) = context.table(target) else {
@@ -170,6 +195,7 @@ fn bring_back(context: &mut Context<'_>, writer: &mut Writer, target: &str, id: 
         return keep_aside(context, &table, id, &row, why);
     }
     insert(context, writer, &table, row)?;
+    context.stir(target, id)?;
     context.report.decided.push(Decided {
         table: target.into(),
         id,
@@ -184,17 +210,32 @@ fn bring_back(context: &mut Context<'_>, writer: &mut Writer, target: &str, id: 
     };
     for (name, column) in below {
         for child in rows::ids_where(context.conn, MINE, name, column, &id.into())? {
-            if rows::exists(context.conn, MAIN, name, child)? || is_elsewhere(context, name, child)? {
-                continue;
-            }
             if *name == "taggings" {
                 tagging(context, child)?;
-            } else {
-                bring_back(context, writer, name, child)?;
+                continue;
             }
+            if is_there(context, name, column, child, id)? || is_elsewhere(context, name, child)? {
+                continue;
+            }
+            if *name == "media_streams" && rows::exists(context.conn, MAIN, name, child)? {
+                streams::give_way(context, writer, child)?;
+            }
+            bring_back(context, writer, name, child)?;
         }
     }
     Ok(())
+}
+
+/// Whether the result has a row by home's number, of the same thing: of ids that were not kept apart a stream of another part
+/// may have it.
+fn is_there(context: &Context<'_>, table: &str, column: &str, id: i64, of: i64) -> Step<bool> {
+    if table != "media_streams" {
+        return rows::exists(context.conn, MAIN, table, id);
+    }
+    Ok(context
+        .conn
+        .prepare_cached(&format!("SELECT 1 FROM {MAIN}.{table} WHERE id = ?1 AND {column} = ?2"))?
+        .exists([id, of])?)
 }
 
 fn tagging(context: &mut Context<'_>, id: i64) -> Step<()> {
@@ -209,7 +250,11 @@ fn tagging(context: &mut Context<'_>, id: i64) -> Step<()> {
         None => false,
     };
     if tag_is_there && localise(context, &table, &mut row)? {
-        if rows::exists(context.conn, MAIN, "taggings", id)? {
+        if let Some(there) = rows::get(context.conn, MAIN, &table, id)? {
+            if int(&table, &there, "metadata_item_id") == int(&table, &row, "metadata_item_id") {
+                return Ok(());
+            }
+            // When ids were not kept apart, the worker's tagging of something else may have the number.
             context.renumber(LIBRARY, "taggings", id)?;
         }
         rows::insert(context.conn, MAIN, &table, &row)?;

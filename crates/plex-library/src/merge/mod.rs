@@ -16,11 +16,13 @@
 
 mod back;
 mod blobs;
+mod catch_up;
 mod collation;
 mod content;
 mod context;
 mod deletions;
 mod diff;
+mod extent;
 mod extra;
 mod fail;
 mod fts;
@@ -30,6 +32,7 @@ mod matching;
 mod missing;
 mod mode;
 mod moves;
+mod narrow;
 mod places;
 mod playlists;
 mod policy;
@@ -53,13 +56,16 @@ mod views;
 mod wishes;
 mod writer;
 
+pub use catch_up::{CatchUp, CaughtUp};
 pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
 pub use wishes::Wish;
 
 use crate::error::Result;
 use crate::paths::{Databases, Which};
+use collation::Proof;
 use context::Context;
 use diff::Changes;
+use extent::Extent;
 use fail::Step;
 use mode::Mode;
 use schema::Schema;
@@ -76,6 +82,8 @@ pub struct Options {
     /// `base` is what was merged as `mine` before, and what the worker threw away has been dealt with then: only what
     /// happened at home since is looked at.
     pub catch_up: bool,
+    /// Everything is compared, also where it is known what home wrote: the result is the same, and takes its time.
+    pub thorough: bool,
 }
 
 impl Default for Options {
@@ -83,6 +91,7 @@ impl Default for Options {
         Self {
             least_titles: 8,
             catch_up: false,
+            thorough: false,
         }
     }
 }
@@ -98,7 +107,7 @@ impl Default for Options {
 /// what it was.
 pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
     let mode = if options.catch_up { Mode::CatchUp } else { Mode::Burst };
-    run(Some(base), mine, theirs, options, mode)
+    run(Some(base), mine, theirs, options, mode, &Extent::default()).map(|(report, _)| report)
 }
 
 /// Merges a result that comes without its base (an old archive) with home, in place: home's user state by account, guid and
@@ -109,7 +118,7 @@ pub fn merge(base: &Databases, mine: &Databases, theirs: &Databases, options: &O
 /// As [`merge`]; [`crate::Error::Refused`] too where a section is the same on both sides and its files lie in different
 /// folders, by name.
 pub fn two_way(mine: &Databases, theirs: &Databases, options: &Options) -> Result<Report> {
-    run(None, mine, theirs, options, Mode::TwoWay)
+    run(None, mine, theirs, options, Mode::TwoWay, &Extent::default()).map(|(report, _)| report)
 }
 
 /// Carries what the household did since a swap back onto the library that was there before it: the way back.
@@ -123,7 +132,15 @@ pub fn two_way(mine: &Databases, theirs: &Databases, options: &Options) -> Resul
 /// # Errors
 /// As [`merge`]; `previous` is then what it was.
 pub fn carry_back(swapped_in: &Databases, home: &Databases, previous: &Databases, options: &Options) -> Result<Report> {
-    run(Some(swapped_in), home, previous, options, Mode::Back)
+    run(
+        Some(swapped_in),
+        home,
+        previous,
+        options,
+        Mode::Back,
+        &Extent::default(),
+    )
+    .map(|(report, _)| report)
 }
 
 fn run(
@@ -132,12 +149,15 @@ fn run(
     theirs: &Databases,
     options: &Options,
     mode: Mode,
-) -> Result<Report> {
+    extent: &Extent<'_>,
+) -> Result<(Report, Proof)> {
     Session::begin(base, mine, theirs)?.run(|conn, readers| {
         let paths = |which| [theirs.path(which), base.unwrap_or(mine).path(which), mine.path(which)];
         let library = Schema::common(conn, LIBRARY, mode, paths(Which::Library))?;
         let blobs = Schema::common(conn, BLOBS, mode, paths(Which::Blobs))?;
         let touched = match readers {
+            _ if options.thorough => [None, None],
+            _ if extent.is_known() => extent.touched(conn)?,
             [base, mine, base_blobs, mine_blobs] => [
                 Touched::find(conn, LIBRARY, base, mine)?,
                 Touched::find(conn, BLOBS, base_blobs, mine_blobs)?,
@@ -148,21 +168,33 @@ fn run(
             two_way::empty_pair(conn)?;
         }
         refuse::unknown(conn, &library, &blobs, mode, [touched[0].as_ref(), touched[1].as_ref()])?;
-        let mut context = Context::new(conn, library, options, mode, touched)?;
-        into_library(&mut context, &blobs)?;
+        let mut context = Context::new(conn, library, mode, touched)?;
+        if context.is_narrow() {
+            extent.note_files(conn)?;
+        }
+        let mut writer = Writer::new(conn, &context.schema, options.least_titles, extent.proof.clone())?;
+        into_library(&mut context, &mut writer, &blobs)?;
         into_blobs(&mut context, &blobs)?;
-        Ok(context.report.tidy())
+        if context.is_narrow() {
+            extent.take_doubts(conn)?;
+        }
+        let proof = match extent.proves {
+            true => writer.proof(conn)?,
+            false => Proof::Lacking("it was not asked for".into()),
+        };
+        extent.confirm()?;
+        Ok((context.report.tidy(), proof))
     })
 }
 
-fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
-    let mut writer = Writer::new(context.conn, &context.schema, context.options.least_titles)?;
+fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) -> Step<()> {
     if context.mode == Mode::TwoWay {
         refuse::other_folders(context)?;
         two_way::fill_base(context.conn, &context.schema)?;
     }
-    let sections = sections::carry(context, &mut writer)?;
+    let sections = sections::carry(context, writer)?;
     let changes = content_changes(context)?;
+    narrow::begin(context, &changes)?;
     let mut moved = matching::run(context, &changes)?;
     for table in writer::SEARCHED {
         if moved.of(table).next().is_some()
@@ -171,18 +203,18 @@ fn into_library(context: &mut Context<'_>, blobs: &Schema) -> Step<()> {
             content::follow_instead(context, &mut moved, table, &why)?;
         }
     }
-    moves::apply(context, &mut writer, &moved, &sections.moved)?;
+    moves::apply(context, writer, &moved, &sections.moved)?;
     if context.mode == Mode::Back {
         back::without_place(context)?;
     }
     places::carry(context)?;
-    content::carry(context, &mut writer, &changes)?;
-    streams::carry(context, &mut writer, &changes)?;
+    content::carry(context, writer, &changes)?;
+    streams::carry(context, writer, &changes)?;
     taggings::carry(context, &changes)?;
-    deletions::carry(context, &mut writer, &changes, &sections.gone)?;
-    deletions::tags(context, &mut writer, &changes)?;
-    missing::mend(context, &mut writer, &changes)?;
-    guids::collect(context.conn)?;
+    deletions::carry(context, writer, &changes, &sections.gone)?;
+    deletions::tags(context, writer, &changes)?;
+    missing::mend(context, writer, &changes)?;
+    guids::collect(context)?;
     settings::carry(context)?;
     views::carry(context)?;
     text::register(context.conn)?;

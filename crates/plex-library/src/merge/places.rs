@@ -14,6 +14,10 @@ const NAME: &str = "locations";
 /// Carries places that home added. Has to run before what refers to them.
 pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
     let conn = context.conn;
+    let shadow = format!("{NAME}_rowid");
+    if context.is_narrow() && context.touched().and_then(|touched| touched.rows(&shadow)).is_none() {
+        return Ok(());
+    }
     let columns = columns(conn)?;
     if columns.len() < 3 {
         return Ok(());

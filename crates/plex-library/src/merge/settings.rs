@@ -36,7 +36,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
             context.report.carried(NAME).deleted += 1;
         }
     }
-    for id in guids::differing(context.conn, &table)? {
+    for id in guids::differing(context, &table)? {
         carry_one(context, &table, id)?;
     }
     Ok(())

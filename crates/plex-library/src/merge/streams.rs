@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use rusqlite::OptionalExtension;
+
 use super::values::Value;
 
 use super::blobs;
@@ -75,12 +77,63 @@ fn attached(context: &Context<'_>) -> String {
 
 /// Parts of which the worker replaced a stream that home has attached something to.
 fn bereft(context: &Context<'_>) -> Step<Vec<i64>> {
+    if context.is_narrow() {
+        return newly_bereft(context);
+    }
     let mut statement = context.conn.prepare(&format!(
         "SELECT DISTINCT s.media_part_id FROM ({}) a JOIN mine.{NAME} s ON s.id = a.id
          WHERE s.media_part_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{NAME} t WHERE t.id = s.id)",
         attached(context)
     ))?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// The same of what home attached since an earlier merge, which has seen to the rest.
+fn newly_bereft(context: &Context<'_>) -> Step<Vec<i64>> {
+    let mut attached = BTreeSet::new();
+    for (name, columns) in [
+        (
+            "media_part_settings",
+            &["selected_audio_stream_id", "selected_subtitle_stream_id"][..],
+        ),
+        ("media_stream_settings", &["media_stream_id"]),
+    ] {
+        let Some(table) = context.table(name) else { continue };
+        for &id in context
+            .touched()
+            .and_then(|touched| touched.rows(name))
+            .into_iter()
+            .flatten()
+        {
+            if let Some(row) = rows::get(context.conn, MINE, &table, id)? {
+                attached.extend(columns.iter().filter_map(|column| rows::int(&table, &row, column)));
+            }
+        }
+    }
+    let blobs = context.touched_blobs.as_ref().and_then(|touched| touched.rows("blobs"));
+    for id in blobs.into_iter().flatten() {
+        let stream: Option<i64> = context
+            .conn
+            .prepare_cached("SELECT linked_id FROM mine_blobs.blobs WHERE id = ?1 AND linked_type = 'media_stream'")?
+            .query_row([id], |row| row.get(0))
+            .optional()?
+            .flatten();
+        attached.extend(stream);
+    }
+    let mut parts = BTreeSet::new();
+    for stream in attached {
+        let part: Option<i64> = context
+            .conn
+            .prepare_cached(&format!(
+                "SELECT s.media_part_id FROM mine.{NAME} s WHERE s.id = ?1
+                 AND NOT EXISTS (SELECT 1 FROM main.{NAME} t WHERE t.id = s.id)"
+            ))?
+            .query_row([stream], |row| row.get(0))
+            .optional()?
+            .flatten();
+        parts.extend(part);
+    }
+    Ok(parts.into_iter().collect())
 }
 
 fn is_attached(context: &Context<'_>, id: i64) -> Step<bool> {
@@ -156,6 +209,7 @@ fn one_part(context: &mut Context<'_>, writer: &mut Writer, table: &Table, part:
                 give_way(context, writer, id)?;
             }
             rows::insert(context.conn, MAIN, table, &row)?;
+            context.stir(NAME, id)?;
             context.report.carried(NAME).inserted += 1;
         }
     }
@@ -208,7 +262,7 @@ fn rename(context: &mut Context<'_>, writer: &mut Writer, old: i64, new: i64) ->
 }
 
 /// A stream of another part has the id that is needed: only when ids were not kept apart.
-fn give_way(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<()> {
+pub(super) fn give_way(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<()> {
     let fresh = context.fresh_id(LIBRARY, NAME)?;
     move_stream(context, writer, id, fresh)
 }

@@ -9,21 +9,17 @@
 //! that lies over the base ([`crate::layered`]) its log is the answer, and neither file has to be read.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::fail::Step;
 use super::session::Three;
 use crate::format::btree::{self, PageKind};
-use crate::format::header::{self, Header};
-use crate::format::wal::{self, Overlay};
-use crate::format::{be16, be32};
+use crate::format::header;
+use crate::format::pages::{Pages, rowids};
 use crate::open::{Mode, Reader};
-use crate::paths::wal_of;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
@@ -44,6 +40,11 @@ impl Touched {
         }
         let roots = [roots(conn, three.base)?, roots(conn, three.mine)?];
         Ok(compare(base.opened(), mine.opened(), &roots))
+    }
+
+    /// Rows that somebody else has found.
+    pub(super) fn known(tables: HashMap<String, BTreeSet<i64>>) -> Self {
+        Self { tables }
     }
 
     /// The rows of a table that may differ; others do not.
@@ -131,117 +132,6 @@ fn role(roles: &[u16], page: usize) -> Role {
     }
 }
 
-/// A database file as pages.
-struct Pages {
-    file: File,
-    /// Of a layered copy: the pages that are not as the file has them.
-    log: Option<Log>,
-    size: u32,
-    usable: usize,
-    count: u32,
-    freelist: u32,
-}
-
-struct Log {
-    file: File,
-    path: PathBuf,
-    overlay: Overlay,
-}
-
-impl Log {
-    /// `None`: it holds nothing.
-    fn beside(path: &Path, page_size: u32) -> Option<Self> {
-        let path = wal_of(path);
-        let file = File::open(&path).ok()?;
-        let overlay = wal::scan(&file, &path, page_size, None).ok()?.overlay;
-        overlay.pages().is_some().then_some(Self { file, path, overlay })
-    }
-
-    fn read(&self, page: u32, into: &mut [u8]) -> Option<bool> {
-        self.overlay.read_page(&self.file, &self.path, page, into).ok()
-    }
-}
-
-impl Pages {
-    fn open(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let mut header = Header::read(&file, path).ok()?;
-        let mut count = header.pages_in(file.metadata().ok()?.len());
-        let log = Log::beside(path, header.page_size);
-        if let Some(log) = &log {
-            count = log.overlay.pages()?;
-            let mut first = vec![0; header.page_size as usize];
-            if log.read(1, &mut first)? {
-                header = Header::parse(first.first_chunk()?).ok()?;
-            }
-        }
-        Some(Self {
-            size: header.page_size,
-            usable: header.page_size as usize - usize::from(header.reserved),
-            count,
-            freelist: header.freelist,
-            file,
-            log,
-        })
-    }
-
-    /// Whether both are the same file, but for a log.
-    fn is_over(&self, base: &Self) -> bool {
-        let same = |one: &File, other: &File| {
-            let (one, other) = (one.metadata().ok()?, other.metadata().ok()?);
-            Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
-        };
-        base.log.is_none() && same(&self.file, &base.file) == Some(true)
-    }
-
-    fn read(&self, page: u32) -> Option<Vec<u8>> {
-        if page == 0 || page > self.count {
-            return None;
-        }
-        let mut bytes = vec![0; self.size as usize];
-        if let Some(log) = &self.log
-            && log.read(page, &mut bytes)?
-        {
-            return Some(bytes);
-        }
-        self.file
-            .read_exact_at(&mut bytes, u64::from(page - 1) * u64::from(self.size))
-            .ok()?;
-        Some(bytes)
-    }
-
-    /// All pages of the freelist.
-    fn freelist(&self) -> Option<HashSet<u32>> {
-        let mut free = HashSet::new();
-        let mut trunk = self.freelist;
-        while trunk != 0 {
-            if !free.insert(trunk) {
-                return None;
-            }
-            let page = self.read(trunk)?;
-            let leaves = (be32(&page, 4) as usize).min(self.usable / 4 - 2);
-            free.extend((0..leaves).map(|n| be32(&page, 8 + 4 * n)));
-            trunk = be32(&page, 0);
-        }
-        Some(free)
-    }
-
-    /// All overflow pages of a page's cells.
-    fn overflow_of(&self, number: u32) -> Option<Vec<u32>> {
-        let page = self.read(number)?;
-        let (_, pointers) = btree::parse(number, &page, self.usable).ok()?;
-        let mut all = Vec::new();
-        for overflow in pointers.overflows {
-            let mut next = overflow.first;
-            for _ in 0..overflow.pages {
-                all.push(next);
-                next = be32(&self.read(next)?, 0);
-            }
-        }
-        Some(all)
-    }
-}
-
 /// Which pages differ, by number; those that only one file has do.
 fn changed_pages(base: &Pages, mine: &Pages) -> Option<Vec<bool>> {
     let size = base.size as usize;
@@ -249,13 +139,13 @@ fn changed_pages(base: &Pages, mine: &Pages) -> Option<Vec<bool>> {
     let mut changed = vec![false; base.count.max(mine.count) as usize + 1];
     changed[common as usize + 1..].fill(true);
     if mine.is_over(base) {
-        let holds = |page: u32| mine.log.as_ref().is_some_and(|log| log.overlay.holds(page));
+        let holds = |page: u32| mine.is_logged(page);
         for page in 1..=common {
             changed[page as usize] = holds(page);
         }
         return Some(changed);
     }
-    if base.log.is_some() || mine.log.is_some() {
+    if base.has_log() || mine.has_log() {
         return None;
     }
     let (mut one, mut other) = (vec![0; CHUNK.max(size)], vec![0; CHUNK.max(size)]);
@@ -316,38 +206,6 @@ fn roles(pages: &Pages, roots: &Roots, names: &mut Vec<String>) -> Option<Vec<u1
         }
     }
     Some(roles)
-}
-
-/// Adds the row ids on a leaf of a table.
-fn rowids(number: u32, page: &[u8], usable: usize, ids: &mut BTreeSet<i64>) -> Option<()> {
-    let head = if number == 1 { header::LENGTH } else { 0 };
-    if page[head] != 13 {
-        // A table without row ids is written as an index; Plex has none.
-        return None;
-    }
-    for cell in 0..usize::from(be16(page, head + 3)) {
-        let mut at = usize::from(be16(page, head + 8 + 2 * cell));
-        varint(page, &mut at, usable)?;
-        ids.insert(varint(page, &mut at, usable)?.cast_signed());
-    }
-    Some(())
-}
-
-/// SQLite's variable-length number; moves `at` behind it.
-fn varint(page: &[u8], at: &mut usize, end: usize) -> Option<u64> {
-    let mut value = 0_u64;
-    for n in 0..9 {
-        let byte = *page.get(*at).filter(|_| *at < end)?;
-        *at += 1;
-        if n == 8 {
-            return Some(value << 8 | u64::from(byte));
-        }
-        value = value << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn carry(context: &mut Context<'_>) -> Step<()> {
             context.report.carried(NAME).deleted += 1;
         }
     }
-    for id in guids::differing(context.conn, &table)? {
+    for id in guids::differing(context, &table)? {
         carry_one(context, &table, id)?;
     }
     Ok(())
@@ -66,6 +66,10 @@ fn carry_one(context: &mut Context<'_>, table: &Table, id: i64) -> Step<()> {
 pub(super) fn devices(context: &mut Context<'_>) -> Step<()> {
     let known = context.table(NAME).is_some_and(|table| table.has("device_id"));
     if !known || context.table("devices").is_none() {
+        return Ok(());
+    }
+    if context.is_narrow() && diff::removed(context.conn, "devices", LIBRARY, context.touched())?.is_empty() {
+        // The merge before has seen to the worker's entries.
         return Ok(());
     }
     let forgotten = context.conn.execute(

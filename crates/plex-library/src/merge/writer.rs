@@ -44,7 +44,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(conn: &Connection, schema: &Schema, least_titles: usize) -> Step<Self> {
+    /// `proof` is what the collation has shown on these very indices before.
+    pub(super) fn new(conn: &Connection, schema: &Schema, least_titles: usize, proof: Option<Proof>) -> Step<Self> {
         let mut searched = BTreeMap::new();
         for name in SEARCHED {
             let Some(table) = schema.get(name) else { continue };
@@ -66,10 +67,24 @@ impl Writer {
                 },
             );
         }
+        if proof == Some(Proof::Given) {
+            collation::register(conn)?;
+        }
         Ok(Self {
             searched,
-            proof: None,
+            proof,
             least_titles,
+        })
+    }
+
+    /// What the collation has to show for itself.
+    pub(super) fn proof(&mut self, conn: &Connection) -> Step<Proof> {
+        Ok(match &self.proof {
+            Some(proof) => proof.clone(),
+            None => {
+                let proof = collation::prove(conn, &[MAIN, MINE], self.least_titles)?;
+                self.proof.insert(proof).clone()
+            }
         })
     }
 
@@ -84,16 +99,9 @@ impl Writer {
         if table != "metadata_items" {
             return Ok(None);
         }
-        let proof = match &self.proof {
-            Some(proof) => proof,
-            None => {
-                let proof = collation::prove(conn, &[MAIN, MINE], self.least_titles)?;
-                self.proof.insert(proof)
-            }
-        };
-        Ok(match proof {
+        Ok(match self.proof(conn)? {
             Proof::Given => None,
-            Proof::Lacking(why) => Some(why.clone()),
+            Proof::Lacking(why) => Some(why),
         })
     }
 

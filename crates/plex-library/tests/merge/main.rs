@@ -9,6 +9,7 @@
 )]
 
 mod back;
+mod catching_up;
 mod content;
 mod faults;
 mod history;

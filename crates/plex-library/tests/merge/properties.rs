@@ -53,7 +53,7 @@ fn base(page_size: u32) -> &'static Fixture {
     &bases[at].1
 }
 
-fn trio(apart: bool, page_size: u32) -> Trio {
+pub(crate) fn trio(apart: bool, page_size: u32) -> Trio {
     let dir = tempfile::tempdir().expect("temporary folder");
     let copy = |name: &str| base(page_size).copy(&dir.path().join(name)).expect("copy");
     let (base, mine, theirs) = (copy("base"), copy("mine"), copy("theirs"));
@@ -68,7 +68,7 @@ fn trio(apart: bool, page_size: u32) -> Trio {
     }
 }
 
-fn live(trio: &Trio, home: &[Act], worker: &[Act], from: usize) {
+pub(crate) fn live(trio: &Trio, home: &[Act], worker: &[Act], from: usize) {
     trio.home(|pair| {
         for (n, act) in home.iter().enumerate() {
             history::act(&trio.mine, pair, act, from + n);
@@ -548,6 +548,37 @@ fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
             assert_eq!(result.get(id), Some(was), "{sql}: {id}");
         }
     }
+}
+
+/// Histories of home, of the worker, and two later ones of home's.
+pub(crate) fn acts_of(case: impl Fn(&[Act], &[Act], &[Act], &[Act], u32)) {
+    let mut runner = TestRunner::new(Config {
+        cases: cases(),
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let acts = |strategy: BoxedStrategy<Act>, most: usize| prop::collection::vec(strategy, 0..most);
+    let strategy = (
+        acts(history::household().boxed(), 10),
+        // What home says of an item that the worker merged into another is put under that one's name by the merge, and under
+        // its own again by a later one that compares everything; one that looks at less leaves it as it is.
+        acts(
+            history::worker()
+                .prop_filter("not merged into another", |act| !matches!(act, Act::Absorb(_)))
+                .boxed(),
+            14,
+        ),
+        acts(history::household().boxed(), 5),
+        acts(history::household().boxed(), 8),
+        prop::sample::select(PAGE_SIZES.to_vec()),
+    );
+    runner
+        .run(&strategy, |(home, worker, later, last, page_size)| {
+            case(&home, &worker, &later, &last, page_size);
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn run(case: impl Fn(&[Act], &[Act], &[Act], u32)) {

@@ -1,0 +1,116 @@
+//! Catching up with home twice: once while its server runs, with all that happened since the merge, and once when it has
+//! stopped, with what happened since then.
+//!
+//! The first copies home's library and reads all there is, while nobody waits for it; from that copy's moment on the library
+//! is watched ([`crate::watch`]). The second looks only at what the watch names: while the server stands still the work is
+//! about what changed, not about what there is. Both end in a result from which nothing of home's is lost.
+//!
+//! Where the watch has no answer the second looks at everything, as a merge does; the result is the same.
+
+use std::path::Path;
+
+use super::collation::Proof;
+use super::mode::Mode;
+use super::{Extent, Options, Report, merge, run};
+use crate::error::Result;
+use crate::losses::{self, Lost};
+use crate::paths::Databases;
+use crate::progress::Progress;
+use crate::watch::Watch;
+
+/// A result that has caught up with home, and home watched from there on.
+#[derive(Debug)]
+pub struct CatchUp {
+    /// Home as it was then.
+    copy: Databases,
+    watch: Option<Watch>,
+    proof: Proof,
+    lost: Vec<Lost>,
+    /// What was carried.
+    pub report: Report,
+}
+
+/// What came of catching up with a home that has stopped.
+#[derive(Debug)]
+pub struct CaughtUp {
+    /// What was carried.
+    pub report: Report,
+    /// Files that home knows and the result does not.
+    pub lost: Vec<Lost>,
+    /// Whether only what had changed was looked at.
+    pub is_narrow: bool,
+}
+
+impl CatchUp {
+    /// Catches up while home's server runs. `merged` is home as it was merged into `staged` before; `copy`, a folder that must
+    /// not exist or be empty, gets home as it is now, and stands for `merged` afterwards.
+    ///
+    /// Home's log grows while this lives, by what its server writes.
+    ///
+    /// # Errors
+    /// As [`merge`] and [`crate::snapshot::take`]; `staged` is then what it was.
+    pub fn begin(
+        merged: &Databases,
+        home: &Databases,
+        copy: &Path,
+        staged: &Databases,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let watch = Watch::begin(home, copy, progress)?;
+        let copy = Databases::at(copy);
+        let (report, proof) = run(
+            Some(merged),
+            &copy,
+            staged,
+            options,
+            Mode::CatchUp,
+            &Extent::and_prove(),
+        )?;
+        Ok(Self {
+            lost: losses::of(&copy, staged)?,
+            copy,
+            watch,
+            proof,
+            report,
+        })
+    }
+
+    /// Home's copy lies in another folder now.
+    pub fn moved(&mut self, copy: &Path) {
+        self.copy = Databases::at(copy);
+    }
+
+    /// Catches up with home, whose server has stopped. `staged` must not have been changed since.
+    ///
+    /// # Errors
+    /// As [`merge`]; [`crate::Error::Changed`] if home was written to meanwhile. `staged` is then what it was.
+    pub fn end(self, home: &Databases, staged: &Databases, options: &Options) -> Result<CaughtUp> {
+        let written = self.watch.as_ref().and_then(Watch::written);
+        if let (Some(watch), Some(written)) = (&self.watch, &written) {
+            let extent = Extent::only(written, self.proof, watch);
+            let (report, _) = run(Some(&self.copy), home, staged, options, Mode::CatchUp, &extent)?;
+            let lost = match extent.doubts() {
+                Some(doubts) => losses::again(self.lost, home, staged, &doubts)?,
+                None => losses::of(home, staged)?,
+            };
+            return Ok(CaughtUp {
+                report,
+                lost,
+                is_narrow: true,
+            });
+        }
+        tracing::warn!("what home's server wrote last is not told by its log; everything is compared");
+        // Its log is folded in, so that home is what its files hold.
+        drop(self.watch);
+        let options = Options {
+            catch_up: true,
+            ..options.clone()
+        };
+        Ok(CaughtUp {
+            report: merge(&self.copy, home, staged, &options)?,
+            lost: losses::of(home, staged)?,
+            is_narrow: false,
+        })
+    }
+}

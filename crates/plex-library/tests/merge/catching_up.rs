@@ -1,0 +1,171 @@
+//! Catching up in two steps, beside a server and after it: the same result as looking at everything.
+
+use plex_library::losses;
+use plex_library::merge::{CatchUp, Options, merge};
+use sim::fixture::{Fixture, edit};
+
+use crate::history::{self, Act};
+use crate::properties::{self, acts_of};
+use crate::support::{NOW, Trio, assert_same, databases, dump};
+
+fn everything() -> Options {
+    Options {
+        catch_up: true,
+        thorough: true,
+        ..Options::default()
+    }
+}
+
+/// What is done before the first step, between the two, and at the worker; says whether the second knew where to look.
+fn one_case(home: &[Act], worker: &[Act], later: &[Act], last: &[Act], page_size: u32) -> bool {
+    let trio = properties::trio(true, page_size);
+    properties::live(&trio, home, worker, 0);
+    trio.try_merge().expect("merged");
+    let place = |name: &str| trio.dir.path().join(name);
+    let merged = trio.mine.copy(&place("merged")).expect("copy");
+
+    let server = trio.mine.open().expect("server");
+    for (n, act) in later.iter().enumerate() {
+        history::act(&trio.mine, &server, act, 500 + n);
+    }
+    let options = Options::default();
+    let home = databases(&trio.mine);
+    let begun = CatchUp::begin(
+        &databases(&merged),
+        &home,
+        &place("copy"),
+        &databases(&trio.theirs),
+        &options,
+        &(),
+    )
+    .expect("caught up beside the server");
+    let all = trio.theirs.copy(&place("all")).expect("copy");
+    for (n, act) in last.iter().enumerate() {
+        history::act(&trio.mine, &server, act, 600 + n);
+    }
+    drop(server);
+    let caught = begun.end(&home, &databases(&trio.theirs), &options).expect("caught up");
+    assert!(
+        !trio
+            .mine
+            .databases_dir
+            .join(format!("{}-wal", plex_library::LIBRARY_DB))
+            .exists()
+    );
+
+    let copy = Fixture::at(&place("copy")).expect("copy");
+    let report = merge(&databases(&copy), &home, &databases(&all), &everything()).expect("merged with all");
+    assert_same(&dump(&all), &dump(&trio.theirs), &caught.report);
+    assert_eq!(caught.report.carried, report.carried);
+    let lost = losses::of(&home, &databases(&trio.theirs)).expect("losses");
+    assert_eq!(caught.lost, lost);
+    caught.is_narrow
+}
+
+#[test]
+fn by_the_log_it_comes_out_as_with_everything_compared() {
+    let mut narrow = 0_u32;
+    let told = std::cell::Cell::new(0_u32);
+    acts_of(|home, worker, later, last, page_size| {
+        if one_case(home, worker, later, last, page_size) {
+            told.set(told.get() + 1);
+        }
+    });
+    narrow += told.get();
+    assert!(narrow > 0, "the log never told what was written");
+}
+
+#[test]
+fn what_the_household_does_while_the_server_stops_is_in_the_result() {
+    let trio = Trio::new();
+    trio.try_merge().expect("merged");
+    let merged = trio.mine.copy(&trio.dir.path().join("merged")).expect("copy");
+    let server = trio.mine.open().expect("server");
+    let home = databases(&trio.mine);
+    let copy = trio.dir.path().join("copy");
+    let options = Options::default();
+    let begun = CatchUp::begin(
+        &databases(&merged),
+        &home,
+        &copy,
+        &databases(&trio.theirs),
+        &options,
+        &(),
+    )
+    .expect("begun");
+    let item = trio.mine.sections[0].leaves[0];
+    let guid: String = server
+        .library
+        .query_row("SELECT guid FROM metadata_items WHERE id = ?1", [item], |row| {
+            row.get(0)
+        })
+        .expect("guid");
+    edit::rate(&server, 1, &guid, Some(9.0), NOW).expect("rated");
+    edit::add_playlist(&server, 1, "Last minute", &[item], NOW).expect("playlist");
+    edit::delete_item(&server, trio.mine.sections[0].leaves[1], NOW).expect("deleted");
+    drop(server);
+    let caught = begun.end(&home, &databases(&trio.theirs), &options).expect("caught up");
+    assert!(caught.is_narrow, "{caught:?}");
+    assert!(caught.lost.is_empty(), "{caught:?}");
+    let carried: Vec<&str> = caught.report.carried.keys().map(String::as_str).collect();
+    for table in [
+        "metadata_item_settings",
+        "play_queue_generators",
+        "metadata_items",
+        "media_parts",
+    ] {
+        assert!(carried.contains(&table), "{table} is not among {carried:?}");
+    }
+}
+
+#[test]
+fn a_file_that_the_result_lacks_is_lost_also_when_only_the_last_minute_is_looked_at() {
+    let trio = Trio::new();
+    trio.try_merge().expect("merged");
+    let merged = trio.mine.copy(&trio.dir.path().join("merged")).expect("copy");
+    // The result has lost one file before, and home brings another one back from its trash at the end.
+    let [gone, trashed] = [trio.mine.sections[0].leaves[0], trio.mine.sections[0].leaves[1]];
+    trio.worker(|pair| edit::trash_item(pair, gone, NOW)).expect("trashed");
+    let server = trio.mine.open().expect("server");
+    let home = databases(&trio.mine);
+    let copy = trio.dir.path().join("copy");
+    let options = Options::default();
+    let begun = CatchUp::begin(
+        &databases(&merged),
+        &home,
+        &copy,
+        &databases(&trio.theirs),
+        &options,
+        &(),
+    )
+    .expect("begun");
+    edit::rate(&server, 1, "local://1", Some(3.0), NOW).expect("rated");
+    edit::trash_item(&server, trashed, NOW).expect("trashed");
+    drop(server);
+    let caught = begun.end(&home, &databases(&trio.theirs), &options).expect("caught up");
+    assert!(caught.is_narrow);
+    let all = losses::of(&home, &databases(&trio.theirs)).expect("losses");
+    assert_eq!((caught.lost.len(), &caught.lost), (1, &all));
+}
+
+#[test]
+fn without_a_server_everything_is_compared() {
+    let trio = Trio::new();
+    trio.try_merge().expect("merged");
+    let merged = trio.mine.copy(&trio.dir.path().join("merged")).expect("copy");
+    let home = databases(&trio.mine);
+    let copy = trio.dir.path().join("copy");
+    let options = Options::default();
+    let begun = CatchUp::begin(
+        &databases(&merged),
+        &home,
+        &copy,
+        &databases(&trio.theirs),
+        &options,
+        &(),
+    )
+    .expect("begun");
+    let caught = begun.end(&home, &databases(&trio.theirs), &options).expect("caught up");
+    assert!(!caught.is_narrow);
+    assert!(caught.report.changed_nothing(), "{caught:?}");
+}
