@@ -57,13 +57,19 @@ pub enum Made {
 /// # Errors
 /// As [`snapshot::take`].
 pub fn take(databases: &Databases, base: &Databases, dest: &Path, progress: &dyn Progress) -> Result<Made> {
-    match layer(databases, base, dest, progress)? {
-        Some(bytes) => Ok(Made::Layered(bytes)),
+    match take_and_hold(databases, base, dest, progress)? {
+        Some((bytes, _)) => Ok(Made::Layered(bytes)),
         None => snapshot::take(databases, dest, progress).map(|_| Made::Plain),
     }
 }
 
-fn layer(databases: &Databases, base: &Databases, dest: &Path, progress: &dyn Progress) -> Result<Option<u64>> {
+/// As [`take`], and the moment goes on being held; `None`, and no copy, if the two do not fit onto each other.
+pub(crate) fn take_and_hold(
+    databases: &Databases,
+    base: &Databases,
+    dest: &Path,
+    progress: &dyn Progress,
+) -> Result<Option<(u64, Moment)>> {
     let folder = FolderWriter::create(dest)?;
     let moment = Moment::fix(databases, Way::OnePass, folder.path())?;
     let (mut bytes, mut pages) = (0, 0);
@@ -81,7 +87,7 @@ fn layer(databases: &Databases, base: &Databases, dest: &Path, progress: &dyn Pr
     }
     write_document(&folder.path().join(MARK), &Note { format: FORMAT, pages })?;
     folder.publish()?;
-    Ok(Some(bytes))
+    Ok(Some((bytes, moment)))
 }
 
 /// Pages of the database that `base` has not; `None` if they cannot be laid over it.

@@ -108,6 +108,29 @@ impl Pages {
         Some(bytes)
     }
 
+    /// As many pages as `into` has room for, all of which are there, from page `first` on.
+    pub(crate) fn read_many(&self, first: u32, into: &mut [u8]) -> Option<()> {
+        let size = self.size as usize;
+        let in_file = self.file.metadata().ok()?.len() / u64::from(self.size);
+        let here = in_file
+            .saturating_sub(u64::from(first - 1))
+            .min((into.len() / size) as u64) as usize;
+        self.file
+            .read_exact_at(&mut into[..here * size], u64::from(first - 1) * u64::from(self.size))
+            .ok()?;
+        for (at, (number, page)) in (first..).zip(into.chunks_exact_mut(size)).enumerate() {
+            let is_logged = match &self.log {
+                Some(log) => log.read(number, page)?,
+                None => false,
+            };
+            // Behind the end of the file is nothing but what the log has, and the page of the locks.
+            if !is_logged && at >= here {
+                page.fill(0);
+            }
+        }
+        Some(())
+    }
+
     /// All pages of the freelist.
     pub(crate) fn freelist(&self) -> Option<HashSet<u32>> {
         let mut free = HashSet::new();

@@ -43,7 +43,7 @@ pub struct CaughtUp {
 
 impl CatchUp {
     /// Catches up while home's server runs. `merged` is home as it was merged into `staged` before; `copy`, a folder that must
-    /// not exist or be empty, gets home as it is now, and stands for `merged` afterwards.
+    /// not exist or be empty, gets home as it is now, as layers over `merged`.
     ///
     /// Home's log grows while this lives, by what its server writes.
     ///
@@ -57,7 +57,7 @@ impl CatchUp {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let watch = Watch::begin(home, copy, progress)?;
+        let watch = Watch::begin(home, merged, copy, progress)?;
         let copy = Databases::at(copy);
         let (report, proof) = run(
             Some(merged),
@@ -74,11 +74,6 @@ impl CatchUp {
             proof,
             report,
         })
-    }
-
-    /// Home's copy lies in another folder now.
-    pub fn moved(&mut self, copy: &Path) {
-        self.copy = Databases::at(copy);
     }
 
     /// Catches up with home, whose server has stopped. `staged` must not have been changed since.

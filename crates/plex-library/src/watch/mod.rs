@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::format::index;
 use crate::format::wal;
 use crate::handles::Handle;
+use crate::layered;
 use crate::paths::{Databases, Which, shm_of, wal_of};
 use crate::progress::Progress;
 use crate::snapshot::{self, Options};
@@ -55,10 +56,19 @@ pub(crate) struct Written {
 }
 
 impl Watch {
-    /// Makes a copy of a library in the folder `copy`, which must not exist or be empty, and watches the library from the
-    /// copy's moment on. There is no watch where no server is at work, or something is not understood.
-    pub(crate) fn begin(live: &Databases, copy: &Path, progress: &dyn Progress) -> Result<Option<Self>> {
-        let (_, moment) = snapshot::take_and_hold(live, copy, &Options::default(), progress)?;
+    /// Makes a copy of a library in the folder `copy`, which must not exist or be empty, as layers over the copy `older`
+    /// ([`crate::layered`]) or, where that cannot be, one of its own, and watches the library from the copy's moment on. There
+    /// is no watch where no server is at work, or something is not understood.
+    pub(crate) fn begin(
+        live: &Databases,
+        older: &Databases,
+        copy: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>> {
+        let moment = match layered::take_and_hold(live, older, copy, progress)? {
+            Some((_, moment)) => moment,
+            None => snapshot::take_and_hold(live, copy, &Options::default(), progress)?.1,
+        };
         let copied = Databases::at(copy);
         let mut sides = Vec::new();
         for (which, source) in moment.into_sources() {

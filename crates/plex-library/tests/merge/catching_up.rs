@@ -1,8 +1,9 @@
 //! Catching up in two steps, beside a server and after it: the same result as looking at everything.
 
+use plex_library::Databases;
 use plex_library::losses;
 use plex_library::merge::{CatchUp, Options, merge};
-use sim::fixture::{Fixture, edit};
+use sim::fixture::edit;
 
 use crate::history::{self, Act};
 use crate::properties::{self, acts_of};
@@ -53,8 +54,7 @@ fn one_case(home: &[Act], worker: &[Act], later: &[Act], last: &[Act], page_size
             .exists()
     );
 
-    let copy = Fixture::at(&place("copy")).expect("copy");
-    let report = merge(&databases(&copy), &home, &databases(&all), &everything()).expect("merged with all");
+    let report = merge(&Databases::at(place("copy")), &home, &databases(&all), &everything()).expect("merged with all");
     assert_same(&dump(&all), &dump(&trio.theirs), &caught.report);
     assert_eq!(caught.report.carried, report.carried);
     let lost = losses::of(&home, &databases(&trio.theirs)).expect("losses");
