@@ -561,14 +561,7 @@ pub(crate) fn acts_of(case: impl Fn(&[Act], &[Act], &[Act], &[Act], u32)) {
     let acts = |strategy: BoxedStrategy<Act>, most: usize| prop::collection::vec(strategy, 0..most);
     let strategy = (
         acts(history::household().boxed(), 10),
-        // What home says of an item that the worker merged into another is put under that one's name by the merge, and under
-        // its own again by a later one that compares everything; one that looks at less leaves it as it is.
-        acts(
-            history::worker()
-                .prop_filter("not merged into another", |act| !matches!(act, Act::Absorb(_)))
-                .boxed(),
-            14,
-        ),
+        acts(history::worker().boxed(), 14),
         acts(history::household().boxed(), 5),
         acts(history::household().boxed(), 8),
         prop::sample::select(PAGE_SIZES.to_vec()),
