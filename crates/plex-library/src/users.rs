@@ -178,7 +178,7 @@ fn lock_holders(files: &[PathBuf]) -> Result<Vec<Process>> {
         let Some(shm) = Handle::open_if_there(file)? else {
             continue;
         };
-        if let Some(pid) = lock_holder(&shm) {
+        if let Some(pid) = lock_holder(&shm, SHM_DEAD_MAN_SWITCH) {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             found.push(Process {
                 pid,
@@ -190,9 +190,22 @@ fn lock_holders(files: &[PathBuf]) -> Result<Vec<Process>> {
     Ok(found)
 }
 
-fn lock_holder(shm: &File) -> Option<i32> {
+/// Bytes of the `-shm` file whose locks a writer, and a checkpoint, hold (SQLite's `WAL_WRITE_LOCK`, `WAL_CKPT_LOCK`, counted
+/// from `UNIX_SHM_BASE`).
+const SHM_WRITE: u64 = (22 + 8) * 4;
+const SHM_CHECKPOINT: u64 = SHM_WRITE + 1;
+
+/// Whether another process is at a checkpoint of the kind that lets nobody write and waits for all readers.
+pub(crate) fn waits_to_write_back(shm: &File) -> bool {
+    [SHM_WRITE, SHM_CHECKPOINT]
+        .into_iter()
+        .all(|byte| lock_holder(shm, byte).is_some())
+}
+
+/// Another process that holds a lock on a byte of a `-shm` file.
+fn lock_holder(shm: &File, byte: u64) -> Option<i32> {
     let probe = Flock {
-        start: SHM_DEAD_MAN_SWITCH,
+        start: byte,
         length: 1,
         pid: None,
         typ: FlockType::WriteLock,

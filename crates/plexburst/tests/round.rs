@@ -105,6 +105,8 @@ async fn a_burst_goes_round_while_the_household_goes_on() {
 
     let report = sync_while_the_household_lives(&world, section, &before, true).await;
     assert_eq!(report["outcome"], "committed");
+    let by_the_log = "home's log told what was left to catch up with";
+    assert!(journal(&world).contains(by_the_log), "{}", journal(&world));
     assert_eq!(report["before"]["sections"][0]["counts"]["tracks"], 4);
     assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
     assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);

@@ -34,6 +34,11 @@ impl Moment {
         self.salt == other.salt
     }
 
+    /// Whether nothing was written between the two, also if the log was begun anew: that is no transaction.
+    pub(crate) fn is_as_far_as(&self, other: &Self) -> bool {
+        self.change == other.change && (self.salt != other.salt || self.mark == other.mark)
+    }
+
     /// Whether the log was begun anew exactly once since `before`. A log that nothing was written to has no number yet.
     pub(crate) fn is_of_the_log_after(&self, before: &Self) -> bool {
         // The first half of the salt counts the logs, in the byte order of the file.

@@ -18,13 +18,14 @@ use super::session::{BASE, LIBRARY, MAIN, MINE};
 use super::tables::COUNTERS;
 
 /// What may exist only in the newer library, what is above first.
-const PLACED: [&str; 6] = [
+const PLACED: [&str; 7] = [
     "library_sections",
     "section_locations",
     "directories",
     "metadata_items",
     "media_items",
     "media_parts",
+    "metadata_item_clusters",
 ];
 
 const WHY: &str = "it belongs to something that only the newer library has";

@@ -13,6 +13,7 @@ use super::collation::Proof;
 use super::mode::Mode;
 use super::{Extent, Options, Report, merge, run};
 use crate::error::Result;
+use crate::format::index::Moment;
 use crate::losses::{self, Lost};
 use crate::paths::Databases;
 use crate::progress::Progress;
@@ -26,6 +27,8 @@ pub struct CatchUp {
     watch: Option<Watch>,
     proof: Proof,
     lost: Vec<Lost>,
+    /// How far home was when it was last looked at.
+    seen: Option<Vec<Option<Moment>>>,
     /// What was carried.
     pub report: Report,
 }
@@ -72,8 +75,20 @@ impl CatchUp {
             copy,
             watch,
             proof,
+            seen: None,
             report,
         })
+    }
+
+    /// To be called again and again while home's server stops. A server that waits for its log is not kept waiting: what was
+    /// written until then is noted, and the log is its own again.
+    pub fn make_way(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let now = watch.moments();
+        if watch.is_awaited() && self.seen.as_ref() == Some(&now) {
+            watch.let_go();
+        }
+        self.seen = Some(now);
     }
 
     /// Catches up with home, whose server has stopped. `staged` must not have been changed since.

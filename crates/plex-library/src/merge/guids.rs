@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::context::Context;
 use super::fail::Step;
+use super::missing;
 use super::narrow;
 use super::rows::Row;
 use super::schema::{Table, quote};
@@ -105,7 +106,7 @@ pub(super) fn translate(conn: &Connection, table: &Table, row: &mut Row) -> Step
 ///
 /// A guid is not unique (facts §2): it is followed only if all of home's items that had it are now called the same, and
 /// nothing in the result is called by the old name any more.
-pub(super) fn collect(context: &Context<'_>) -> Step<()> {
+pub(super) fn collect(context: &mut Context<'_>) -> Step<()> {
     let kept = match context.is_narrow() {
         true => {
             narrow::all_names(context)?;
@@ -117,6 +118,7 @@ pub(super) fn collect(context: &Context<'_>) -> Step<()> {
              UNION SELECT grandparent_guid FROM {MINE}.metadata_item_views WHERE grandparent_guid IS NOT NULL"
         ),
     };
+    to_heirs(context, &kept)?;
     context.conn.execute(
         &format!(
             "WITH kept(guid) AS ({kept})
@@ -130,6 +132,29 @@ pub(super) fn collect(context: &Context<'_>) -> Step<()> {
         ),
         [],
     )?;
+    Ok(())
+}
+
+/// What home says by the name of an item that the worker merged into another is about that one, also where nothing else
+/// of home's refers to the item.
+fn to_heirs(context: &mut Context<'_>, kept: &str) -> Step<()> {
+    let gone: Vec<i64> = context
+        .conn
+        .prepare(&format!(
+            "WITH kept(guid) AS ({kept})
+             SELECT DISTINCT m.id FROM kept k CROSS JOIN {MINE}.metadata_items m ON m.guid = k.guid
+             WHERE NOT EXISTS (SELECT 1 FROM {MAIN}.metadata_items x NOT INDEXED WHERE x.id = m.id)
+             AND NOT EXISTS (SELECT 1 FROM temp.follow f WHERE f.target = 'metadata_items' AND f.old = m.id)
+             AND NOT EXISTS (SELECT 1 FROM temp.aside a WHERE a.target = 'metadata_items' AND a.id = m.id)
+             ORDER BY m.id"
+        ))?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in gone {
+        if let Some(heir) = missing::heir(context, id)? {
+            missing::follow(context, id, heir)?;
+        }
+    }
     Ok(())
 }
 

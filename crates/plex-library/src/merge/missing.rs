@@ -166,7 +166,8 @@ pub(super) fn heir_if_gone(context: &Context<'_>, id: i64) -> Step<Option<i64>> 
     heir(context, id)
 }
 
-fn follow(context: &mut Context<'_>, id: i64, heir: i64) -> Step<()> {
+/// What home says about an item is about another one from here on.
+pub(super) fn follow(context: &mut Context<'_>, id: i64, heir: i64) -> Step<()> {
     context.conn.execute(
         "INSERT OR REPLACE INTO temp.follow(target, old, new) VALUES ('metadata_items', ?1, ?2)",
         (id, heir),

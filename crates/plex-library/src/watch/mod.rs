@@ -5,6 +5,11 @@
 //! what changed, not what there is. The server's last connection, when it stops, leaves the log as it is for the same reason;
 //! the log is folded in and removed when the watch ends.
 //!
+//! A server that insists on folding its log in before it ends would wait for the transaction. It is let go then
+//! ([`Watch::let_go`]), with what was written until then noted. What came after that is told by the log where it is still to be
+//! read (a log that was removed is, by an open handle); where it is not, the index, which counts transactions, says whether
+//! there was anything.
+//!
 //! The price: the log grows for as long as the watch lasts, by what the server writes. So it is begun when everything else is
 //! done, and ended as soon as the server has stopped.
 //!
@@ -16,7 +21,7 @@ mod rows;
 mod tests;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::format::index;
@@ -27,6 +32,7 @@ use crate::paths::{Databases, Which, shm_of, wal_of};
 use crate::progress::Progress;
 use crate::snapshot::{self, Options};
 use crate::source::Source;
+use crate::users;
 use layout::Layout;
 pub(crate) use rows::Rows;
 
@@ -41,10 +47,18 @@ pub(crate) struct Watch {
 
 #[derive(Debug)]
 struct Side {
-    source: Source,
+    path: PathBuf,
+    page_size: u32,
+    /// Whether all of the log had been written back when the watch began.
+    began_in_file: bool,
+    /// Holds the moment; given up by [`Side::let_go`].
+    source: Option<Source>,
     layout: Layout,
     began: index::Moment,
     shm: Handle,
+    log: Handle,
+    /// What was written until the moment was given up.
+    told: Option<(index::Moment, Option<Rows>)>,
 }
 
 /// What was written to both databases, and until when.
@@ -80,6 +94,25 @@ impl Watch {
         Ok(Some(Self { sides }))
     }
 
+    /// Which moments the two databases have come to: the same as long as nobody writes.
+    pub(crate) fn moments(&self) -> Vec<Option<index::Moment>> {
+        self.sides.iter().map(|(_, side)| index::moment(&side.shm)).collect()
+    }
+
+    /// Whether somebody waits to fold a log in, and keeps all others from writing meanwhile.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.sides
+            .iter()
+            .any(|(_, side)| side.source.is_some() && users::waits_to_write_back(&side.shm))
+    }
+
+    /// Holds the moment no longer. What was written so far is noted.
+    pub(crate) fn let_go(&mut self) {
+        for (_, side) in &mut self.sides {
+            side.let_go();
+        }
+    }
+
     /// What was written since. The server has to have stopped.
     pub(crate) fn written(&self) -> Option<Written> {
         let mut written = Written {
@@ -107,7 +140,7 @@ impl Watch {
         for ((_, side), (_, until)) in self.sides.iter().zip(&written.until) {
             if index::moment(&side.shm) != Some(*until) {
                 return Err(Error::Changed {
-                    path: side.source.path().to_owned(),
+                    path: side.path.clone(),
                 });
             }
         }
@@ -119,7 +152,8 @@ impl Side {
     /// `source` is held, and `copy` is what it is.
     fn of(source: Source, copy: &Path) -> Result<Option<Self>> {
         let Some(began) = source.began() else { return Ok(None) };
-        let Some(shm) = Handle::open_if_there(&shm_of(source.path()))? else {
+        let (shm, log) = (shm_of(source.path()), wal_of(source.path()));
+        let (Some(shm), Some(log)) = (Handle::open_if_there(&shm)?, Handle::open_if_there(&log)?) else {
             return Ok(None);
         };
         let Some(layout) = Layout::of(copy) else {
@@ -127,14 +161,44 @@ impl Side {
             return Ok(None);
         };
         Ok(Some(Self {
-            source,
+            path: source.path().to_owned(),
+            page_size: source.page_size(),
+            began_in_file: source.log_frames() == 0,
+            source: Some(source),
             layout,
             began,
             shm,
+            log,
+            told: None,
         }))
     }
 
+    fn let_go(&mut self) {
+        if self.source.is_none() {
+            return;
+        }
+        // A writer may be at it this very instant; without a moment there is nothing to go by later.
+        if let Some(until) = index::moment(&self.shm) {
+            self.told = Some((until, self.rows_in_log(until)));
+        }
+        self.source = None;
+    }
+
+    /// The rows that may differ at the moment `until`, which is the last one.
     fn rows(&self, until: index::Moment) -> Option<Rows> {
+        if let Some((told_until, rows)) = &self.told
+            && until.is_as_far_as(told_until)
+        {
+            return rows.clone();
+        }
+        if self.source.is_none() && !self.told.as_ref()?.0.is_of_the_same_log(&until) {
+            // Begun anew when nobody held it: what it held before that is gone.
+            return None;
+        }
+        self.rows_in_log(until)
+    }
+
+    fn rows_in_log(&self, until: index::Moment) -> Option<Rows> {
         if until == self.began {
             return Some(Rows::new());
         }
@@ -143,11 +207,9 @@ impl Side {
             // It was made smaller, so everything was written anew.
             return None;
         }
-        let path = self.source.path();
+        let (path, size, log) = (&self.path, self.page_size, &self.log);
         let log_path = wal_of(path);
-        let log = Handle::open(&log_path).ok()?;
-        let size = self.source.page_size();
-        let overlay = wal::scan(&log, &log_path, size, Some(until.mark)).ok()?.overlay;
+        let overlay = wal::scan(log, &log_path, size, Some(until.mark)).ok()?.overlay;
         if overlay.mark() != until.mark || overlay.checksum() != until.checksum {
             return None;
         }
@@ -159,7 +221,7 @@ impl Side {
         rows::find(&self.layout, &written, |page| {
             let mut bytes = vec![0; size as usize];
             overlay
-                .read_page(&log, &log_path, page, &mut bytes)
+                .read_page(log, &log_path, page, &mut bytes)
                 .ok()?
                 .then_some(bytes)
         })
@@ -172,6 +234,6 @@ impl Side {
         }
         // With all of the log written back, the transaction holds the file and not the log: it may begin anew, once, since
         // nothing can be written back any more.
-        (self.source.log_frames() == 0 && until.is_of_the_log_after(&self.began)).then_some(0)
+        (self.began_in_file && until.is_of_the_log_after(&self.began)).then_some(0)
     }
 }

@@ -118,6 +118,7 @@ proptest! {
         seeds in prop::collection::vec((0usize..3000, 0i64..50), 1..160),
         written_back in any::<bool>(),
         edits in prop::collection::vec((0u8..16, 1i64..200, 0usize..4000), 0..60),
+        let_go in prop::option::of(0usize..60),
     ) {
         let watched = served(page_size, |server| {
             for (length, n) in &seeds {
@@ -129,9 +130,12 @@ proptest! {
         if written_back {
             watched.server.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").expect("checkpoint");
         }
-        let side = watched.watch();
+        let mut side = watched.watch();
         let server = &watched.server;
-        for (kind, id, length) in &edits {
+        for (n, (kind, id, length)) in edits.iter().enumerate() {
+            if let_go == Some(n) {
+                side.let_go();
+            }
             match kind {
                 0 => server.execute("UPDATE a SET n = n + 1000 WHERE id = ?1", [id]),
                 1 => server.execute("UPDATE a SET x = ?2 WHERE id = ?1", (id, "y".repeat(*length))),
@@ -231,7 +235,7 @@ fn the_log_goes_on_or_is_begun_anew_once() {
             .execute_batch(&format!("PRAGMA wal_checkpoint({checkpoint})"))
             .expect("checkpoint");
         let side = watched.watch();
-        assert_eq!(side.source.log_frames(), 0);
+        assert!(side.began_in_file);
         for n in 0..40 {
             watched
                 .server
@@ -243,6 +247,46 @@ fn the_log_goes_on_or_is_begun_anew_once() {
         }
         let (rows, both, _dir) = watched.stop(&side);
         assert_eq!(missed(&rows.expect("known"), &both), []);
+    }
+}
+
+#[test]
+fn a_server_that_folds_its_log_in_is_not_kept_waiting() {
+    let fold = "PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)";
+    let one = "UPDATE a SET n = -1 WHERE id = 900; INSERT INTO a(x) VALUES ('new')";
+    // (after it was let go: written to, folded in), and whether that can be told.
+    for (written, folded, known) in [
+        (false, true, true),
+        (true, false, true),
+        (false, false, true),
+        (true, true, false),
+    ] {
+        let watched = big();
+        let mut side = watched.watch();
+        let server = &watched.server;
+        server.execute_batch(one).expect("edit");
+        let busy = |server: &Connection| {
+            server
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+                .expect("checkpoint")
+        };
+        server.execute_batch("PRAGMA busy_timeout=0").expect("at once");
+        assert_eq!(busy(server), 1);
+        side.let_go();
+        if written {
+            server
+                .execute_batch("UPDATE a SET n = -2 WHERE id = 100")
+                .expect("edit");
+        }
+        if folded {
+            server.execute_batch(fold).expect("folded");
+            assert_eq!(busy(server), 0);
+        }
+        let (rows, both, _dir) = watched.stop(&side);
+        assert_eq!(rows.is_some(), known, "written: {written}, folded: {folded}");
+        if let Some(rows) = rows {
+            assert_eq!(missed(&rows, &both), []);
+        }
     }
 }
 

@@ -401,8 +401,9 @@ fn one_case_without_base(home: &[Act], worker: &[Act], apart: bool, page_size: u
     assert!(report.kept_aside.is_empty(), "{:?}", report.kept_aside);
     let once = dump(&trio.theirs);
     let again = merge();
-    // What home deleted and its ids could not tell may be told by the ids that the first merge brought over.
-    if told {
+    // What home deleted and its ids could not tell may be told by the ids that the first merge brought over; and what was put
+    // together of an item's state and its heir's is home's to go on with when there is still no base.
+    if told && !worker.iter().any(|act| matches!(act, Act::Absorb(_))) {
         assert_same(&once, &dump(&trio.theirs), &again);
     }
     // A playlist that home deleted and that had the last number of all is not known to be deleted.
@@ -438,13 +439,16 @@ fn one_case_without_base(home: &[Act], worker: &[Act], apart: bool, page_size: u
     let state = "SELECT id, account_id || ' ' || coalesce(rating, '') || '/' || coalesce(view_offset, '') || '/' ||
                  coalesce(view_count, 0) || '/' || coalesce(last_viewed_at, '') FROM metadata_item_settings";
     let (result, home_has, base_had) = (map(&trio.theirs, state), map(&trio.mine, state), map(&trio.base, state));
+    let names = "SELECT id, guid FROM metadata_item_settings";
+    let (named, home_named) = (map(&trio.theirs, names), map(&trio.mine, names));
     for (id, was) in &home_has {
         let got = result
             .get(id)
             .unwrap_or_else(|| panic!("settings {id} ({was}) are lost"));
-        // What both made of one thing since they parted is put together; the rest is home's as it is.
+        // What both made of one thing since they parted is put together, and what is about an item that was merged into
+        // another with what is about that one; the rest is home's as it is.
         assert!(
-            got == was || !base_had.contains_key(id),
+            got == was || !base_had.contains_key(id) || named.get(id) != home_named.get(id),
             "settings {id}: {was} became {got}"
         );
     }

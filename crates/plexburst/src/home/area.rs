@@ -68,6 +68,11 @@ impl Area {
         Databases::at(self.burst.join("mine"))
     }
 
+    /// Home as it was shortly before it was stopped: over [`Area::mine`].
+    pub fn next(&self) -> Databases {
+        Databases::at(self.burst.join("next"))
+    }
+
     /// Base and delta; after the merge the result.
     pub fn staged(&self) -> Databases {
         Databases::at(self.burst.join("staged"))
@@ -94,7 +99,7 @@ impl Area {
     /// # Errors
     /// The disk.
     pub fn keep_previous(&self, replaced: &Path, note: &Note) -> Result<()> {
-        for dir in [self.base().dir(), self.mine().dir(), &self.held()] {
+        for dir in [self.base().dir(), self.next().dir(), self.mine().dir(), &self.held()] {
             discard(dir)?;
         }
         let previous = self.previous();

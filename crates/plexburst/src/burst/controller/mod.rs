@@ -7,6 +7,7 @@ mod account;
 mod adopt;
 mod archive;
 mod aside;
+mod catch_up;
 mod end;
 mod guards;
 mod moment;

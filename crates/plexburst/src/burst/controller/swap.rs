@@ -1,19 +1,25 @@
 //! Swap and health: home stopped, caught up, exchanged and started again; undone by itself when it does not come up
 //! healthy.
 
+use std::time::Duration;
+
+use plex_library::merge::CatchUp;
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{BUNDLES, Verified};
-use super::{Controller, Prepared, engine, moment, rollback};
+use super::{Controller, Prepared, catch_up, engine, moment, rollback};
 use crate::burst::journal::{Entry, Event, last_transition};
 use crate::burst::phase::Phase;
-use crate::burst::remapped;
 use crate::burst::request::Source;
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::Home;
 use crate::plex::client::ItemKind;
 use crate::plex::ready::Waiting;
+
+/// How often it is looked whether a home that is stopping waits for its log.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The note from which on home counts as down.
 const STOPPING: &str = "stopping home";
@@ -48,8 +54,9 @@ pub(super) async fn swap_in(c: &Controller, prepared: &Prepared) -> Result<()> {
                 bundle_files = add_bundles(c, home)?;
                 super::end::refresh_mount(c, home).await;
                 moment::wait(c, home).await?;
+                let ahead = catch_up::ahead(c, home).await?;
                 c.side.note(Phase::Swap, STOPPING)?;
-                if let Err(error) = stop_and_exchange(c, home).await {
+                if let Err(error) = stop_and_exchange(c, home, ahead).await {
                     // Home must not stay down for a swap that did not happen.
                     if !is_exchanged(c)? {
                         start(c, home).await?;
@@ -85,45 +92,29 @@ fn is_noted(c: &Controller, wanted: &str) -> bool {
         .any(|e| e.phase == Phase::Swap && is_it(&e.event))
 }
 
-async fn stop_and_exchange(c: &Controller, home: &Home) -> Result<()> {
-    home.stop().await?;
+async fn stop_and_exchange(c: &Controller, home: &Home, mut ahead: Option<CatchUp>) -> Result<()> {
+    stop(home, ahead.as_mut()).await?;
     c.printer().say("            home is stopped; catching up");
     if let Source::Rollback { discard_since, .. } = &c.request.source {
         rollback::catch_up(c, home, *discard_since)?;
     } else {
-        catch_up(c, home)?;
+        catch_up::now(c, home, ahead)?;
     }
     let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
     engine(|| plex_library::swap::exchange(&plan))?;
     Ok(())
 }
 
-/// What the household did since the merge goes into the staged copy; home is stopped.
-fn catch_up(c: &Controller, home: &Home) -> Result<()> {
-    let (live, staged) = (home.databases(), c.area.staged());
-    // An attempt before this one may have gone as far as the end of this function.
-    tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
-    // What was merged before is the base now: only what the household did since then is left to carry.
-    let base = if c.has_mine() {
-        c.area.mine()
-    } else {
-        super::adopt::ids_are_apart(c, &live)?;
-        c.area.base()
-    };
-    let options = plex_library::merge::Options {
-        catch_up: c.has_mine(),
-        ..plex_library::merge::Options::default()
-    };
-    let report = engine(|| plex_library::merge::merge(&base, &live, &staged, &options))?;
-    super::adopt::note_kept_aside(c, Phase::Swap, &report)?;
-    // Guard 5 once more, against the very library that is about to go.
-    let losses = engine(|| plex_library::losses::of(&live, &staged))?;
-    let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
-    let gone = verified.map(|v| v.gone).unwrap_or_default();
-    crate::burst::guard::losses::judge(&losses, &gone, c.request.options.accept_losses)?;
-    let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
-    tokio::task::block_in_place(|| remapped::for_good(&staged, &mappings, &c.dir))?;
-    rename_bundles(home, &report)
+/// Stops home, which may want its log to itself before it ends.
+async fn stop(home: &Home, ahead: Option<&mut CatchUp>) -> Result<()> {
+    let Some(ahead) = ahead else { return home.stop().await };
+    let mut stopping = std::pin::pin!(home.stop());
+    loop {
+        tokio::select! {
+            stopped = &mut stopping => return stopped,
+            () = SystemClock.sleep(LOOK) => tokio::task::block_in_place(|| ahead.make_way()),
+        }
+    }
 }
 
 /// Keeps the pair that was put in place from being changed in its files, so that what the household does from now on can
@@ -158,7 +149,7 @@ fn note_since(c: &Controller, held: &plex_library::swap::Hold) -> Result<()> {
 }
 
 /// An item that both sides found has home's guid, and its bundle that guid's name.
-fn rename_bundles(home: &Home, report: &plex_library::merge::Report) -> Result<()> {
+pub(super) fn rename_bundles(home: &Home, report: &plex_library::merge::Report) -> Result<()> {
     for moved in &report.bundles {
         engine(|| plex_library::bundle::rename(home.data_dir(), &moved.from, &moved.to))?;
     }

@@ -1,0 +1,86 @@
+//! What the household did since the merge goes into the staged copy: most of it while home still runs, the last of it when home
+//! has stopped.
+//!
+//! Reading all there is takes seconds that nobody should wait for, so it is done before home is stopped; from then on home is
+//! watched, and with home stopped only what it wrote meanwhile is looked at. Where there is no room for that, or home does not
+//! run, everything is compared while it is stopped.
+
+use plex_library::losses::{self, Lost};
+use plex_library::merge::{self, CatchUp, Options, Report};
+
+use super::adopt::{self, Verified};
+use super::swap::rename_bundles;
+use super::{Controller, engine};
+use crate::burst::phase::Phase;
+use crate::burst::remapped;
+use crate::burst::request::Source;
+use crate::error::Result;
+use crate::home::{Home, discard, kept, room};
+
+/// Catches up while home runs, and has it watched from there on. Nothing where that cannot be.
+pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>> {
+    if matches!(c.request.source, Source::Rollback { .. }) || !c.has_mine() || !home.is_running().await? {
+        return Ok(None);
+    }
+    let (live, staged, next) = (home.databases(), c.area.staged(), c.area.next());
+    discard(next.dir())?;
+    if !room::has_for_changes(c.area.root(), kept::size(&live))? {
+        let text = "there is no room for what changed at home: everything is compared while home is stopped";
+        c.printer().say(&format!("            {text}"));
+        c.side.note(Phase::Swap, text)?;
+        return Ok(None);
+    }
+    c.printer().progress("catching up with home before it is stopped");
+    // An attempt before this one may have gone as far as the paths that are written last.
+    tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
+    // An attempt that is killed after this begins with what was merged before once more; merging it again changes nothing.
+    let ahead = engine(|| CatchUp::begin(&c.area.mine(), &live, next.dir(), &staged, &Options::default(), &()))?;
+    adopt::note_kept_aside(c, Phase::Swap, &ahead.report)?;
+    rename_bundles(home, &ahead.report)?;
+    Ok(Some(ahead))
+}
+
+/// Catches up with home, which is stopped.
+pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result<()> {
+    let (live, staged) = (home.databases(), c.area.staged());
+    let (report, lost) = match ahead {
+        Some(ahead) => {
+            let caught = engine(|| ahead.end(&live, &staged, &Options::default()))?;
+            if caught.is_narrow {
+                c.side.note(Phase::Swap, BY_THE_LOG)?;
+            }
+            (caught.report, caught.lost)
+        }
+        None => with_everything(c, home)?,
+    };
+    adopt::note_kept_aside(c, Phase::Swap, &report)?;
+    // Guard 5 once more, against the very library that is about to go.
+    let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
+    let gone = verified.map(|v| v.gone).unwrap_or_default();
+    crate::burst::guard::losses::judge(&lost, &gone, c.request.options.accept_losses)?;
+    let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
+    tokio::task::block_in_place(|| remapped::for_good(&staged, &mappings, &c.dir))?;
+    rename_bundles(home, &report)
+}
+
+/// The note that only what home had written was looked at.
+pub(super) const BY_THE_LOG: &str = "home's log told what was left to catch up with";
+
+fn with_everything(c: &Controller, home: &Home) -> Result<(Report, Vec<Lost>)> {
+    let (live, staged) = (home.databases(), c.area.staged());
+    tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
+    // What was merged before is the base now: only what the household did since then is left to carry.
+    let base = if c.has_mine() {
+        c.area.mine()
+    } else {
+        adopt::ids_are_apart(c, &live)?;
+        c.area.base()
+    };
+    let options = Options {
+        catch_up: c.has_mine(),
+        ..Options::default()
+    };
+    let report = engine(|| merge::merge(&base, &live, &staged, &options))?;
+    let lost = engine(|| losses::of(&live, &staged))?;
+    Ok((report, lost))
+}
