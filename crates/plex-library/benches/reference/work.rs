@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plex_library::snapshot::{self, Options, Way};
-use plex_library::{Databases, Which, delta, export, losses, merge, swap, verify};
+use plex_library::{Databases, Which, delta, export, merge, swap, verify};
 use sim::fixture::{Fixture, edit, scale};
 
 use crate::measure::{self, Cost};
@@ -108,32 +108,56 @@ pub(crate) fn run() {
         "read" => arguments.iter().for_each(|file| read(Path::new(file))),
         "delta" => println!("{}", delta::make(&path(0), &pair(1), &path(2), &()).unwrap().bytes()),
         "apply" => drop(delta::apply(&path(0), &path(1), &path(2), &()).unwrap()),
-        "merge" | "catch-up" => {
-            let options = merge::Options {
-                catch_up: work == "catch-up",
-                ..merge::Options::default()
-            };
-            drop(merge::merge(&pair(0), &pair(1), &pair(2), &options).unwrap());
-        }
-        "losses" => assert!(losses::of(&pair(0), &pair(1)).unwrap().is_empty()),
+        "merge" => drop(merge::merge(&pair(0), &pair(1), &pair(2), &merge::Options::default()).unwrap()),
+        "stopped" => stopped(&pair(0), &pair(1), &pair(2), &path(3), &plan(4)),
         "verify" => assert!(verify::verify(&path(0), verify::Level::Full).unwrap().ok),
         "prepare" => {
             let plan = swap::prepare(&pair(0), &path(1), &path(1).with_file_name("previous")).unwrap();
             std::fs::write(path(2), serde_json::to_vec(&plan).unwrap()).unwrap();
         }
-        "exchange" => drop(swap::exchange(&plan(0)).unwrap()),
         "undo" => swap::undo(&plan(0)).unwrap(),
-        "later" => {
-            let household = scale::Household {
-                views: 40,
-                ratings: 10,
-                playlists: 1,
-                new_tracks: 0,
-            };
-            household.apply(&Fixture::at(&path(0)).unwrap()).unwrap();
-        }
         other => panic!("unknown work {other}"),
     }
+}
+
+/// A server that stops after the first half of catching up; says how long everything took that was done while it stood still,
+/// of which processor time, and in which way.
+fn stopped(merged: &Databases, live: &Databases, staged: &Databases, copy: &Path, plan: &swap::Plan) {
+    let fixture = Fixture::at(live.dir()).unwrap();
+    let server = fixture.open().unwrap();
+    let options = merge::Options::default();
+    let begun = Instant::now();
+    let ahead = merge::CatchUp::begin(merged, live, copy, staged, &options, &()).unwrap();
+    let before = begun.elapsed();
+    let household = scale::Household {
+        views: 40,
+        ratings: 10,
+        playlists: 1,
+        new_tracks: 0,
+    };
+    household.apply(&fixture).unwrap();
+    drop(server);
+    let processor = || -> f64 {
+        let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+        text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+    };
+    let (stood, cpu) = (Instant::now(), processor());
+    let caught = ahead.end(live, staged, &options).unwrap();
+    assert!(caught.lost.is_empty());
+    let caught_up = stood.elapsed();
+    swap::exchange(plan).unwrap();
+    println!(
+        "{:.3} {:.3} {:.3} {:.3} {}",
+        stood.elapsed().as_secs_f64(),
+        processor() - cpu,
+        caught_up.as_secs_f64(),
+        before.as_secs_f64(),
+        if caught.is_narrow {
+            "by the log"
+        } else {
+            "with everything"
+        }
+    );
 }
 
 fn fixture(arguments: &[String]) {
