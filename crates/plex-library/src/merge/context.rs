@@ -26,6 +26,8 @@ pub(super) struct Context<'c> {
     pub(super) tick: i64,
     /// Rows of blobs.db that home may have touched since the base, if that is known.
     pub(super) touched_blobs: Option<Touched>,
+    /// Rows of content that were carried although home did not change them itself.
+    pub(super) unchanged: Vec<(&'static str, i64)>,
     touched: Option<Touched>,
     fresh: HashMap<(&'static str, String), i64>,
 }
@@ -56,6 +58,7 @@ impl<'c> Context<'c> {
             report: Report::default(),
             tick,
             touched_blobs,
+            unchanged: Vec::new(),
             touched,
             fresh: HashMap::new(),
         })

@@ -62,10 +62,12 @@ fn lost(context: &Context<'_>, changes: &AllChanges) -> Step<BTreeSet<(&'static 
         match rule(reference.table) {
             Some(Rule::Home) => lost.extend(of_home_table(context, reference, target)?),
             Some(Rule::Content) => {
-                let Some(changes) = changes.get(reference.table) else {
-                    continue;
-                };
-                for &id in changes.added.iter().chain(&changes.changed) {
+                let changed = changes
+                    .get(reference.table)
+                    .into_iter()
+                    .flat_map(|changes| changes.added.iter().chain(&changes.changed));
+                let unchanged = context.unchanged.iter().filter(|(table, _)| *table == reference.table);
+                for &id in changed.chain(unchanged.map(|(_, id)| id)) {
                     lost.extend(of_row(context, reference, target, id)?);
                 }
             }

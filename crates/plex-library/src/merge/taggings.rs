@@ -220,6 +220,8 @@ fn keep(
 fn insert(context: &mut Context<'_>, table: &Table, id: i64, row: &Row) -> Step<()> {
     make_room(context, id)?;
     rows::insert(context.conn, MAIN, table, row)?;
+    // Its tag may not be there.
+    context.unchanged.push((NAME, id));
     context.report.carried(NAME).inserted += 1;
     Ok(())
 }

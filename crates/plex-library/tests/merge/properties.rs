@@ -437,10 +437,12 @@ fn one_case_without_base(home: &[Act], worker: &[Act], apart: bool, page_size: u
         }
     }
     let state = "SELECT id, account_id || ' ' || coalesce(rating, '') || '/' || coalesce(view_offset, '') || '/' ||
-                 coalesce(view_count, 0) || '/' || coalesce(last_viewed_at, '') FROM metadata_item_settings";
+                 coalesce(view_count, 0) FROM metadata_item_settings";
     let (result, home_has, base_had) = (map(&trio.theirs, state), map(&trio.mine, state), map(&trio.base, state));
     let names = "SELECT id, guid FROM metadata_item_settings";
     let (named, home_named) = (map(&trio.theirs, names), map(&trio.mine, names));
+    let times = "SELECT id, coalesce(last_viewed_at, 0) FROM metadata_item_settings";
+    let (seen, home_saw) = (map(&trio.theirs, times), map(&trio.mine, times));
     for (id, was) in &home_has {
         let got = result
             .get(id)
@@ -451,6 +453,9 @@ fn one_case_without_base(home: &[Act], worker: &[Act], apart: bool, page_size: u
             got == was || !base_had.contains_key(id) || named.get(id) != home_named.get(id),
             "settings {id}: {was} became {got}"
         );
+        // A later view on the other side moves the time forward, and nothing moves it back.
+        let time = |of: &BTreeMap<String, String>| of[id].parse::<i64>().expect("time");
+        assert!(time(&seen) >= time(&home_saw), "settings {id} are of an earlier time");
     }
     let views = "SELECT id, account_id || ' at ' || viewed_at FROM metadata_item_views";
     let (result, home_has) = (map(&trio.theirs, views), map(&trio.mine, views));
