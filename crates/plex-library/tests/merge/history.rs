@@ -229,8 +229,18 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
     };
     let playlists = || ids("SELECT id FROM metadata_items NOT INDEXED WHERE metadata_type = 15 ORDER BY id");
     let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| db.execute(sql, params).expect(sql);
-    let music: &Section = &fixture.sections[0];
-    let films: &Section = &fixture.sections[2];
+    // By what they hold: a real library has them in an order of its own.
+    let of_type = |kind: i64| -> &Section {
+        let id = ids(&format!(
+            "SELECT id FROM library_sections WHERE section_type = {kind} ORDER BY id"
+        ))[0];
+        fixture
+            .sections
+            .iter()
+            .find(|section| section.id == id)
+            .expect("section")
+    };
+    let (music, films) = (of_type(8), of_type(1));
     let leaf = |n: usize| pick(&leaves(), n);
     match *act {
         Act::Rate(n, stars) => {

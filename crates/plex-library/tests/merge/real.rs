@@ -8,8 +8,8 @@ use rusqlite::Connection;
 
 use crate::support::rows;
 
-/// Three copies of it.
-fn three() -> Option<(tempfile::TempDir, [Databases; 3])> {
+/// Where it is.
+pub(crate) fn library() -> Option<Databases> {
     let named = std::env::var_os("PLEXBURST_PLEX_2026").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/plex-2026");
     let from = Databases::at(
@@ -18,9 +18,15 @@ fn three() -> Option<(tempfile::TempDir, [Databases; 3])> {
             .join("Plex Media Server/Plug-in Support/Databases"),
     );
     if !from.library().exists() {
-        eprintln!("skipped: the library that a real Plex wrote is not there");
+        eprintln!("SKIPPED the library that a real Plex wrote: it is not there");
         return None;
     }
+    Some(from)
+}
+
+/// Three copies of it.
+fn three() -> Option<(tempfile::TempDir, [Databases; 3])> {
+    let from = library()?;
     let dir = tempfile::tempdir().expect("temporary folder");
     let copies = ["base", "mine", "theirs"].map(|name| {
         let to = Databases::at(dir.path().join(name));

@@ -109,7 +109,11 @@ impl Trio {
     pub(crate) fn check(&self, before: &BTreeSet<Dangling>) {
         let new: Vec<_> = dangling(&self.theirs).difference(before).cloned().collect();
         assert!(new.is_empty(), "references that lead nowhere: {new:#?}");
-        whole(&self.theirs.databases_dir);
+        // A real library's search index was made by Plex's own tokenizer, which is not here to judge it.
+        match has_its_words(&self.base.databases_dir) {
+            Ok(()) => whole(&self.theirs.databases_dir),
+            Err(_) => sound(&self.theirs.databases_dir),
+        }
         let names = |fixture: &Fixture| {
             rows(
                 &open(&fixture.databases_dir),
@@ -139,6 +143,22 @@ pub(crate) fn open(dir: &Path) -> Connection {
 
 /// Whether both files, all indices and the search indices are right.
 pub(crate) fn whole(dir: &Path) {
+    sound(dir);
+    has_its_words(dir).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Whether the search indices hold the words of their rows.
+fn has_its_words(dir: &Path) -> Result<(), String> {
+    let conn = open(dir);
+    for index in ["fts4_metadata_titles_icu", "fts4_tag_titles_icu"] {
+        conn.execute_batch(&format!("INSERT INTO {index}({index}) VALUES('integrity-check')"))
+            .map_err(|error| format!("{index} does not hold the words of its rows: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Whether both files and all indices are right.
+fn sound(dir: &Path) {
     for name in [plex_library::LIBRARY_DB, plex_library::BLOBS_DB] {
         assert!(!dir.join(format!("{name}-wal")).exists(), "a log was left behind");
         assert!(
@@ -157,10 +177,6 @@ pub(crate) fn whole(dir: &Path) {
     for table in tables {
         let found = rows(&conn, &format!("PRAGMA integrity_check(\"{table}\")"), ());
         assert_eq!(found, ["ok"], "{table}");
-    }
-    for index in ["fts4_metadata_titles_icu", "fts4_tag_titles_icu"] {
-        conn.execute_batch(&format!("INSERT INTO {index}({index}) VALUES('integrity-check')"))
-            .unwrap_or_else(|error| panic!("{index} does not hold the words of its rows: {error}"));
     }
     for (table, index) in [
         ("metadata_items", "fts4_metadata_titles_icu"),
