@@ -270,7 +270,7 @@ async fn cancelled_anywhere_home_is_what_it_was() {
     let ids = files(&world.tracks(section).await);
     world.client().rate(*ids.keys().next().unwrap(), 7.0).await.unwrap();
     a_worker_alone(&world);
-    let output = world.run(&["cancel", "--json"]);
+    let output = world.run(&["cancel", "--discard", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(world.tracks(section).await.len(), 3);
     assert_whole(&world, section, &ids, "cancelled").await;

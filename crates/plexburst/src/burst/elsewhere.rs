@@ -142,12 +142,13 @@ pub fn sealed(entries: &[Entry]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Tells the worker to end early: what it did so far stays on it, and the burst can go on.
+/// Leaves a word in the burst's mailbox: [`key::CANCEL`] ends the worker early, so that what it did stays on it and the burst
+/// can go on; [`key::WIND_UP`] has it park what it did as the result.
 ///
 /// # Errors
 /// The depot.
-pub async fn cancel(depot: &Depot, id: &str, why: &str) -> Result<()> {
+pub async fn tell(depot: &Depot, id: &str, word: &str, why: &str) -> Result<()> {
     // The worker has no key but the burst's own, so that is what it is written for.
     let depot = depot.beside(id).taking_own_keys(KEYS).await?;
-    depot.put_bytes(key::CANCEL, why.as_bytes()).await
+    depot.put_bytes(word, why.as_bytes()).await
 }

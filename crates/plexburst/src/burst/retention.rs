@@ -190,7 +190,7 @@ impl Knowledge {
             match (made, parked) {
                 // Once there is a result nobody needs the base in the depot.
                 (Some(made), _) => {
-                    wanted.extend(made.delta.into_iter().chain(made.bundles).map(|o| (id.clone(), o)));
+                    wanted.extend(made.objects().map(|o| (id.clone(), o.clone())));
                 }
                 (None, Some(parked)) => wanted.extend(named(parked, id)),
                 (None, None) => {}

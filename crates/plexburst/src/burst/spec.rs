@@ -37,6 +37,8 @@ pub mod key {
     pub const CHECKPOINT: &str = "worker/checkpoint.json";
     /// Put by the controller to end the worker early.
     pub const CANCEL: &str = "mailbox/cancel";
+    /// Put by whoever cancels the burst: the worker stops indexing, and what is done so far is the result.
+    pub const WIND_UP: &str = "mailbox/wind-up";
 }
 
 /// One section as both sides name it.
@@ -278,6 +280,9 @@ pub struct Made {
     pub delta: Vec<Object>,
     /// New bundle files, packed; empty when there are none.
     pub bundles: Vec<Object>,
+    /// Folders of packed bundle files that are older than those, the newest first: of a result that is a checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older_bundles: Vec<Vec<Object>>,
     /// How far the worker's ids were moved out of home's way.
     pub stride: plex_library::ids::Stride,
     /// Warnings worth a line in the report.
@@ -292,6 +297,12 @@ pub struct Made {
 impl Made {
     /// What it weighs.
     pub fn bytes(&self) -> u64 {
-        self.delta.iter().chain(&self.bundles).map(|o| o.bytes).sum()
+        self.objects().map(|o| o.bytes).sum()
+    }
+
+    /// Every object that it is made of.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        let older = self.older_bundles.iter().flatten();
+        self.delta.iter().chain(&self.bundles).chain(older)
     }
 }

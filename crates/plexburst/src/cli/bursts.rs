@@ -1,9 +1,9 @@
-//! Commands about bursts that exist: `runs`, `status`, `resume`, `cancel`.
+//! Commands about bursts that exist: `runs`, `status`, `resume`.
 
 use super::{Context, print, print_json, sync};
 use crate::burst::controller::{self, Controller};
 use crate::burst::store::{self, Known, Standing};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit;
 use crate::term::Table;
 
@@ -79,7 +79,7 @@ pub(super) fn runs(args: &RunsArgs, context: &Context) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-fn describe(burst: &Known) -> serde_json::Value {
+pub(super) fn describe(burst: &Known) -> serde_json::Value {
     serde_json::json!({
         "burst": burst.request.id,
         "begun": burst.request.created_at,
@@ -109,7 +109,7 @@ pub(super) async fn status(args: &RunArgs, context: &Context) -> Result<u8> {
                 text.push_str(&format!("\n  {error}"));
             }
             text.push_str(&format!(
-                "\n  `plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
+                "\n  `plexburst resume {id}` goes on, `plexburst cancel {id}` ends it with what is done",
                 id = burst.request.id
             ));
             text
@@ -137,44 +137,8 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
         context.printer.say(&format!("burst {id} has ended: {word}"));
     }
     let controller = Controller::resume(&burst.dir, context.printer.clone())?;
+    if !controller.has_ended() {
+        controller::go_on(&controller).await?;
+    }
     sync::follow(&controller, context, args.run.json).await
-}
-
-/// `cancel`.
-pub(super) async fn cancel(args: RunArgs, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
-    if let Some(id) = super::depot::only_there(&settings, args.run.as_deref(), context).await? {
-        return super::depot::cancel(&settings, &id, args.json, context).await;
-    }
-    let mut burst = store::find(&settings.state_dir, args.run.as_deref())?;
-    if !matches!(burst.standing, Standing::Resumable { .. }) {
-        return Err(Error::usage(format!(
-            "burst {} has ended: {}",
-            burst.request.id,
-            burst.standing.word()
-        ))
-        .hint("`plexburst runs` lists those that have not"));
-    }
-    burst.request.take_corrections(&settings.config);
-    burst.request.save(&burst.dir)?;
-    let controller = Controller::resume(&burst.dir, context.printer.clone())?;
-    let mut cancelling = std::pin::pin!(controller::cancel(&controller));
-    loop {
-        tokio::select! {
-            cancelled = &mut cancelling => break cancelled?,
-            () = crate::signal::interrupted() => {}
-        }
-        if !controller.is_swapping() {
-            return Err(Error::new(exit::RESUMABLE, "interrupted while taking everything back")
-                .hint(format!("`plexburst cancel {}` goes on with it", burst.request.id)));
-        }
-    }
-    context.printer.clear();
-    let after = store::find(&settings.state_dir, Some(&burst.request.id))?;
-    if args.json {
-        print_json(&describe(&after))?;
-    } else {
-        print(&format!("burst {} is cancelled; home is what it was", burst.request.id))?;
-    }
-    Ok(exit::DONE)
 }

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::{Context, print, print_json};
 use crate::burst::elsewhere;
 use crate::burst::retention::{self, Holding, Knowledge};
+use crate::burst::spec::key;
 use crate::burst::store::{self, Standing};
 use crate::config::{Encryption, Settings};
 use crate::depot::{Depot, UserKey};
@@ -307,19 +308,23 @@ pub(super) async fn status(settings: &Settings, id: &str, json: bool, context: &
 }
 
 /// `cancel` of a burst of another machine: a word in its mailbox.
-pub(super) async fn cancel(settings: &Settings, id: &str, json: bool, context: &Context) -> Result<u8> {
+pub(super) async fn cancel(settings: &Settings, id: &str, word: &str, json: bool, context: &Context) -> Result<u8> {
     let depot = open(settings, context)?;
     let why = format!(
         "by another machine, at {}",
         jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")
     );
-    elsewhere::cancel(&depot, id, &why).await?;
+    elsewhere::tell(&depot, id, word, &why).await?;
     if json {
-        print_json(&serde_json::json!({ "burst": id, "mailbox": "cancel" }))?;
+        let name = word.rsplit('/').next().unwrap_or(word);
+        print_json(&serde_json::json!({ "burst": id, "mailbox": name }))?;
         return Ok(exit::DONE);
     }
-    print(&format!(
-        "told the worker of burst {id} to end; the machine that controls it takes everything back with `plexburst cancel`"
-    ))?;
+    let then = if word == key::CANCEL {
+        "the machine that controls it takes everything back with `plexburst cancel --discard`"
+    } else {
+        "the machine that controls it brings home what is done (`plexburst resume` there, if nothing runs it now)"
+    };
+    print(&format!("told the worker of burst {id} to end; {then}"))?;
     Ok(exit::DONE)
 }

@@ -47,7 +47,7 @@ fn need(command: &Command) -> Need<'_> {
         Command::Logs(args) => Need::Burst(args.run.as_deref(), Account::NotNeeded),
         Command::Report(args) => Need::Burst(args.run.as_deref(), Account::NotNeeded),
         Command::Resume(args) => Need::Burst(args.run.run.as_deref(), Account::IfThere),
-        Command::Cancel(args) => Need::Burst(args.run.as_deref(), Account::IfThere),
+        Command::Cancel(args) => Need::Burst(args.run.run.as_deref(), Account::IfThere),
         Command::Depot(args) if args.knows_bursts() => Need::Command(Account::NotNeeded),
         Command::Inspect(args) if args.path.is_none() => Need::Command(Account::NotNeeded),
         Command::Verify(args) if args.path.is_none() => Need::Command(Account::NotNeeded),

@@ -4,6 +4,7 @@ mod at_home;
 mod attach;
 mod backup;
 mod bursts;
+mod cancel;
 mod confirm;
 mod demo;
 mod depot;
@@ -71,8 +72,8 @@ enum Command {
     Sync(sync::Args),
     /// Go on with a burst that was interrupted or failed.
     Resume(bursts::ResumeArgs),
-    /// End a burst that has not ended, with home as it was.
-    Cancel(bursts::RunArgs),
+    /// End a burst that has not ended: what is done so far comes home, or nothing of it.
+    Cancel(cancel::Args),
     /// The bursts that this machine knows.
     Runs(bursts::RunsArgs),
     /// Where a burst stands.
@@ -261,7 +262,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Plan(args) => plan::run(args, &context).await,
         Command::Sync(args) => sync::run(args, &context).await,
         Command::Resume(args) => bursts::resume(args, &context).await,
-        Command::Cancel(args) => bursts::cancel(args, &context).await,
+        Command::Cancel(args) => cancel::run(&args, &context).await,
         Command::Runs(args) => bursts::runs(&args, &context),
         Command::Attach(args) => attach::attach(&args, &context).await,
         Command::Logs(args) => attach::logs(&args, &context).await,

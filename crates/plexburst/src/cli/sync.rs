@@ -157,8 +157,8 @@ fn result_beside(archive: &std::path::Path) -> PathBuf {
     archive.with_file_name(format!("{stem}-result.tar.zst"))
 }
 
-/// Runs (or goes on with) a burst until it ends or the user interrupts, and prints its report.
-pub(super) async fn follow(controller: &Controller, context: &Context, json: bool) -> Result<u8> {
+/// Runs (or goes on with) a burst until it ends or the user interrupts, and tells who wants to know.
+pub(super) async fn carry_out(controller: &Controller, context: &Context) -> Result<Report> {
     let mut running = std::pin::pin!(controller::run(controller));
     let outcome = loop {
         tokio::select! {
@@ -176,7 +176,7 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
             format!("interrupted; burst {} is kept, and its worker goes on", controller.id()),
         )
         .hint(format!(
-            "`plexburst resume {id}` goes on, `plexburst cancel {id}` takes everything back",
+            "`plexburst resume {id}` goes on, `plexburst cancel {id}` ends it with what is done",
             id = controller.id()
         )));
     };
@@ -187,7 +187,12 @@ pub(super) async fn follow(controller: &Controller, context: &Context, json: boo
         &context.printer,
     )
     .await;
-    match outcome {
+    outcome
+}
+
+/// Runs (or goes on with) a burst until it ends or the user interrupts, and prints its report.
+pub(super) async fn follow(controller: &Controller, context: &Context, json: bool) -> Result<u8> {
+    match carry_out(controller, context).await {
         Ok(report) => {
             show(&report, json)?;
             Ok(match report.outcome {

@@ -219,7 +219,7 @@ async fn another_machine_shows_and_cancels_a_burst() {
         "{status:#}"
     );
     assert!(status["controller"]["machine"].is_string(), "{status:#}");
-    let output = crate::commands::run(other.path(), &["cancel", &id]);
+    let output = crate::commands::run(other.path(), &["cancel", "--discard", &id]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let ended = burst.wait().unwrap();
     assert_eq!(ended.code(), Some(6), "{}", world.logs());

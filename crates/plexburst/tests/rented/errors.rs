@@ -263,7 +263,7 @@ fn cancel_all(world: &World, cloud: &Scaleway) {
     for run in runs["runs"].as_array().unwrap() {
         if run["stands"] == "resumable" {
             let id = run["burst"].as_str().unwrap();
-            let output = prepared(world, cloud, &["cancel", id]).output().unwrap();
+            let output = prepared(world, cloud, &["cancel", "--discard", id]).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "cancel {id}: {said}");
         }

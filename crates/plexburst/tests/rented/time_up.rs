@@ -95,7 +95,7 @@ async fn what_is_done_by_then_comes_home() {
     assert!(tracks(second) >= 4, "{report:#}");
     let warnings = report["warnings"].to_string();
     assert!(
-        warnings.contains("not finished, the machine's time was up"),
+        warnings.contains("not finished, the machine's time is up"),
         "{warnings}"
     );
 }

@@ -38,6 +38,7 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
                     c.depot.get(object, &to.join(name)).await?;
                 }
             }
+            one_pack(c, made).await?;
             engine(|| plex_library::publish::sync_tree(&dir))?;
             engine(|| plex_library::publish::sync_folder(&c.dir))?;
             c.printer()
@@ -46,6 +47,33 @@ pub(super) async fn fetch(c: &Controller, made: &Made) -> Result<()> {
         })
         .await?;
     Ok(())
+}
+
+/// The bundles of a checkpoint lie in several packs; of a file that is in several the newest counts. They become one.
+async fn one_pack(c: &Controller, made: &Made) -> Result<()> {
+    if made.older_bundles.is_empty() {
+        return Ok(());
+    }
+    let (pack, scratch) = (c.fetched().join(BUNDLES), c.fetched().join("packs"));
+    let all = scratch.join("all");
+    let make = |dir: &std::path::Path| {
+        std::fs::create_dir_all(dir).map_err(|e| Error::failed(format!("cannot make {}", dir.display())).because(e))
+    };
+    make(&all)?;
+    // What is there already is left as it is, so the newest comes first.
+    engine(|| plex_library::bundle::add(&pack, &all, &()))?;
+    for (number, objects) in made.older_bundles.iter().enumerate() {
+        let dir = scratch.join(number.to_string());
+        make(&dir)?;
+        for object in objects {
+            let name = object.key.rsplit('/').next().unwrap_or(&object.key);
+            c.depot.get(object, &dir.join(name)).await?;
+        }
+        engine(|| plex_library::bundle::add(&dir, &all, &()))?;
+    }
+    discard(&pack)?;
+    engine(|| plex_library::bundle::pack(&all, &plex_library::bundle::Index::default(), &pack, &()))?;
+    discard(&scratch)
 }
 
 /// Base and delta become the worker's library, beside home's.

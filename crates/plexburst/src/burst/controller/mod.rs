@@ -17,6 +17,7 @@ mod rollback;
 mod seated;
 mod snapshot;
 mod swap;
+mod wind_up;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use guards::{places_of, server_of};
 pub use moment::hour;
 pub use prepare::{Prepared, look};
 pub use swap::Swapped;
+pub use wind_up::{go_on, wind_up};
 
 use super::kept::Kept;
 use super::phase::Phase;

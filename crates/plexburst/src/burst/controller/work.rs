@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::account::{self, Desk};
 use super::place::{self, Alive, Place};
-use super::{Controller, Prepared};
+use super::{Controller, Prepared, wind_up};
 use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::phase::Phase;
@@ -45,6 +45,14 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
                 .phase(Phase::Work, "the worker's result is in the depot", async || Ok(made))
                 .await?
         }
+        // The burst was cancelled and nobody works any more: no worker is begun for what is kept already.
+        None if wind_up::is_wanted(c).await? && !place::may_live(c).await? && !has_parked(c).await? => {
+            c.side
+                .phase(Phase::Work, "taking the last checkpoint as the result", async || {
+                    wind_up::last_checkpoint(c).await
+                })
+                .await?
+        }
         None => {
             correct_here(c, prepared, parked).await?;
             let place = place::provide(c, prepared, parked).await?;
@@ -60,7 +68,7 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
     c.side
         .phase(Phase::Destroy, "removing the worker", async || {
             c.still_seated().await?;
-            for object in made.delta.iter().chain(&made.bundles) {
+            for object in made.objects() {
                 if !c.depot.is_there(object).await? {
                     return Err(
                         Error::failed(format!("{} is not in the depot as the worker put it", object.key))
@@ -239,7 +247,7 @@ pub(super) async fn before_start(c: &Controller) -> Result<()> {
     c.depot.remove(key::CANCEL).await
 }
 
-async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
+pub(super) async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
     elsewhere::entries_of_worker(&c.depot).await
 }
 
@@ -280,6 +288,7 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
         was_lost = alive == Alive::Unknown;
         if alive == Alive::Yes {
             desk.attend(c, place).await?;
+            wind_up::nothing_lost_by_ending(c, &entries).await?;
         }
         if alive != Alive::Yes
             && let Some(End::Parked(made)) = parked_or_failed(&entries)
@@ -295,10 +304,11 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
                         format!("the worker was cancelled: {}", String::from_utf8_lossy(&why)),
                     )
                     .hint(format!(
-                        "`plexburst resume {id}` goes on where it was, `plexburst cancel {id}` takes everything back",
+                        "`plexburst resume {id}` goes on where it was, `plexburst cancel {id}` ends the burst with what is done",
                         id = c.id()
                     )));
                 }
+                _ if wind_up::is_wanted(c).await? => return wind_up::last_checkpoint(c).await,
                 Some(End::Failed(error)) if is_news || restarts > 0 => return Err(error),
                 _ if restarts < RESTARTS => {
                     restarts += 1;

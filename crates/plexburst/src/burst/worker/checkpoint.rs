@@ -36,6 +36,11 @@ pub(super) fn take(w: &Worker, section: i64) -> Result<()> {
     })
 }
 
+/// Whether there is one.
+pub(super) fn is_there(w: &Worker, section: i64) -> bool {
+    folder(w, section).exists()
+}
+
 /// Files that it has and the library has not any more.
 pub(super) fn lost(w: &Worker, section: i64) -> Result<Vec<Lost>> {
     tokio::task::block_in_place(|| {

@@ -38,6 +38,7 @@ use crate::term::Printer;
 
 pub use index::Indexed;
 pub use plex::Started;
+pub(super) use saver::Saved;
 
 /// Between two looks into the mailbox.
 const LOOK: Duration = Duration::from_millis(500);
@@ -97,6 +98,7 @@ async fn forward(worker: &Worker) -> Result<()> {
         // The mount goes whatever happened; the error that came first is the one that counts.
         let unmounted = media.close().await.map_err(Error::from);
         indexed.and(unmounted)?;
+        recover::take_back_half_scans(worker)?;
     }
     result::check(worker).await?;
     result::delta(worker).await?;
@@ -146,6 +148,21 @@ impl Worker {
                 Ok(left @ 1..) => SystemClock.sleep(Duration::from_secs(left.min(60))).await,
                 _ => return,
             }
+        }
+    }
+
+    /// Comes back when the work has to stop although nothing is wrong, with the reason: what is done so far is the result.
+    async fn is_over(&self) -> &'static str {
+        tokio::select! {
+            () = self.time_is_up() => "the machine's time is up",
+            () = self.wound_up() => "the burst was cancelled",
+        }
+    }
+
+    async fn wound_up(&self) {
+        // A depot that cannot be read now may be readable later; the work goes on meanwhile.
+        while !matches!(self.depot.read(key::WIND_UP).await, Ok(Some(_))) {
+            SystemClock.sleep(LOOK).await;
         }
     }
 

@@ -21,6 +21,8 @@ use crate::plex::runtime::{Runtime, Server};
 
 /// Files of a section that are read to prove it.
 const SAMPLE: usize = 12;
+/// What stands before a note that the report has as well.
+pub(super) const WARNING: &str = "warning: ";
 /// Between two looks at what has to end.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -133,9 +135,9 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     let driven = tokio::select! {
         driven = drive(w, media, &mut server) => driven,
         cancelled = w.cancelled() => Err(cancelled),
-        () = w.time_is_up() => w.side.note(
+        why = w.is_over() => w.side.note(
             Phase::Stop,
-            "warning: the machine's time is up: what is done so far comes home, the rest is for another burst",
+            format!("{WARNING}{why}: what is done so far comes home, the rest is for another burst"),
         ),
     };
     let limit = Duration::from_secs(w.spec.limits.stop);

@@ -63,6 +63,22 @@ pub(super) async fn recover(
     Ok(client)
 }
 
+/// A scan that was broken off by the end of the work may have missed files that are there: what it has concluded is thrown
+/// away then. Plex has to be stopped.
+pub(super) fn take_back_half_scans(w: &Worker) -> Result<()> {
+    for section in w.selected() {
+        let phase = Phase::Index { section: section.id };
+        if w.side.is_done(phase) || !checkpoint::is_there(w, section.id) || checkpoint::lost(w, section.id)?.is_empty()
+        {
+            continue;
+        }
+        checkpoint::go_back(w, section.id)?;
+        w.side
+            .note(phase, "the library is what it was before the scan that was broken off")?;
+    }
+    Ok(())
+}
+
 /// Tries until it succeeds, with a longer pause before each attempt; the last failure when none does.
 async fn attempts(clock: &dyn Clock, pause: Duration, mut attempt: impl AsyncFnMut(u32) -> Result<()>) -> Result<()> {
     let mut last = None;

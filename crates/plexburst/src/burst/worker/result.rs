@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::plex::WARNING;
 use super::restore::Restored;
 use super::series::Series;
 use super::{Indexed, Worker};
 use crate::burst::guard::losses;
+use crate::burst::journal::Event;
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
 use crate::burst::spec::Made;
@@ -98,6 +100,7 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
                 0 => Vec::new(),
                 _ => put_folder(w, "result/bundles", &w.dir.join("bundles")).await?,
             };
+            let why = why_over(w);
             let mut warnings = Vec::new();
             let mut failed_tracks = Vec::new();
             for section in w.selected() {
@@ -107,11 +110,8 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
                         warnings.extend(indexed.warnings());
                         failed_tracks.extend(indexed.report.failed);
                     }
-                    // The machine's time was up; what was done of it is in the result, and was checked like the rest.
-                    None => warnings.push(format!(
-                        "{}: not finished, the machine's time was up; another burst goes on with it",
-                        section.name
-                    )),
+                    // What was done of it is in the result, and was checked like the rest.
+                    None => warnings.push(unfinished(&section.name, &why)),
                 }
             }
             let checked: Checked = w.side.facts(Phase::Check)?;
@@ -120,6 +120,7 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
             Ok(Made {
                 delta,
                 bundles,
+                older_bundles: Vec::new(),
                 stride: restored.stride,
                 warnings,
                 failed_tracks,
@@ -128,6 +129,21 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
         })
         .await?;
     Ok(())
+}
+
+/// What is said of a section that was not finished.
+pub(in crate::burst) fn unfinished(name: &str, why: &str) -> String {
+    format!("{name}: not finished, {why}; another burst goes on with it")
+}
+
+/// Why the work is over although sections are left, as was noted when Plex was stopped.
+fn why_over(w: &Worker) -> String {
+    let journal = w.side.journal();
+    let noted = journal.entries().iter().rev().find_map(|entry| match &entry.event {
+        Event::Note { text } if entry.phase == Phase::Stop => text.strip_prefix(WARNING)?.split(':').next(),
+        _ => None,
+    });
+    noted.unwrap_or("the work was ended").to_owned()
 }
 
 /// Every file of a folder, under the same name.

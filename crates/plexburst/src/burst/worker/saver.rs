@@ -19,10 +19,10 @@ use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 
 use super::restore::Restored;
-use super::{Worker, result};
+use super::{Indexed, Worker, result};
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
-use crate::burst::spec::key;
+use crate::burst::spec::{Made, Section, key};
 use crate::clock::Clock;
 use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
@@ -37,11 +37,11 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// A checkpoint as it lies in the depot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(in crate::burst) struct Saved {
     /// Format.
     v: u32,
     /// Which one of this burst, from 1.
-    pub(super) number: u32,
+    pub(in crate::burst) number: u32,
     /// When.
     at: jiff::Timestamp,
     /// The files of the delta, by name.
@@ -56,7 +56,7 @@ pub(super) struct Saved {
 
 impl Saved {
     /// The newest one in the depot.
-    pub(super) async fn newest(depot: &Depot) -> Result<Option<Self>> {
+    pub(in crate::burst) async fn newest(depot: &Depot) -> Result<Option<Self>> {
         let Some(bytes) = depot.read(key::CHECKPOINT).await? else {
             return Ok(None);
         };
@@ -68,6 +68,36 @@ impl Saved {
             ));
         }
         Ok(Some(saved))
+    }
+
+    /// It as a result, when nothing more is to come: `sections` were to be indexed, and those that were not are not because
+    /// of `why`.
+    pub(in crate::burst) fn into_made<'a>(
+        mut self,
+        sections: impl Iterator<Item = &'a Section>,
+        why: &str,
+    ) -> Result<Made> {
+        let (mut warnings, mut failed_tracks) = (Vec::new(), Vec::new());
+        for section in sections {
+            match self.done.remove(&section.id) {
+                Some(facts) => {
+                    let indexed: Indexed = serde_json::from_value(facts)
+                        .map_err(|e| Error::unexpected("cannot understand the checkpoint in the depot").because(e))?;
+                    warnings.extend(indexed.warnings());
+                    failed_tracks.extend(indexed.report.failed);
+                }
+                None => warnings.push(result::unfinished(&section.name, why)),
+            }
+        }
+        Ok(Made {
+            delta: self.delta,
+            bundles: self.bundles.pop().unwrap_or_default(),
+            older_bundles: self.bundles.into_iter().rev().collect(),
+            stride: self.stride,
+            warnings,
+            failed_tracks,
+            samples: Vec::new(),
+        })
     }
 }
 

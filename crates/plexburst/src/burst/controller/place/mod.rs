@@ -135,6 +135,26 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
     }
 }
 
+/// Whether a worker that was begun may still be at work. Nothing is begun, reached anew or rented to find that out.
+pub(super) async fn may_live(c: &Controller) -> Result<bool> {
+    let settled: Option<Settled> = c.side.journal().facts(Phase::Equip)?;
+    Ok(match (&c.request.options.on, settled) {
+        (On::Here, _) => here::is_alive(&c.work_dir())?,
+        (_, None) => false,
+        (On::Host(url), Some(settled)) => Remote::new(target(c, url)?).is_alive(&settled).await? != Alive::No,
+        (On::Scaleway, Some(settled)) => {
+            let rented: Option<Rented> = c.side.journal().facts(Phase::Provision)?;
+            let Some(rented) = rented else { return Ok(false) };
+            let cloud = Cloud::of(c)?;
+            if cloud.is_running(&rented).await? == Alive::No {
+                return Ok(false);
+            }
+            let remote = Remote::new(cloud.reach(c, &rented).await?);
+            remote.is_alive(&settled).await? != Alive::No
+        }
+    })
+}
+
 /// A host of the user's own, as the user's ssh reaches it.
 fn target(c: &Controller, url: &str) -> Result<Target> {
     let mut target = Target::parse(url)?;
