@@ -298,6 +298,12 @@ async fn a_permanent_move_stays_in_the_result_and_loses_nothing() {
     assert_eq!(paths_of(&world, FILES).len(), before.len() + 1);
     assert_eq!(paths_of(&world, ROOTS), [moved.as_str()]);
     assert!(paths_of(&world, FILES).iter().all(|file| file.starts_with(&moved)));
+    // The library from before is given back, and the files are where they are now.
+    let report = world.json(&["rollback", "-y", "--json"]);
+    assert_eq!(report["outcome"], "committed", "{report:#}");
+    assert_eq!(paths_of(&world, FILES).len(), before.len());
+    assert_eq!(paths_of(&world, ROOTS), [moved.as_str()]);
+    assert!(paths_of(&world, FILES).iter().all(|file| file.starts_with(&moved)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
