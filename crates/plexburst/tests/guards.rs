@@ -76,6 +76,11 @@ fn guard<'v>(json: &'v serde_json::Value, name: &str) -> &'v serde_json::Value {
         .unwrap_or_else(|| panic!("no {name} in {json:#}"))
 }
 
+fn names(json: &serde_json::Value) -> Vec<&str> {
+    let guards = json["guards"].as_array().unwrap();
+    guards.iter().map(|found| found["guard"].as_str().unwrap()).collect()
+}
+
 fn renamed(media: &Path, from: &str, to: &str) {
     let to = media.join(to);
     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -101,8 +106,19 @@ fn doctor_and_plan_show_what_a_burst_stops_at() {
     ] {
         assert_eq!(guard(&doctor, name)["outcome"], "passed", "{doctor:#}");
     }
-    assert_eq!(guard(&doctor, "mount-proved")["outcome"], "not-applicable");
+    // What only the worker can look at stands in the same list, with where and when.
+    for name in ["mount-proved", "worker-invisible", "same-version", "nothing-lost"] {
+        let found = guard(&doctor, name);
+        assert_eq!(found["outcome"], "later", "{doctor:#}");
+        assert!(found["evidence"].as_str().unwrap().contains("on the worker"), "{found}");
+    }
+    let all: Vec<&str> = plexburst::burst::guard::Guard::ALL
+        .iter()
+        .map(|guard| guard.name())
+        .collect();
+    assert_eq!(names(&doctor), all);
     let plan = json(&world, &["plan", "--json"], exit::DONE);
+    assert_eq!(names(&plan), all);
     let sections = plan["survey"]["sections"].as_array().unwrap();
     let sum = |key: &str| {
         sections
@@ -114,7 +130,14 @@ fn doctor_and_plan_show_what_a_burst_stops_at() {
         (sum("present"), sum("missing"), sum("new"), sum("new_bytes")),
         (files, 0, 1, 3)
     );
+    let todo = plan["todo"].as_array().unwrap();
+    let films = todo.iter().find(|section| section["name"] == "Films").unwrap();
+    assert_eq!(
+        (&films["new"], &films["without_sonic"]),
+        (&1.into(), &serde_json::Value::Null)
+    );
     let text = String::from_utf8(world.run(&["sync", "--dry-run"]).stdout).unwrap();
+    assert!(text.contains("to do in"), "{text}");
     assert!(text.contains("a burst would begin") && text.contains("Films"), "{text}");
 
     // Other times: Plex would analyse everything again.
@@ -159,6 +182,53 @@ fn doctor_and_plan_show_what_a_burst_stops_at() {
     assert_eq!(output.status.code(), Some(i32::from(exit::REFUSED)), "{stderr}");
     assert!(stderr.contains("--accept-losses 6"), "{stderr}");
     json(&world, &["plan", "--json", "--accept-losses", "6"], exit::DONE);
+}
+
+#[test]
+fn what_there_is_to_do_is_counted_section_by_section() {
+    use plexburst::burst::spec::Section;
+    use plexburst::burst::todo;
+    let dir = tempfile::tempdir().unwrap();
+    Builder::new(dir.path())
+        .seed(3)
+        .movies("Films", "/Media/Films", 5)
+        .music("Music", "/Media/Music", 2, 2, 3)
+        .build()
+        .unwrap();
+    let databases = plex_library::Databases::at(dir.path());
+    let change = |sql: &str| {
+        let db = plex_library::open::read_write(&databases.library()).unwrap();
+        db.execute(sql, []).unwrap()
+    };
+    let section = |id: i64, name: &str, kind: &str| Section {
+        id,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        roots: Vec::new(),
+    };
+    let sections = [section(1, "Films", "movie"), section(2, "Music", "artist")];
+    let count = |quick: bool| todo::of(&databases, &sections, &[1, 2], !quick, None).unwrap();
+    let before = count(false);
+    let (films, music) = (&before[0], &before[1]);
+    assert_eq!(
+        (films.without_loudness, films.without_sonic, films.new),
+        (None, None, None)
+    );
+    assert!(
+        music.without_loudness.is_some() && music.without_sonic <= Some(12),
+        "{music:?}"
+    );
+    assert_eq!(count(true)[1].without_sonic, None);
+    // Of one film nothing is known any more, and of all tracks no loudness.
+    change("UPDATE media_items SET media_analysis_version = 1");
+    change(
+        "UPDATE media_items SET media_analysis_version = 0
+         WHERE id = (SELECT min(id) FROM media_items WHERE library_section_id = 1)",
+    );
+    change("UPDATE media_streams SET extra_data = NULL");
+    let after = count(false);
+    assert_eq!((after[0].without_analysis, after[1].without_analysis), (1, 0));
+    assert_eq!(after[1].without_loudness, Some(12));
 }
 
 #[test]

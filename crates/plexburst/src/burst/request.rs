@@ -124,6 +124,9 @@ pub struct Options {
     pub no_import: bool,
     /// How many files may be lost without a refusal.
     pub accept_losses: u64,
+    /// Media slower than `media.min_speed` were agreed to.
+    #[serde(default)]
+    pub accept_slow: bool,
     /// Do not wait until nobody streams.
     pub swap_now: bool,
     /// Take a library.db that came without its blobs.db.
@@ -167,11 +170,12 @@ impl Request {
         }
     }
 
-    /// What a user corrects after a failure counts at once: limits, and how the same home is reached, stopped and started, and
-    /// how the same depot is reached.
+    /// What a user corrects after a failure counts at once: limits (the media's speed among them), and how the same home is
+    /// reached, stopped and started, and how the same depot is reached.
     pub fn take_corrections(&mut self, now: &Config) {
         self.config.limits = now.limits.clone();
         self.config.notify = now.notify.clone();
+        self.config.media.min_speed = now.media.min_speed;
         if self.config.home.data_dir == now.home.data_dir {
             self.config.home = now.home.clone();
         }

@@ -10,6 +10,7 @@ use super::request::Options;
 use crate::config::{self, CellMode, Limits, Media};
 use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
+use crate::media::speed::Speed;
 use crate::term::Printer;
 
 /// Format of `spec.json`.
@@ -271,6 +272,13 @@ pub struct Sample {
     pub throughput: Option<f64>,
     /// The slowest answer of the media, milliseconds.
     pub answer_ms: u64,
+}
+
+/// Facts of the worker's phase `mount`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mounted {
+    /// How fast the media are from there; none for a plain folder.
+    pub speed: Option<Speed>,
 }
 
 /// What a worker made, as it lies in the depot.

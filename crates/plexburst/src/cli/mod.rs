@@ -24,6 +24,7 @@ mod repair;
 mod report;
 mod rollback;
 mod serve;
+mod speed;
 mod sweep;
 mod sync;
 mod timer;

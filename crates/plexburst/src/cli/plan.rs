@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Context, doctor, price, print, print_json};
+use super::{Context, doctor, price, print, print_json, speed};
 use crate::burst::controller;
 use crate::burst::guard::Findings;
 use crate::burst::guard::before::{self, Subject};
 use crate::burst::guard::survey::Survey;
+use crate::burst::measured::Measured;
 use crate::burst::quote::Quote;
 use crate::burst::request::{On, Options};
+use crate::burst::todo::{self, Todo};
 use crate::config::{Mapping, Settings};
 use crate::error::Result;
 use crate::exit;
@@ -61,6 +63,10 @@ struct Plan<'a> {
     mappings: Vec<Mapping>,
     /// What was found; none when the media could not be listed.
     survey: Option<Survey>,
+    /// What there is to do in each of the selected sections.
+    todo: Vec<Todo>,
+    /// How fast the media were from the last worker there; none when none has measured.
+    speed: Option<Measured>,
     /// What a rented machine would cost; none where none is rented.
     cost: Option<Quote>,
     guards: Findings,
@@ -145,6 +151,15 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
         mappings,
         ..
     } = looked;
+    context.printer.progress("counting what there is to do");
+    let todo = todo::of(
+        &Home::of(&settings.config)?.databases(),
+        &library.sections,
+        &library.selected,
+        !options.quick,
+        survey.as_ref(),
+    )?;
+    let speed = speed::last(settings, options)?;
     context.printer.clear();
     let outcome = guards.check();
     if json {
@@ -153,6 +168,8 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
             selected: &library.selected,
             mappings: mappings.iter().cloned().collect(),
             survey,
+            todo,
+            speed,
             cost,
             guards,
         })?;
@@ -161,6 +178,10 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
         if let Some(survey) = &survey {
             sections(&mut text, survey, &library.selected);
             missing(&mut text, survey);
+        }
+        to_do(&mut text, &todo);
+        if let Some(line) = speed::line(settings, speed.as_ref())? {
+            let _ = writeln!(text, "{line}\n");
         }
         mapped(&mut text, &mappings);
         if let Some(cost) = &cost {
@@ -195,6 +216,24 @@ fn sections(text: &mut String, survey: &Survey, selected: &[i64]) {
         "\n{} files listed and compared in {:.1} s\n",
         survey.listed, survey.seconds
     );
+}
+
+/// What a worker would have to do.
+fn to_do(text: &mut String, todo: &[Todo]) {
+    let mut table = Table::new(&["to do in", "new", "replaced", "analysis", "loudness", "Sonic"]);
+    let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    for one in todo {
+        table.row([
+            one.name.clone(),
+            count(one.new),
+            count(one.replaced),
+            one.without_analysis.to_string(),
+            count(one.without_loudness),
+            count(one.without_sonic),
+        ]);
+    }
+    text.push_str(&table.to_string());
+    text.push('\n');
 }
 
 /// What is missing, and why as far as it can be told.

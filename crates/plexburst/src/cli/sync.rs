@@ -70,7 +70,7 @@ pub(super) struct Args {
     /// Show what would be done, as `plexburst plan` does, and change nothing.
     #[arg(long, conflicts_with = "archive")]
     pub(super) dry_run: bool,
-    /// Agree to what a rented machine costs without being asked.
+    /// Agree without being asked: to what a rented machine costs, and to media slower than `media.min_speed`.
     #[arg(short, long)]
     yes: bool,
     /// One JSON object on stdout.
@@ -86,7 +86,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             .map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?;
         settings.config.worker.claim_file = Some(file);
     }
-    let options = Options {
+    let mut options = Options {
         on: args.on,
         instance: args.instance,
         sizes: crate::config::rented::sizes(&settings),
@@ -100,6 +100,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         force_deep_scan: args.force_deep_scan,
         no_import: args.no_import,
         accept_losses: args.accept_losses,
+        accept_slow: false,
         swap_now: args.swap_now,
         without_blobs: args.without_blobs,
         without_bundles: false,
@@ -129,6 +130,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             Source::Archive { path, result }
         }
     };
+    options.accept_slow = super::speed::agree(&settings, &options, args.yes, context)?;
     if options.on == On::Scaleway {
         let archive = match &source {
             Source::Archive { path, .. } => Some(path.as_path()),

@@ -119,7 +119,8 @@ pub struct Media {
     /// Connections to the store at the same time; 0 is no limit. Unset: 16 with `--on here`, since thousands fill the
     /// table of a home router.
     pub connections: Option<u32>,
-    /// MB/s that reading from the worker has to reach; a burst is not begun below it.
+    /// MB/s that reading from the worker has to reach: below it `sync` asks before it begins, and a worker that finds it so
+    /// stops before its first scan; `-y` goes on.
     pub min_speed: Option<f64>,
     /// Section root at home → folder in the media (relative; "" is the media's own root).
     pub roots: BTreeMap<String, String>,

@@ -102,7 +102,8 @@ async fn of_remote(file: &Remote) -> Result<Option<Stat>, Error> {
     }))
 }
 
-fn seconds(time: SystemTime) -> i64 {
+/// As a library has it.
+pub(super) fn seconds(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .ok()
         .and_then(|since| i64::try_from(since.as_secs()).ok())

@@ -5,7 +5,7 @@
 //! makes a file system of it, [`proof`] reads real bytes (guard 4), [`health`] judges what was read over time. Must not:
 //! write to the media, or believe a mount that only lists.
 
-mod by_name;
+pub mod by_name;
 mod cached;
 pub mod compare;
 pub mod control;
@@ -379,6 +379,14 @@ impl Opened {
     /// As there.
     pub async fn by_name(&self, path: &str) -> Result<bool, Error> {
         self.media.by_name(path).await
+    }
+
+    /// As [`Media::stat`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stat(&self, path: &str) -> Result<Option<by_name::Stat>, Error> {
+        self.media.stat(path).await
     }
 
     /// Empties the cache of a mount that was given up.

@@ -1,13 +1,14 @@
 //! `plexburst probe`: reads real bytes of files and says what came, a line for each. It is a process of its own because a
 //! read on a dead mount may never come back; its parent abandons it then.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::by_name;
 use super::cached::Held;
 use super::control::CachePlaces;
 use super::proof::{Cache, Outcome, Probed};
@@ -84,13 +85,12 @@ pub fn run(args: Args) -> u8 {
             let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
             while let Some(file) = next() {
                 let begun = Instant::now();
-                let outcome = if ends {
-                    outcome_of(read_ends(&file))
+                let read = if ends {
+                    read_ends(&file)
                 } else {
-                    probe(&file, &cache, &mut random)
+                    read_some(&file, &cache, &mut random)
                 };
-                let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                if report.send(Probed { file, outcome, millis }).is_err() {
+                if report.send(probed(file, read, begun)).is_err() {
                     return;
                 }
             }
@@ -118,36 +118,59 @@ fn say(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn probe(path: &Path, cache: &Cache, random: &mut Random) -> Outcome {
-    outcome_of(read_some(path, cache, random))
+/// What was read of a file.
+struct Seen {
+    bytes: u64,
+    /// Some of them came from where no cache had them.
+    fresh: bool,
+    changed_at: Option<i64>,
 }
 
-fn outcome_of(read: io::Result<(u64, bool)>) -> Outcome {
-    match read {
-        Ok((bytes, fresh)) => Outcome::Read { bytes, fresh },
+fn probed(file: PathBuf, read: io::Result<Seen>, begun: Instant) -> Probed {
+    let changed_at = read.as_ref().ok().and_then(|seen| seen.changed_at);
+    let outcome = match read {
+        Ok(Seen { bytes, fresh, .. }) => Outcome::Read { bytes, fresh },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Outcome::Missing,
         Err(error) => Outcome::Unreadable {
             reason: error.to_string(),
         },
+    };
+    Probed {
+        file,
+        outcome,
+        millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        changed_at,
     }
 }
 
-fn read_ends(path: &Path) -> io::Result<(u64, bool)> {
+fn time_of(metadata: &Metadata) -> Option<i64> {
+    metadata.modified().ok().map(by_name::seconds)
+}
+
+fn read_ends(path: &Path) -> io::Result<Seen> {
     let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    let length = metadata.len();
     let mut piece = vec![0; usize::try_from(END.min(length)).unwrap_or(0)];
     file.read_exact_at(&mut piece, 0)?;
     file.read_exact_at(&mut piece, length - END.min(length))?;
-    Ok((2 * piece.len() as u64, false))
+    Ok(Seen {
+        bytes: 2 * piece.len() as u64,
+        fresh: false,
+        changed_at: time_of(&metadata),
+    })
 }
 
-/// How many bytes, and whether some came from where no cache had them.
-fn read_some(path: &Path, cache: &Cache, random: &mut Random) -> io::Result<(u64, bool)> {
+/// A piece from where no cache has it, and its start; of a folder a file below it, whose time says nothing of the folder.
+fn read_some(path: &Path, cache: &Cache, random: &mut Random) -> io::Result<Seen> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         let inner = sample::first_file(path)?.ok_or_else(|| io::Error::other("no file in this folder"))?;
-        return read_some(&inner, cache, random);
+        return read_some(&inner, cache, random).map(|seen| Seen {
+            changed_at: None,
+            ..seen
+        });
     }
     // A file of the library never is empty: a mount that shows it so has lost its size.
     let length = metadata.len();
@@ -169,15 +192,23 @@ fn read_some(path: &Path, cache: &Cache, random: &mut Random) -> io::Result<(u64
         }
         bytes += read as u64;
     }
-    Ok((bytes, uncached.is_some() && *cache != Cache::Unseen))
+    Ok(Seen {
+        bytes,
+        fresh: uncached.is_some() && *cache != Cache::Unseen,
+        changed_at: time_of(&metadata),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn probe(path: &Path, cache: &Cache) -> Probed {
+        probed(path.into(), read_some(path, cache, &mut Random::new(1)), Instant::now())
+    }
+
     fn outcome(path: &Path) -> Outcome {
-        probe(path, &Cache::None, &mut Random::new(1))
+        probe(path, &Cache::None).outcome
     }
 
     #[test]
@@ -194,6 +225,15 @@ mod tests {
             }
         ));
         assert!(matches!(outcome(dir.path()), Outcome::Read { .. }));
+        let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(1_234_567_900);
+        File::options()
+            .append(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(at)
+            .unwrap();
+        assert_eq!(probe(&file, &Cache::None).changed_at, Some(1_234_567));
+        assert_eq!(probe(dir.path(), &Cache::None).changed_at, None);
         assert_eq!(outcome(&dir.path().join("none")), Outcome::Missing);
         let empty = dir.path().join("empty");
         std::fs::create_dir(&empty).unwrap();
@@ -219,7 +259,7 @@ mod tests {
         }
         let file = mount.join("1.flac");
         std::fs::write(&file, vec![1; 100]).unwrap();
-        let fresh = |cache: &Cache| match probe(&file, cache, &mut Random::new(1)) {
+        let fresh = |cache: &Cache| match probe(&file, cache).outcome {
             Outcome::Read { fresh, .. } => fresh,
             other => panic!("{other:?}"),
         };

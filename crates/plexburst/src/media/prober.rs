@@ -87,6 +87,7 @@ impl Prober {
                         reason: error.to_string(),
                     },
                     millis: 0,
+                    changed_at: None,
                 }],
             },
         };

@@ -54,6 +54,9 @@ pub struct Probed {
     pub outcome: Outcome,
     /// How long it took.
     pub millis: u64,
+    /// When it was changed last, as it is shown here, in seconds; none of a folder, or when it was not read.
+    #[serde(default)]
+    pub changed_at: Option<i64>,
 }
 
 /// The verdict over all of them.
@@ -236,6 +239,7 @@ pub(super) async fn run(program: &Path, files: &[PathBuf], limit: Duration, read
         file: file.clone(),
         outcome: Outcome::TimedOut,
         millis,
+        changed_at: None,
     };
     let verdict = |file: &PathBuf| found.iter().find(|probed| probed.file == *file).cloned();
     Ok(Proof {
@@ -256,11 +260,13 @@ mod tests {
             file: "/a".into(),
             outcome: Outcome::Read { bytes: 1, fresh: true },
             millis: 3,
+            changed_at: Some(7),
         };
         let dead = Probed {
             file: "/b".into(),
             outcome: Outcome::TimedOut,
             millis: 900,
+            changed_at: None,
         };
         assert!(!Proof::default().holds());
         assert!(

@@ -134,6 +134,7 @@ mod tests {
             file: "/m/1.flac".into(),
             outcome: outcome.clone(),
             millis: *millis,
+            changed_at: None,
         };
         Proof {
             files: outcomes.iter().map(probed).collect(),

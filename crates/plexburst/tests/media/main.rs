@@ -13,5 +13,6 @@ mod common;
 mod calm;
 mod disaster;
 mod faults;
+mod stopped;
 mod support;
 mod watched;

@@ -51,7 +51,8 @@ pub(super) async fn before_anything(c: &Controller, prepared: &Prepared) -> Resu
                 is_thorough: false,
             };
             let (findings, survey) = before::look(&subject, c.printer()).await;
-            for finding in findings.0.iter().filter(|f| f.outcome != Outcome::NotApplicable) {
+            let is_told = |outcome| !matches!(outcome, Outcome::NotApplicable | Outcome::Later);
+            for finding in findings.0.iter().filter(|f| is_told(f.outcome)) {
                 c.printer().say(&format!("            {}", finding.line()));
             }
             findings.check()?;

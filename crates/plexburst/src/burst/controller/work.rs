@@ -12,6 +12,7 @@ use super::place::{self, Alive, Place};
 use super::{Controller, Prepared, wind_up};
 use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
+use crate::burst::measured::Measured;
 use crate::burst::phase::Phase;
 use crate::burst::request::On;
 use crate::burst::spec::{self, Made, Parked, Progress, WorkerSpec, key};
@@ -262,12 +263,16 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
     let mut restarts = 0;
     let mut was_lost = false;
     let mut desk = Desk::default();
+    let mut is_measured = false;
     loop {
         // The lock is looked at first: a worker that ends in between has written its last line before.
         let alive = place.is_alive(c).await?;
         let entries = worker_entries(c).await?;
         for entry in entries.iter().skip(seen) {
             show(c, entry);
+        }
+        if !is_measured {
+            is_measured = keep_speed(c, &entries)?;
         }
         let is_news = entries.len() > seen;
         seen = seen.max(entries.len());
@@ -330,6 +335,19 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
         }
         SystemClock.sleep(place.patience()).await;
     }
+}
+
+/// Keeps what the worker measured of the media for the plans of later bursts; false while it has not yet.
+fn keep_speed(c: &Controller, entries: &[Entry]) -> Result<bool> {
+    // Those of a worker of before say nothing.
+    let Ok(Some(Some(mounted))) = journal::facts::<Option<spec::Mounted>>(entries, Phase::Mount) else {
+        return Ok(false);
+    };
+    if let Some(speed) = mounted.speed {
+        let media = c.media()?.name();
+        Measured::now(c.id(), &c.request.options.on, &media, speed).keep(c.dir())?;
+    }
+    Ok(true)
 }
 
 fn show(c: &Controller, entry: &Entry) {

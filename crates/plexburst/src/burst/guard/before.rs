@@ -44,18 +44,9 @@ pub struct Subject<'a> {
 pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option<Survey>) {
     let mut findings = Findings::default();
     let s = subject;
-    match s.home {
-        Some(home) => {
-            findings.add(Guard::HomeHealthy, server::home_healthy(home).await);
-            findings.add(Guard::HomeRights, rights::of_home(home).await);
-        }
-        None => findings.add(
-            Guard::HomeHealthy,
-            Ok(Finding::not_applicable(
-                Guard::HomeHealthy,
-                "the library comes from an archive",
-            )),
-        ),
+    if let Some(home) = s.home {
+        findings.add(Guard::HomeHealthy, server::home_healthy(home).await);
+        findings.add(Guard::HomeRights, rights::of_home(home).await);
     }
     if s.is_thorough {
         printer.progress("reading home's databases");
@@ -88,16 +79,17 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
         findings.add(Guard::DeletingOff, server::deleting(home).await);
         findings.add(Guard::SwapWaits, server::swap_waits(home, s.options.swap_now).await);
     }
-    for (guard, when) in [
-        (Guard::MountProved, "before, during and after each scan"),
-        (Guard::WorkerInvisible, "read back before the first scan"),
-        (
-            Guard::NothingLost,
-            "when the worker is done, after the merge, and before the swap",
-        ),
-    ] {
-        findings.add(guard, Ok(Finding::not_applicable(guard, when)));
-    }
+    let is_archive = s.home.is_none();
+    let findings = findings.whole(|guard| match guard {
+        Guard::HomeHealthy | Guard::HomeRights | Guard::DeletingOff | Guard::SwapWaits if is_archive => {
+            Finding::not_applicable(guard, "the library comes from an archive")
+        }
+        // Another one refuses already.
+        Guard::MountPossible | Guard::RootsExist | Guard::FilesFound | Guard::FileTimes => {
+            Finding::not_applicable(guard, "the media cannot be listed")
+        }
+        _ => Finding::later(guard),
+    });
     (findings, survey)
 }
 
@@ -109,7 +101,11 @@ async fn survey_of(s: &Subject<'_>, printer: &Printer, findings: &mut Findings) 
             return None;
         }
     };
-    findings.add(Guard::MountPossible, mount_possible(s, &media).await);
+    let mount = match s.options.on {
+        On::Host(_) | On::Scaleway if media.is_remote() => Ok(Finding::later(Guard::MountPossible)),
+        _ => mount_possible(s, &media).await,
+    };
+    findings.add(Guard::MountPossible, mount);
     let listed = async {
         let mappings = Mappings::of(&s.config.media)?;
         let mut progress = |files: u64| printer.progress(&format!("listing the media: {files} files"));

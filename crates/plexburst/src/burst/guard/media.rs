@@ -155,30 +155,92 @@ pub(super) async fn file_times(media: &Media, timed: &[Timed]) -> Result<Finding
             other.push((file, stat.changed_at));
         }
     }
-    let Some((file, there)) = other.first() else {
-        return Ok(Finding::passed(
+    let found = other
+        .iter()
+        .map(|(file, there)| (file.path.as_str(), *there, file.changed_at));
+    Ok(match differing(timed.len(), found.collect(), "in the media") {
+        Times::Same(evidence) => Finding::passed(guard, evidence),
+        Times::Other(evidence) => Finding::warned(guard, evidence, OTHER),
+    })
+}
+
+/// What to do when the media have other times than the library.
+const OTHER: &str = "Plex will analyse such files again: mount home's media with the options by which times are the same on both \
+                     sides (with rclone on S3, with or without --use-server-modtime on both)";
+
+/// A file that was read through the worker's mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnMount {
+    /// As the worker has it.
+    pub(crate) path: String,
+    /// Its time as the library knows it, in seconds.
+    pub(crate) known: i64,
+    /// As the mount shows it.
+    pub(crate) shown: i64,
+}
+
+/// The times that the worker's mount shows, before a scan. The user has been told beforehand when the media have other times
+/// than the library; a mount that shows others than the media have would cost hours for nothing.
+pub(crate) async fn times_on_mount(media: &media::Opened, seen: &[OnMount]) -> Finding {
+    let mut stored = Vec::new();
+    for file in seen.iter().filter(|file| file.shown != file.known) {
+        // A store that cannot be asked does not speak against the mount.
+        let there = media.stat(&file.path).await.ok().flatten();
+        stored.push(there.map_or(file.shown, |stat| stat.changed_at));
+    }
+    judge_times(seen, &stored)
+}
+
+/// `stored`: the times that the store has of the files that the mount shows with other times than the library's, in order.
+fn judge_times(seen: &[OnMount], stored: &[i64]) -> Finding {
+    let guard = Guard::FileTimes;
+    if seen.is_empty() {
+        return Finding::not_applicable(guard, "no known file to compare");
+    }
+    let other: Vec<_> = seen.iter().filter(|file| file.shown != file.known).collect();
+    let wrong = other
+        .iter()
+        .zip(stored)
+        .filter(|(file, stored)| **stored == file.known)
+        .count();
+    let found = other.iter().map(|file| (file.path.as_str(), file.shown, file.known));
+    match differing(seen.len(), found.collect(), "on the worker's mount") {
+        Times::Same(evidence) => Finding::passed(guard, evidence),
+        Times::Other(evidence) if wrong * 2 > other.len() => Finding::refused(
             guard,
-            format!("{} sampled files have the library's times", timed.len()),
-        ));
+            format!(
+                "{evidence}; the store itself has the library's: the mount is wrong, and Plex would analyse everything again"
+            ),
+            "take what changes times away from the worker's rclone (RCLONE_NO_MODTIME, RCLONE_USE_SERVER_MODTIME, another \
+             rclone in `media.rclone`), then `plexburst resume`",
+        ),
+        Times::Other(evidence) => Finding::warned(guard, evidence, OTHER),
+    }
+}
+
+/// Sampled times, held against the library's.
+enum Times {
+    /// But for a few files that were replaced.
+    Same(String),
+    Other(String),
+}
+
+/// `other`: path, the time that was found, the library's.
+fn differing(of: usize, other: Vec<(&str, i64, i64)>, place: &str) -> Times {
+    let Some((path, found, known)) = other.first() else {
+        return Times::Same(format!("{of} sampled files have the library's times {place}"));
     };
     let evidence = format!(
-        "{} of {} sampled files have other times in the media than in the library, as {} ({} there, {} in the library)",
+        "{} of {of} sampled files have other times {place} than in the library, as {path} ({} there, {} in the library)",
         other.len(),
-        timed.len(),
-        file.path,
-        time(*there),
-        time(file.changed_at)
+        time(*found),
+        time(*known)
     );
-    Ok(if other.len() * 100 <= timed.len() * OTHER_TIMES {
-        Finding::passed(guard, evidence)
+    if other.len() * 100 <= of * OTHER_TIMES {
+        Times::Same(evidence)
     } else {
-        Finding::warned(
-            guard,
-            evidence,
-            "Plex will analyse such files again: mount home's media with the options by which times are the same on both \
-             sides (with rclone on S3, with or without --use-server-modtime on both)",
-        )
-    })
+        Times::Other(evidence)
+    }
 }
 
 fn time(seconds: i64) -> String {
@@ -233,6 +295,34 @@ mod tests {
         let mut empty = survey(1, 20);
         empty.gone = empty.missing.clone();
         assert_eq!(files_found(&empty, 0).outcome, Outcome::Refused);
+    }
+
+    #[test]
+    fn times_on_a_mount() {
+        let file = |number: i64, shown: i64| OnMount {
+            path: format!("/tv/{number}.mkv"),
+            known: 1_000_000 + number,
+            shown,
+        };
+        let right: Vec<_> = (0..12).map(|number| file(number, 1_000_000 + number)).collect();
+        assert_eq!(judge_times(&[], &[]).outcome, Outcome::NotApplicable);
+        assert_eq!(judge_times(&right, &[]).outcome, Outcome::Passed);
+        // Two of twelve were replaced.
+        let mut some = right.clone();
+        (some[1].shown, some[5].shown) = (7, 8);
+        assert_eq!(judge_times(&some, &[7, 8]).outcome, Outcome::Passed);
+        let wrong: Vec<_> = (0..12).map(|number| file(number, 77)).collect();
+        // As the store has them: home was told.
+        assert_eq!(judge_times(&wrong, &[77; 12]).outcome, Outcome::Warned);
+        let library: Vec<i64> = wrong.iter().map(|file| file.known).collect();
+        let refused = judge_times(&wrong, &library);
+        assert_eq!(refused.outcome, Outcome::Refused);
+        assert!(
+            refused.evidence.contains("12 of 12") && refused.evidence.contains("/tv/0.mkv"),
+            "{}",
+            refused.evidence
+        );
+        assert!(refused.hint.unwrap().contains("RCLONE_NO_MODTIME"));
     }
 
     #[test]

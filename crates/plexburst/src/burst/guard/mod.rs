@@ -1,15 +1,18 @@
 //! The guards: every check that stops a burst before it can do harm, in one list with one outcome each.
 //!
 //! [`before`] holds what must be true before anything is taken; `doctor` and `plan` show the same list that a burst stops
-//! at. Guards of later moments make a [`Finding`] too, so that each is told, noted and refused in the same words.
+//! at, with the guards in it that only the worker can look at. Guards of later moments make a [`Finding`] too, so that each is told, noted and refused in the same words.
 //! Must not: change anything, or pass when it could not look.
 
 pub mod before;
+mod list;
 pub mod losses;
 mod media;
 pub(crate) mod rights;
 mod server;
 pub mod survey;
+
+pub(crate) use media::{OnMount, times_on_mount};
 
 use std::fmt;
 
@@ -97,8 +100,10 @@ pub enum Outcome {
     Warned,
     /// The burst stops here.
     Refused,
-    /// There is nothing to check, or not yet.
+    /// There is nothing to check.
     NotApplicable,
+    /// It is looked at elsewhere and later: the evidence says where and when.
+    Later,
 }
 
 impl fmt::Display for Outcome {
@@ -108,6 +113,7 @@ impl fmt::Display for Outcome {
             Self::Warned => "warned",
             Self::Refused => "REFUSED",
             Self::NotApplicable => "-",
+            Self::Later => "later",
         })
     }
 }
@@ -159,7 +165,7 @@ impl Finding {
         }
     }
 
-    /// There is nothing to check, or not yet.
+    /// There is nothing to check.
     pub fn not_applicable(guard: Guard, why: impl Into<String>) -> Self {
         Self::new(guard, Outcome::NotApplicable, why)
     }
@@ -180,7 +186,7 @@ impl Finding {
     pub fn check(&self) -> Result<()> {
         match self.outcome {
             Outcome::Refused => Err(self.error()),
-            Outcome::Passed | Outcome::Warned | Outcome::NotApplicable => Ok(()),
+            Outcome::Passed | Outcome::Warned | Outcome::NotApplicable | Outcome::Later => Ok(()),
         }
     }
 

@@ -95,7 +95,7 @@ pub(super) async fn worker_server(
 /// The same for a worker elsewhere, as far as it can be known before anything is spent: whether the image exists.
 pub(super) async fn image_elsewhere(config: &Config, home: Option<&Home>, version: Option<&str>) -> Result<Finding> {
     let guard = Guard::WorkerServer;
-    let elsewhere = || Finding::not_applicable(guard, "the worker looks for its server on its own machine");
+    let elsewhere = || Finding::later(guard);
     if config.worker.runtime != RuntimeMode::Docker {
         return Ok(elsewhere());
     }
@@ -154,13 +154,13 @@ async fn image(
 
 /// Versions are compared when the worker's server is up, and again before the swap.
 pub(super) fn same_version(home: Option<&str>) -> Finding {
-    let evidence = match home {
-        Some(version) => {
-            format!("home runs Plex {version}; compared when the worker's is up, and again before the swap")
-        }
-        None => "an archive does not tell its version; the migrations do".to_owned(),
-    };
-    Finding::not_applicable(Guard::SameVersion, evidence)
+    match home {
+        Some(version) => Finding::later_with(Guard::SameVersion, &format!("home runs Plex {version}")),
+        None => Finding::later_with(
+            Guard::SameVersion,
+            "an archive does not tell its version, and the migrations do",
+        ),
+    }
 }
 
 /// The migrations that the library went through; compared with the worker's before the swap.

@@ -180,7 +180,7 @@ async fn attempt(
         if guarded.is_ok() && moment == Moment::After {
             beside.scanned.notify_one();
         }
-        guarded.map_err(|e| e.chain().into())
+        guarded.map_err(Into::into)
     };
     let series = Series::open(w);
     let noted = Cell::new(None);

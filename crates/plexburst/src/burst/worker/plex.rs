@@ -10,8 +10,10 @@ use super::progress::Teller;
 use super::{Worker, claim, found, index, serve};
 use crate::burst::guard::{Finding, Guard};
 use crate::burst::phase::Phase;
+use crate::burst::spec::Mounted;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
+use crate::media::speed::Speed;
 use crate::media::{Media, Opened, sample};
 use crate::plex::client::Client;
 use crate::plex::index::Moment;
@@ -52,29 +54,43 @@ pub(super) async fn mount(w: &Worker) -> Result<Opened> {
                 .await?;
             let proved = async {
                 prove(w, &up, Phase::Mount, &files, Moment::Before).await?;
-                fast_enough(w, &up, &files, limit).await
+                measured(w, &up, &files, limit).await
             };
-            if let Err(error) = proved.await {
-                up.close().await?;
-                return Err(error);
+            match proved.await {
+                Ok(speed) => {
+                    opened = Some(up);
+                    Ok(Some(Mounted { speed }))
+                }
+                Err(error) => {
+                    up.close().await?;
+                    Err(error)
+                }
             }
-            opened = Some(up);
-            Ok(())
         })
         .await?;
     opened.ok_or_else(|| Error::unexpected("the media were opened and are not there"))
 }
 
 /// Measured before hours of work are begun with it.
-async fn fast_enough(w: &Worker, media: &Opened, files: &[String], limit: Duration) -> Result<()> {
-    let least = w.spec.media.min_speed;
-    match media.speed(files, limit).await.map_err(Error::from)? {
-        Some(speed) => {
-            let warning = if speed.is_slow() { "warning: slow media: " } else { "" };
-            w.side.note(Phase::Mount, format!("{warning}{speed}"))?;
-            speed.at_least(least).map_err(Error::from)
-        }
-        None => Ok(()),
+async fn measured(w: &Worker, media: &Opened, files: &[String], limit: Duration) -> Result<Option<Speed>> {
+    let speed = media.speed(files, limit).await.map_err(Error::from)?;
+    if let Some(speed) = &speed {
+        let warning = if speed.is_slow() { "warning: slow media: " } else { "" };
+        w.side.note(Phase::Mount, format!("{warning}{speed}"))?;
+    }
+    Ok(speed)
+}
+
+/// What was measured is enough, or was agreed to. The measurement itself stands in the journal before it is judged: later
+/// bursts are told.
+fn fast_enough(w: &Worker) -> Result<()> {
+    let mounted: Option<Mounted> = w.side.facts(Phase::Mount)?;
+    let Some(speed) = mounted.and_then(|mounted| mounted.speed) else {
+        return Ok(());
+    };
+    match speed.at_least(w.spec.media.min_speed) {
+        Err(slow) if w.spec.options.accept_slow => w.side.note(Phase::Start, format!("warning: {slow}, as was agreed")),
+        judged => judged.map_err(Error::from),
     }
 }
 
@@ -226,6 +242,7 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
     let client = w
         .side
         .again(Phase::Start, "starting Plex", async || {
+            fast_enough(w)?;
             server.start().await.map_err(Error::from)?;
             let ready = come_up(w, server, &teller).await?;
             let home = w.spec.plex_version.as_deref();

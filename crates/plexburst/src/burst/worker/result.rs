@@ -8,7 +8,7 @@ use super::plex::WARNING;
 use super::restore::Restored;
 use super::series::Series;
 use super::{Indexed, Worker};
-use crate::burst::guard::losses;
+use crate::burst::guard::{Finding, Guard, losses};
 use crate::burst::journal::Event;
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
@@ -54,9 +54,13 @@ pub(super) async fn check(w: &Worker) -> Result<()> {
                 let mappings = Mappings::of(&w.spec.media)?;
                 losses::gone(&Media::of(&w.spec.media)?, &mappings, &lost, &w.spec.gone).await?
             };
-            Ok(Checked {
-                losses: losses::judge(&lost, &gone, w.spec.options.accept_losses)?,
-            })
+            let losses = losses::judge(&lost, &gone, w.spec.options.accept_losses)?;
+            let evidence = format!(
+                "of the files that the library knew {} are gone, each proved or accepted beforehand",
+                losses.len()
+            );
+            w.found(Phase::Check, &Finding::passed(Guard::NothingLost, evidence))?;
+            Ok(Checked { losses })
         })
         .await?;
     Ok(())

@@ -6,7 +6,7 @@
 //! was deceived: it counts as trouble like a dead mount. Must not: mount or restart anything; that is recovery.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::{Worker, checkpoint, found};
+use crate::burst::guard::{self, OnMount, times_on_mount};
 use crate::burst::phase::Phase;
 use crate::burst::spec::Section;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
 use crate::media::mappings::Mappings;
-use crate::media::proof::Outcome;
+use crate::media::proof::{Outcome, Probed, Proof};
 use crate::media::warm::Warmed;
 use crate::media::{Opened, sample};
 use crate::plex::index::Moment;
@@ -133,7 +134,8 @@ impl<'a> Watch<'a> {
         match moment {
             Moment::Before => {
                 self.alive().await?;
-                self.read_all(moment).await?;
+                let shown = self.read_all(moment).await?;
+                self.times(&shown).await?;
                 self.in_scan.set(true);
             }
             Moment::During => {
@@ -183,20 +185,72 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Some files of the section, every one of them. One that fails is asked for again for as long as death takes.
-    async fn read_all(&self, moment: Moment) -> Result<()> {
+    /// The mount shows the times by which Plex knows that a file has not changed.
+    async fn times(&self, shown: &HashMap<String, i64>) -> Result<()> {
+        let limits = &self.w.spec.limits;
+        let begun = SystemClock.now();
+        let mut seen = self.seen(shown)?;
+        let finding = loop {
+            let finding = times_on_mount(self.media, &seen).await;
+            // An rclone that cannot ask for a time shows that of now: what is wrong has to stay so.
+            let lasted = SystemClock.now() - begun;
+            if finding.outcome != guard::Outcome::Refused || lasted >= Duration::from_secs_f64(limits.dead) {
+                break finding;
+            }
+            SystemClock.sleep(Duration::from_secs_f64(limits.dead / 10.0)).await;
+            let other = seen.iter_mut().filter(|file| file.shown != file.known);
+            let mut other: HashMap<String, &mut OnMount> = other.map(|file| (file.path.clone(), file)).collect();
+            let paths: Vec<String> = other.keys().cloned().collect();
+            let proving = self.media.prove(&paths, Duration::from_secs_f64(limits.probe));
+            let proof = self.unless_dead(proving).await?.map_err(Error::from)?;
+            for (path, shown) in times_of(&proof) {
+                if let Some(file) = other.get_mut(&path) {
+                    file.shown = shown;
+                }
+            }
+        };
+        let phase = Phase::Index {
+            section: self.section.id,
+        };
+        self.w.found(phase, &finding)
+    }
+
+    /// Files of the section that the base knows, by what the mount has shown of them.
+    fn seen(&self, shown: &HashMap<String, i64>) -> Result<Vec<OnMount>> {
+        let mappings = Mappings::of(&self.w.spec.media)?;
+        let mut seen = Vec::new();
+        tokio::task::block_in_place(|| {
+            plex_library::files::of_section(&self.w.base(), self.section.id, &mut |file| {
+                let path = mappings.map(file.path);
+                if let (Some(known), Some(shown)) = (file.changed_at, shown.get(path.as_ref())) {
+                    seen.push(OnMount {
+                        path: path.into_owned(),
+                        known,
+                        shown: *shown,
+                    });
+                }
+            })
+        })?;
+        Ok(seen)
+    }
+
+    /// Some files of the section, every one of them. One that fails is asked for again for as long as death takes. Gives the
+    /// times that they have on the mount.
+    async fn read_all(&self, moment: Moment) -> Result<HashMap<String, i64>> {
         let limits = &self.w.spec.limits;
         let mut files = match self.files.as_slice() {
             [] => self.section.roots.clone(),
             files => sample::of(files, SAMPLE, sample::seed()),
         };
         let begun = SystemClock.now();
+        let mut shown = HashMap::new();
         loop {
             let proving = self.media.prove(&files, Duration::from_secs_f64(limits.probe));
             let proof = self.unless_dead(proving).await?.map_err(Error::from)?;
             if proof.holds() {
                 self.note(found::mount_proved(moment, &proof).line());
             }
+            shown.extend(times_of(&proof));
             files = Vec::new();
             for probed in proof.failed() {
                 let file = probed.file.to_string_lossy().into_owned();
@@ -206,7 +260,7 @@ impl<'a> Watch<'a> {
                 }
             }
             if files.is_empty() {
-                return Ok(());
+                return Ok(shown);
             }
             if SystemClock.now() - begun >= Duration::from_secs_f64(limits.dead) {
                 let named = files.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
@@ -289,6 +343,12 @@ impl<'a> Watch<'a> {
             tracing::warn!("{}", error.chain());
         }
     }
+}
+
+/// The times that were shown of what was read.
+fn times_of(proof: &Proof) -> impl Iterator<Item = (String, i64)> {
+    let time = |probed: &Probed| Some((probed.file.to_string_lossy().into_owned(), probed.changed_at?));
+    proof.files.iter().filter_map(time)
 }
 
 /// Ends what would draw conclusions, stopped or not; the server itself lives on and is asked to end later.

@@ -35,6 +35,7 @@ fn evidence(files: &[(Outcome, u64)]) -> Evidence {
         file: PathBuf::from(format!("/Media/Music/{number}.flac")),
         outcome: outcome.clone(),
         millis: *millis,
+        changed_at: None,
     };
     Evidence {
         roots: vec![RootEvidence {

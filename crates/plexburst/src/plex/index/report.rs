@@ -340,6 +340,9 @@ impl Error {
         match self {
             Self::Call { call, .. } => call.hint(),
             Self::Deleting { source, .. } => source.hint(),
+            Self::Guard { source, .. } => source
+                .downcast_ref::<crate::error::Error>()
+                .and_then(|refused| refused.hint_text().map(str::to_owned)),
             Self::Died { .. } => Some("its log says why; `plexburst resume` starts it again".to_owned()),
             _ => None,
         }
