@@ -251,6 +251,7 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.grace", limits.grace),
         ("limits.idle_cpu", limits.idle_cpu),
         ("limits.cloud.grace", limits.cloud.grace),
+        ("limits.quick.idle_cpu", limits.quick.idle_cpu),
         ("limits.cloud.idle_cpu", limits.cloud.idle_cpu),
     ] {
         if seconds < 0.0 || !seconds.is_finite() {
@@ -265,7 +266,11 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.cloud.stall", u64::from(limits.cloud.stall)),
         ("limits.cloud.refresh_stall", u64::from(limits.cloud.refresh_stall)),
         ("limits.cloud.sonic_stall", u64::from(limits.cloud.sonic_stall)),
+        ("limits.quick.stall", u64::from(limits.quick.stall)),
         ("limits.section", limits.section),
+        ("limits.scan", limits.scan.unwrap_or(limits.section)),
+        ("limits.analyse", limits.analyse.unwrap_or(limits.section)),
+        ("limits.sonic", limits.sonic.unwrap_or(limits.section)),
     ] {
         if value == 0 {
             return Err(Defect::new(key, "leaves no time at all", "a whole number above zero"));

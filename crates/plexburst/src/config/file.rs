@@ -279,16 +279,46 @@ pub struct Limits {
     pub stall: u32,
     /// Percent of one processor below which Plex counts as idle.
     pub idle_cpu: f64,
-    /// The whole indexing of one section.
+    /// One step of a section's indexing, unless a key of its own says otherwise; with 72 hours, what the earlier scripts
+    /// gave Sonic.
     pub section: u64,
+    /// The scan of a section, and the refresh of all metadata; unset: `section`.
+    pub scan: Option<u64>,
+    /// Analysis and loudness of a section; unset: `section`.
+    pub analyse: Option<u64>,
+    /// Sonic analysis, which works through the whole server; unset: `section`.
+    pub sonic: Option<u64>,
     /// Between two checkpoints into the depot while a section is analysed: what a lost worker loses at most.
     pub checkpoint: f64,
     /// How long home may stream on before the swap gives up waiting for a quiet moment.
     pub swap_wait: u64,
     /// How long a home on another machine is tried to be reached again when the connection was lost.
     pub reconnect: u64,
+    /// Watching a short run here (`--quick` with `--monitoring local`).
+    pub quick: QuickLimits,
     /// Watching a worker elsewhere (`--monitoring cloud`).
     pub cloud: CloudLimits,
+}
+
+/// `[limits.quick]`: what differs for a run here without Sonic analysis, in which nothing takes long over one file.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuickLimits {
+    /// Looks without any movement that make a stall: with `limits.interval`, two and a half minutes.
+    pub stall: u32,
+    /// Percent of one processor below which Plex counts as idle.
+    pub idle_cpu: f64,
+}
+
+impl Default for QuickLimits {
+    fn default() -> Self {
+        // local_quick of the earlier scripts, looked at more often. Its limit of an hour is not taken over: a step that moves
+        // is not ended for a large library.
+        Self {
+            stall: 75,
+            idle_cpu: 5.0,
+        }
+    }
 }
 
 /// `[limits.cloud]`: what differs for a worker elsewhere, whose hours are long and whose media are near.
@@ -353,9 +383,13 @@ impl Default for Limits {
             stall: 300,
             idle_cpu: 10.0,
             section: 72 * 3600,
+            scan: None,
+            analyse: None,
+            sonic: None,
             checkpoint: 900.0,
             swap_wait: 6 * 3600,
             reconnect: 600,
+            quick: QuickLimits::default(),
             cloud: CloudLimits::default(),
         }
     }

@@ -114,7 +114,10 @@ impl Worker {
         let counters = DatabaseCounters::new(Databases::at(self.file("Plug-in Support/Databases")));
         let limits = Limits {
             grace: Duration::from_millis(1500),
-            ..Limits::local().with(Duration::from_millis(200), 100, LIMIT)
+            scan: LIMIT,
+            analyse: LIMIT,
+            sonic: LIMIT,
+            ..Limits::local().looking(Duration::from_millis(200), 100)
         };
         let indexer = Indexer {
             client: &client,

@@ -76,19 +76,28 @@ fn limits(w: &Worker) -> Limits {
         On::Host(_) | On::Scaleway => Monitoring::Cloud,
     });
     let configured = &w.spec.limits;
-    let section = Duration::from_secs(configured.section);
     let seconds = Duration::from_secs_f64;
+    let at_most = |own: Option<u64>| Duration::from_secs(own.unwrap_or(configured.section));
     let limits = Limits::local();
     let limits = Limits {
         guard_every: limits.guard_every.min(seconds(configured.watch)),
+        scan: at_most(configured.scan),
+        analyse: at_most(configured.analyse),
+        sonic: at_most(configured.sonic),
         ..limits
     };
     match family {
-        Monitoring::Local => Limits {
-            grace: seconds(configured.grace),
-            idle_cpu: configured.idle_cpu,
-            ..limits.with(seconds(configured.interval), configured.stall, section)
-        },
+        Monitoring::Local => {
+            let (stall, idle_cpu) = match options.quick {
+                true => (configured.quick.stall, configured.quick.idle_cpu),
+                false => (configured.stall, configured.idle_cpu),
+            };
+            Limits {
+                grace: seconds(configured.grace),
+                idle_cpu,
+                ..limits.looking(seconds(configured.interval), stall)
+            }
+        }
         Monitoring::Cloud => {
             let cloud = &configured.cloud;
             Limits {
@@ -96,7 +105,7 @@ fn limits(w: &Worker) -> Limits {
                 idle_cpu: cloud.idle_cpu,
                 refresh_stall_looks: cloud.refresh_stall,
                 sonic_stall_looks: cloud.sonic_stall,
-                ..limits.with(seconds(cloud.interval), cloud.stall, section)
+                ..limits.looking(seconds(cloud.interval), cloud.stall)
             }
         }
     }

@@ -72,17 +72,14 @@ impl Limits {
         }
     }
 
-    /// With other intervals, and one limit for each step.
+    /// With other looks, of which as many make a stall in every step.
     #[must_use]
-    pub fn with(self, interval: Duration, stall_looks: u32, section: Duration) -> Self {
+    pub fn looking(self, interval: Duration, stall_looks: u32) -> Self {
         Self {
             interval,
             stall_looks,
             refresh_stall_looks: stall_looks,
             sonic_stall_looks: stall_looks,
-            scan: section,
-            analyse: section,
-            sonic: section,
             ..self
         }
     }
@@ -118,7 +115,7 @@ mod tests {
         assert_eq!(cloud(Step::Scan, false), 30 * MINUTE);
         assert_eq!(cloud(Step::Scan, true), 2 * HOUR);
         assert_eq!(cloud(Step::Sonic, true), HOUR);
-        let limits = Limits::local().with(Duration::from_secs(2), 300, HOUR);
-        assert_eq!((limits.stall(), limits.scan), (10 * MINUTE, HOUR));
+        let limits = Limits::local().looking(Duration::from_secs(2), 300);
+        assert_eq!((limits.stall(), limits.scan), (10 * MINUTE, 4 * HOUR));
     }
 }

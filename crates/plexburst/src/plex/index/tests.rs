@@ -117,7 +117,13 @@ struct Run {
 }
 
 fn limits() -> Limits {
-    Limits::local().with(Duration::from_secs(1), 60, Duration::from_secs(600))
+    let most = Duration::from_secs(600);
+    Limits {
+        scan: most,
+        analyse: most,
+        sonic: most,
+        ..Limits::local().looking(Duration::from_secs(1), 60)
+    }
 }
 
 async fn run(script: Script, wish: Wish, refuses: Option<Moment>) -> Run {
