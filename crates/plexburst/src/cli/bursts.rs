@@ -1,6 +1,6 @@
 //! Commands about bursts that exist: `runs`, `status`, `resume`.
 
-use super::{Context, print, print_json, sync};
+use super::{Context, detach, print, print_json, sync};
 use crate::burst::controller::{self, Controller};
 use crate::burst::store::{self, Known, Standing};
 use crate::error::Result;
@@ -39,6 +39,12 @@ pub(super) struct ResumeArgs {
     /// Let a result through that lost at most this many files.
     #[arg(long, value_name = "N")]
     accept_losses: Option<u64>,
+    /// Let it go on by itself and come back at once.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// This is the process that goes on by itself.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    by_itself: bool,
 }
 
 /// `runs`.
@@ -121,6 +127,9 @@ pub(super) async fn status(args: &RunArgs, context: &Context) -> Result<u8> {
 
 /// `resume`.
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
+    if args.by_itself {
+        detach::leave_session();
+    }
     let settings = context.settings()?;
     let mut burst = store::find(&settings.state_dir, args.run.run.as_deref())?;
     if matches!(burst.standing, Standing::Resumable { .. }) {
@@ -135,6 +144,9 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
     } else {
         let (id, word) = (&burst.request.id, burst.standing.word());
         context.printer.say(&format!("burst {id} has ended: {word}"));
+    }
+    if args.detach && matches!(burst.standing, Standing::Resumable { .. }) {
+        return detach::let_go(&burst.request.id, &burst.dir, context, args.run.json).await;
     }
     let controller = Controller::resume(&burst.dir, context.printer.clone())?;
     if !controller.has_ended() {

@@ -77,6 +77,17 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
         Need::Import(path) => (Some(path), Account::NotNeeded),
         Need::Export(args) => return bring_export(&settings, args, context).await.map(Some),
     };
+    let detaches = match command {
+        Command::Sync(args) => args.detach,
+        Command::Resume(args) => args.detach,
+        _ => false,
+    };
+    if detaches {
+        return Err(Error::usage(
+            "a burst of a home on another machine is a process there, which no connection's end reaches",
+        )
+        .hint("leave out --detach; Ctrl-C twice leaves it alone, `plexburst attach` shows it again"));
+    }
     context.warn_ignored(&settings);
     ask(command, &settings, context)?;
     if let Command::Sync(args) = command

@@ -8,6 +8,7 @@ mod cancel;
 mod confirm;
 mod demo;
 mod depot;
+mod detach;
 mod diff;
 mod distant;
 mod doctor;

@@ -73,6 +73,9 @@ pub(super) struct Args {
     /// Agree without being asked: to what a rented machine costs, and to media slower than `media.min_speed`.
     #[arg(short, long)]
     yes: bool,
+    /// Let the burst go on by itself and come back at once; `attach` shows it.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) detach: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -141,7 +144,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let request = Request::new(source, options, settings.config.clone());
     let dir = settings.burst_dir(&request.id);
     context.printer.say(&format!("burst {}", request.id));
+    let id = request.id.clone();
     let controller = Controller::begin(request, &dir, context.printer.clone())?;
+    if args.detach {
+        // It has the burst's lock.
+        drop(controller);
+        return super::detach::let_go(&id, &dir, context, args.json).await;
+    }
     follow(&controller, context, args.json).await
 }
 
