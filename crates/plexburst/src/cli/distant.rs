@@ -33,6 +33,7 @@ fn need(command: &Command) -> Need<'_> {
     match command {
         Command::Doctor(_) | Command::Plan(_) | Command::Rollback(_) => Need::Command(Account::NotNeeded),
         Command::Sync(args) if args.archive.is_none() => Need::Command(account(&args.on)),
+        Command::Scan(args) => Need::Command(account(&args.on)),
         Command::Import(args) => match &args.file {
             Some(file) => Need::Import(file),
             None => Need::Command(Account::NotNeeded),
@@ -79,6 +80,7 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
     };
     let detaches = match command {
         Command::Sync(args) => args.detach,
+        Command::Scan(args) => args.detach,
         Command::Resume(args) => args.detach,
         _ => false,
     };

@@ -24,6 +24,7 @@ mod remap;
 mod repair;
 mod report;
 mod rollback;
+mod scan;
 mod serve;
 mod speed;
 mod sweep;
@@ -72,6 +73,8 @@ enum Command {
     Plan(plan::Args),
     /// Take the home library along, have new media indexed, bring the changes home.
     Sync(sync::Args),
+    /// Make the configured sections that home does not have yet, and have them indexed as `sync` does.
+    Scan(sync::Args),
     /// Go on with a burst that was interrupted or failed.
     Resume(bursts::ResumeArgs),
     /// End a burst that has not ended: what is done so far comes home, or nothing of it.
@@ -263,6 +266,7 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Plan(args) => plan::run(args, &context).await,
         Command::Sync(args) => sync::run(args, &context).await,
+        Command::Scan(args) => scan::run(args, &context).await,
         Command::Resume(args) => bursts::resume(args, &context).await,
         Command::Cancel(args) => cancel::run(&args, &context).await,
         Command::Runs(args) => bursts::runs(&args, &context),

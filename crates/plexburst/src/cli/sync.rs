@@ -42,7 +42,7 @@ pub(super) struct Args {
     without_blobs: bool,
     /// Only this section (repeatable).
     #[arg(long = "section", value_name = "NAME")]
-    sections: Vec<String>,
+    pub(super) sections: Vec<String>,
     /// Refresh all metadata as well.
     #[arg(long)]
     force_refresh: bool,
@@ -72,13 +72,13 @@ pub(super) struct Args {
     pub(super) dry_run: bool,
     /// Agree without being asked: to what a rented machine costs, and to media slower than `media.min_speed`.
     #[arg(short, long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Let the burst go on by itself and come back at once; `attach` shows it.
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) detach: bool,
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs it.

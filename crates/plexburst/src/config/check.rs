@@ -3,6 +3,7 @@
 //! What needs a look at the world (is there such a folder, does the remote answer) is for the guards.
 
 use super::defect::Defect;
+use super::sections::WantedSection;
 use super::{Config, Depot, Home, Limits, Media, Scaleway, Worker};
 
 type Checked = Result<(), Defect>;
@@ -14,7 +15,32 @@ pub(super) fn check(config: &Config) -> Checked {
     depot(&config.depot)?;
     worker(&config.worker)?;
     scaleway(&config.scaleway)?;
-    limits(&config.limits)
+    limits(&config.limits)?;
+    sections(&config.sections)
+}
+
+fn sections(sections: &[WantedSection]) -> Checked {
+    for (index, section) in sections.iter().enumerate() {
+        let key = |name: &str| format!("sections.{index}.{name}");
+        if section.title.trim().is_empty() {
+            return Err(Defect::new(key("title"), "is empty", "write the section's name"));
+        }
+        if sections[..index].iter().any(|other| other.title == section.title) {
+            return Err(Defect::new(
+                key("title"),
+                format!("names {:?} a second time", section.title),
+                "one entry for a section, with all its paths",
+            ));
+        }
+        if section.paths.is_empty() || section.paths.iter().any(|path| !path.starts_with('/')) {
+            return Err(Defect::new(
+                key("paths"),
+                "names no folder of home's",
+                "write its roots as home has them: paths = [\"/Media/Music\"]",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn home(home: &Home) -> Checked {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::sections::WantedSection;
 use super::{Config, Mapping, MappingKind};
 use crate::error::{Error, Result};
 
@@ -14,6 +15,8 @@ pub(super) struct Earlier {
     rclone_conf: Option<PathBuf>,
     /// Moves for good, of `path_mappings.json`.
     mappings: BTreeMap<String, String>,
+    /// What home is to have, of `plex_libraries.json`.
+    sections: Vec<WantedSection>,
     /// Seen, and without meaning for a burst on this machine.
     pub(super) ignored: Vec<String>,
     /// Types and volumes of a rented machine.
@@ -60,14 +63,21 @@ pub(super) fn read(base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<
     }
     earlier.rclone_conf = Some(base.join("rclone.conf")).filter(|p| p.is_file());
     earlier.mappings = mappings(base)?;
+    if let Some(path) = beside_or_above(base, "plex_libraries.json") {
+        earlier.sections = super::sections::read(&path)?;
+    }
     Ok(earlier)
 }
 
-/// `path_mappings.json` as the scripts looked for it: beside the configuration, then one folder up.
-fn mappings(base: &Path) -> Result<BTreeMap<String, String>> {
+/// A file of the scripts as they looked for it: beside the configuration, then one folder up.
+fn beside_or_above(base: &Path, name: &str) -> Option<PathBuf> {
     let places = [Some(base), base.parent()];
-    let mut found = places.into_iter().flatten().map(|dir| dir.join("path_mappings.json"));
-    let Some(path) = found.find(|path| path.is_file()) else {
+    let mut found = places.into_iter().flatten().map(|dir| dir.join(name));
+    found.find(|path| path.is_file())
+}
+
+fn mappings(base: &Path) -> Result<BTreeMap<String, String>> {
+    let Some(path) = beside_or_above(base, "path_mappings.json") else {
         return Ok(BTreeMap::new());
     };
     let mappings = plex_library::remap::read_mappings(&path).map_err(|e| {
@@ -133,6 +143,9 @@ impl Earlier {
                 })
                 .collect();
         }
+        if config.sections.is_empty() {
+            config.sections.clone_from(&self.sections);
+        }
         if media.rclone_config.is_none() {
             media.rclone_config.clone_from(&self.rclone_conf);
         }
@@ -171,6 +184,16 @@ mod tests {
             ("/Media/TVShows", "/Media/TV")
         );
         assert_eq!(mapping.kind, MappingKind::Permanent);
+        let wanted = r#"[{"title": "Musique", "type": "artist", "paths": ["/Media/Music", "/Media/More"]}]"#;
+        std::fs::write(dir.path().join("plex_libraries.json"), wanted).unwrap();
+        let mut config = Config::default();
+        read(dir.path(), &|_| None).unwrap().fill(&mut config);
+        let new = config.sections[0].to_new();
+        assert_eq!(
+            (new.language.as_str(), new.agent.as_str()),
+            ("fr-FR", "tv.plex.agents.music")
+        );
+        assert_eq!(new.locations, ["/Media/Music", "/Media/More"]);
         // One folder below it is found as well; a broken one is told.
         let below = dir.path().join("scripts");
         std::fs::create_dir(&below).unwrap();

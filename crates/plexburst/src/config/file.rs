@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::depot::Depot;
 use super::notify::Notify;
 use super::rate::Rate;
+use super::sections::WantedSection;
 
 /// The whole file. Unknown keys are errors: a misspelt guard must not be silence.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub notify: Notify,
     /// Time limits and intervals, in seconds.
     pub limits: Limits,
+    /// Sections that `scan` makes where home does not have them.
+    pub sections: Vec<WantedSection>,
 }
 
 /// `[scaleway]`. The keys are in scw's own configuration or in `SCW_SECRET_KEY`, never here.

@@ -12,6 +12,7 @@ mod parse;
 mod rate;
 pub mod rented;
 pub mod schema;
+pub mod sections;
 mod there;
 
 use std::path::{Path, PathBuf};
