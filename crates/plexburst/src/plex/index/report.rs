@@ -269,12 +269,15 @@ impl fmt::Display for Progress {
         } else {
             self.busy.join(", ")
         };
-        write!(
-            f,
-            "; waiting {waited}, {} s of at most {} min",
-            self.elapsed.as_secs(),
-            self.limit.as_secs() / 60
-        )
+        write!(f, "; waiting {waited}")?;
+        if let Some(percent) = self.cpu {
+            write!(f, ", CPU {percent:.0} %")?;
+        }
+        let most = match self.limit.as_secs() / 60 {
+            minutes @ 0..=180 => format!("{minutes} min"),
+            minutes => format!("{} h", minutes / 60),
+        };
+        write!(f, ", {} s of at most {most}", self.elapsed.as_secs())
     }
 }
 
@@ -374,7 +377,14 @@ mod tests {
         assert_eq!(
             progress.to_string(),
             "Music: Sonic analysis, 100 of 1100, 10.0/min, 90 to 112 min to go; waiting media.generate.music.analysis 9 %, \
-             600 s of at most 4320 min"
+             600 s of at most 72 h"
+        );
+        progress.cpu = Some(187.4);
+        assert!(
+            progress
+                .to_string()
+                .ends_with("analysis 9 %, CPU 187 %, 600 s of at most 72 h"),
+            "{progress}"
         );
         // A rate that falls makes the range wide, and little that was gained makes it wider.
         progress.recent = 2.5;
