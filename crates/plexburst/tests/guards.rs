@@ -376,6 +376,48 @@ async fn a_permanent_move_stays_in_the_result_and_loses_nothing() {
     assert!(paths_of(&world, FILES).iter().all(|file| file.starts_with(&moved)));
 }
 
+/// Where a restructuring stopped in the middle of a folder, each file that was moved is offered by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_which_only_some_was_moved_keeps_its_items() {
+    if !common::has("bwrap") {
+        return common::skip(
+            "a_folder_of_which_only_some_was_moved_keeps_its_items",
+            "bubblewrap is not installed",
+        );
+    }
+    let (mut world, root, section) = home_with_music().await;
+    let before = common::files(&world.tracks(section).await);
+    let known = paths_of(&world, FILES);
+    for path in &known[..2] {
+        let (album, name) = path.rsplit_once('/').unwrap();
+        std::fs::create_dir_all(format!("{album} (again)")).unwrap();
+        std::fs::rename(path, format!("{album} (again)/{name}")).unwrap();
+    }
+    world.issue_claim();
+    world.configure(&[(&root, "Music")]);
+    let plan = json(&world, &["plan", "--json", "--quick"], exit::REFUSED);
+    let offers = plan["survey"]["moves"]["offers"].as_array().unwrap();
+    let mut mappings = String::new();
+    let mut moved = std::collections::BTreeMap::new();
+    for offer in offers {
+        let (from, to) = (offer["from"].as_str().unwrap(), offer["to"].as_str().unwrap());
+        mappings.push_str(&format!(
+            "[[media.mappings]]\nfrom = {from:?}\nto = {to:?}\nkind = \"permanent\"\n"
+        ));
+        moved.insert(from.to_owned(), to.to_owned());
+    }
+    assert!(moved.keys().eq(&known[..2]), "{plan:#}");
+    world.media_config = format!("directory = {:?}\n{mappings}", world.media().display().to_string());
+    world.configure(&[(&root, "Music")]);
+    let report = world.json(&["sync", "--json", "--quick"]);
+    assert_eq!(report["outcome"], "committed", "{report:#}");
+    let after = common::files(&world.tracks(section).await);
+    assert_eq!(after.len(), before.len());
+    for (id, file) in &before {
+        assert_eq!(&after[id], moved.get(file).unwrap_or(file), "{after:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mapping_of_the_workers_alone_is_undone_on_return() {
     if !common::has("bwrap") {

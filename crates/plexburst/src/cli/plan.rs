@@ -259,8 +259,11 @@ fn missing(text: &mut String, survey: &Survey) {
     for doubt in moves.doubts.iter().take(SHOWN) {
         let _ = writeln!(
             text,
-            "not offered: {} ({} files): {}",
-            doubt.folder, doubt.files, doubt.why
+            "not offered: {} ({} files, {} % of missing): {}",
+            doubt.folder,
+            doubt.files,
+            doubt.files * 100 / survey.missing_files().max(1),
+            doubt.why
         );
     }
     more(text, moves.doubts.len());

@@ -28,7 +28,7 @@ impl Mappings {
             if !mapping.from.starts_with('/') || !mapping.to.starts_with('/') || mapping.from == mapping.to {
                 return Err(
                     Error::usage(format!("the mapping {:?} → {:?} is none", mapping.from, mapping.to))
-                        .hint("in `media.mappings` `from` and `to` are two different absolute folders"),
+                        .hint("in `media.mappings` `from` and `to` are two different absolute folders, or files"),
                 );
             }
         }

@@ -1,5 +1,5 @@
 //! Moves recognised: files that are missing where the library has them and lie somewhere else, told by base name, size and
-//! neighbours, and offered as mappings of folders.
+//! neighbours, and offered as mappings of folders; of single files where a restructuring was broken off inside of a folder.
 //!
 //! Guarantees: an offered mapping covers no file that is where the library has it, and leads no file to a place where
 //! another one lies; where several places would do, nothing is offered and [`Moves::doubts`] says so. Must not: decide.
@@ -13,6 +13,9 @@ use super::compare::File;
 
 /// Files that answer alone for a folder, however many of it are gone.
 const ENOUGH: usize = 3;
+/// Files of a folder that are mapped one by one where others of it stayed: where a restructuring was broken off. More are a
+/// folder that was taken apart, which somebody has to look at.
+const ONE_BY_ONE: usize = 25;
 /// Places that a doubt names.
 const NAMED: usize = 3;
 
@@ -58,7 +61,7 @@ impl Present {
     }
 }
 
-/// A folder that was moved.
+/// A folder that was moved, or a file where only some of a folder's were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Where the library has it.
@@ -123,6 +126,14 @@ type Rules = BTreeMap<String, String>;
 /// Folder → the places where its files were seen, and why none of them was taken.
 type Doubts = BTreeMap<String, (BTreeSet<String>, String)>;
 
+/// What went to a place.
+enum Gone<'p> {
+    /// A folder with all that was in it.
+    Folder(&'p str),
+    /// A folder's missing files, each by itself.
+    Files(&'p str),
+}
+
 struct Search<'a> {
     ground: &'a Ground<'a>,
     /// Missing files by folder.
@@ -130,6 +141,8 @@ struct Search<'a> {
     /// Folders of unknown files by base name and size.
     places: HashMap<(&'a str, u64), Vec<&'a str>>,
     sizes: HashMap<&'a str, Option<u64>>,
+    /// How many missing and unknown files are called so.
+    names: HashMap<&'a str, u32>,
 }
 
 impl<'a> Search<'a> {
@@ -147,6 +160,10 @@ impl<'a> Search<'a> {
                     .push(parent(&file.path));
             }
         }
+        let mut names: HashMap<&str, u32> = HashMap::new();
+        for file in ground.missing.iter().chain(ground.unknown) {
+            *names.entry(base(&file.path)).or_default() += 1;
+        }
         let sizes = ground
             .unknown
             .iter()
@@ -157,6 +174,7 @@ impl<'a> Search<'a> {
             folders,
             places,
             sizes,
+            names,
         }
     }
 
@@ -172,7 +190,11 @@ impl<'a> Search<'a> {
                 }
             }
             match self.choose(folder, files.len(), &seen) {
-                Ok(Some(place)) => drop(rules.insert((*folder).to_owned(), place.to_owned())),
+                Ok(Some(Gone::Folder(place))) => drop(rules.insert((*folder).to_owned(), place.to_owned())),
+                Ok(Some(Gone::Files(place))) => {
+                    let one = |file: &&File| (file.path.clone(), format!("{place}/{}", base(&file.path)));
+                    rules.extend(files.iter().map(one));
+                }
                 Ok(None) => {}
                 Err(why) => {
                     let places = seen.keys().map(|place| (*place).to_owned()).collect();
@@ -183,13 +205,13 @@ impl<'a> Search<'a> {
         (rules, doubts)
     }
 
-    /// The one place where a folder's files are; none when they are nowhere; why not when it cannot be told.
+    /// The one place where a folder's missing files are; none when they are nowhere; why not when it cannot be told.
     fn choose<'p>(
         &self,
         folder: &str,
         count: usize,
         seen: &BTreeMap<&'p str, BTreeSet<usize>>,
-    ) -> Result<Option<&'p str>, String> {
+    ) -> Result<Option<Gone<'p>>, String> {
         let Some((best, files)) = seen.iter().max_by_key(|(_, files)| files.len()) else {
             return Ok(None);
         };
@@ -208,8 +230,14 @@ impl<'a> Search<'a> {
             ));
         }
         if self.ground.present.is_below(folder) {
+            // Each missing one is there with all its neighbours, or has a name that no other has; nothing else is led there.
+            let is_all = files.len() == count && count <= ONE_BY_ONE;
+            if is_all && (count >= ENOUGH || self.are_named_alone(folder)) {
+                return Ok(Some(Gone::Files(best)));
+            }
             return Err(format!(
-                "only some of its files were moved (to {best}): a mapping would lead the others astray"
+                "only some of its files were moved (to {best}): a mapping would lead the others astray; move the rest of them \
+                 as well"
             ));
         }
         if files.len() < ENOUGH && files.len() * 2 < count {
@@ -218,7 +246,15 @@ impl<'a> Search<'a> {
                 files.len()
             ));
         }
-        Ok(Some(best))
+        Ok(Some(Gone::Folder(best)))
+    }
+
+    /// Whether no other missing or unknown file is called as one of a folder's missing ones, but for the one at its new place.
+    fn are_named_alone(&self, folder: &str) -> bool {
+        let files = self.folders.get(folder).into_iter().flatten();
+        files
+            .map(|file| base(&file.path))
+            .all(|name| self.names.get(name) == Some(&2))
     }
 
     /// What would lead a file onto another one is not offered.
