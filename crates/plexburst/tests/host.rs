@@ -5,7 +5,7 @@
 mod common;
 mod sshd;
 
-use plexburst::host::{Host, Target, equip, keys};
+use plexburst::host::{Host, Target, equip, fit, keys};
 use sshd::Sshd;
 
 async fn proven(sshd: &Sshd) -> Target {
@@ -102,13 +102,34 @@ async fn equipping_brings_the_program_whole_and_once() {
     let host = Host::connect(&proven(&sshd).await).await.unwrap();
     let dir = sshd.path("opt/plexburst").display().to_string();
     let own = std::path::Path::new(common::PROGRAM);
-    let first = equip::equip(&host, &dir, own, false).await;
+    let wants = fit::Wants {
+        cell: true,
+        ..fit::Wants::default()
+    };
+    let first = equip::equip(&host, &dir, own, &wants).await;
     let first = match first {
         Err(e) if e.chain().contains("lacks") => return common::skip("equipping a machine", &e.chain()),
         other => other.unwrap(),
     };
+    // What is missing is named, with what it is for and where it comes from.
+    let strange = plexburst::media::program::Wanted {
+        program: Some("/nonexistent/rclone".into()),
+        ..Default::default()
+    };
+    let wants_more = fit::Wants {
+        mount: Some(strange),
+        ..wants.clone()
+    };
+    let e = equip::equip(&host, &dir, own, &wants_more).await.unwrap_err();
+    assert_eq!(e.exit(), plexburst::exit::REFUSED);
+    assert!(
+        e.chain().contains("lacks") && e.chain().contains("rclone"),
+        "{}",
+        e.chain()
+    );
+    assert!(e.hint_text().is_some());
     let before = std::fs::metadata(&first.program).unwrap();
-    assert_eq!(first, equip::equip(&host, &dir, own, false).await.unwrap());
+    assert_eq!(first, equip::equip(&host, &dir, own, &wants).await.unwrap());
     let after = std::fs::metadata(&first.program).unwrap();
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
     assert!(first.memory > 0 && first.cpus > 0);
@@ -116,7 +137,7 @@ async fn equipping_brings_the_program_whole_and_once() {
     let half = std::fs::File::options().write(true).open(&first.program).unwrap();
     half.set_len(before.len() / 2).unwrap();
     drop(half);
-    equip::equip(&host, &dir, own, false).await.unwrap();
+    equip::equip(&host, &dir, own, &wants).await.unwrap();
     assert_eq!(std::fs::metadata(&first.program).unwrap().len(), before.len());
     host.close().await;
 }

@@ -87,14 +87,11 @@ pub async fn look(depot: &Depot, id: &str) -> Result<Elsewhere> {
         .ok_or_else(|| Error::usage(format!("no burst {id} is in the depot at {}", depot.name())))?;
     let request: Request = serde_json::from_slice(&request)
         .map_err(|e| Error::unexpected(format!("cannot understand burst {id} in the depot")).because(e))?;
-    let seat = seat::newest(&depot).await?;
-    let (holder, entries) = match &seat {
-        Some(name) => (
-            seat::holder(&depot, name).await?,
-            entries(&depot, &seat::journal_of(name)).await?,
-        ),
-        None => (None, Vec::new()),
+    let holder = match seat::newest(&depot).await? {
+        Some(name) => seat::holder(&depot, &name).await?,
+        None => None,
     };
+    let entries = entries_of_controller(&depot).await?;
     let progress = depot.read(key::WORKER_PROGRESS).await?;
     Ok(Elsewhere {
         request,
@@ -104,6 +101,21 @@ pub async fn look(depot: &Depot, id: &str) -> Result<Elsewhere> {
         worker: entries_of_worker(&depot).await?,
         progress: progress.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
     })
+}
+
+/// The controller's journal as it is in the depot: of the newest seat that has one. Whoever has just taken a seat may not
+/// have said anything yet.
+///
+/// # Errors
+/// The depot.
+pub async fn entries_of_controller(depot: &Depot) -> Result<Vec<Entry>> {
+    for name in seat::all(depot).await?.iter().rev() {
+        let entries = entries(depot, &seat::journal_of(name)).await?;
+        if !entries.is_empty() {
+            return Ok(entries);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The worker's journal as it is in the depot.
@@ -142,13 +154,22 @@ pub fn sealed(entries: &[Entry]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Leaves a word in the burst's mailbox: [`key::CANCEL`] ends the worker early, so that what it did stays on it and the burst
-/// can go on; [`key::WIND_UP`] has it park what it did as the result.
+/// How a wish begins that another machine left; nothing else does.
+const BY_ANOTHER: &str = "by another machine";
+
+/// Leaves a wish in the burst's mailbox: [`key::CANCEL`] ends the worker early, so that the burst can go on from its last
+/// checkpoint; [`key::WIND_UP`] has it park what it did as the result. `depot` is the burst's part with its own keys, since
+/// the worker has no others.
 ///
 /// # Errors
 /// The depot.
-pub async fn tell(depot: &Depot, id: &str, word: &str, why: &str) -> Result<()> {
-    // The worker has no key but the burst's own, so that is what it is written for.
-    let depot = depot.beside(id).taking_own_keys(KEYS).await?;
+pub async fn wish(depot: &Depot, word: &str) -> Result<()> {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    let why = format!("{BY_ANOTHER} ({}), at {now}", seat::machine());
     depot.put_bytes(word, why.as_bytes()).await
+}
+
+/// Whether this is why another machine wants the burst to end. Then whatever was rented is to end as well.
+pub fn is_by_another(why: &str) -> bool {
+    why.starts_with(BY_ANOTHER)
 }

@@ -233,8 +233,15 @@ impl Kept {
     /// Writes the key of the chain into the file `to`, for a worker; nothing when it is not encrypted.
     ///
     /// # Errors
-    /// The disk.
+    /// The disk; the key is not on this machine, which took the burst over.
     pub fn save_key(&self, depot: &Depot, id: &str, to: &Path) -> Result<()> {
+        if depot.is_encrypted() && !self.key(id).is_file() {
+            return Err(Error::failed(format!(
+                "the key to what the depot keeps of home's library ({}) is not on this machine",
+                folder(id)
+            ))
+            .hint("`plexburst cancel` ends this burst; the next one sends the whole library again"));
+        }
         self.depot(depot, id)?.save_own_keys(to)
     }
 }

@@ -22,7 +22,11 @@ const SILENT: i64 = 300;
 /// The depot; a burst that has put nothing there yet.
 pub async fn look(settings: &Settings, place: &Depot, id: &str) -> Result<Option<Elsewhere>> {
     if place.beside(id).read(elsewhere::REQUEST).await?.is_some() {
-        return elsewhere::look(place, id).await.map(Some);
+        match elsewhere::look(place, id).await {
+            // It ended while it was looked at.
+            Err(_) if place.beside(id).read(elsewhere::REQUEST).await?.is_none() => {}
+            looked => return looked.map(Some),
+        }
     }
     match store::find(&settings.state_dir, Some(id)) {
         Ok(known) if matches!(known.standing, Standing::Resumable { .. }) => {

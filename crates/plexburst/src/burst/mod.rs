@@ -1,6 +1,7 @@
 //! One run: home → worker → home. The controller and the worker are two sides, each with a journal of its own; they
 //! meet only in the depot.
 
+pub mod afar;
 pub mod claim;
 pub mod controller;
 pub mod elsewhere;
@@ -22,5 +23,6 @@ pub mod seat;
 pub mod side;
 pub mod spec;
 pub mod store;
+pub mod takeover;
 pub mod todo;
 pub mod worker;

@@ -90,9 +90,22 @@ fn replaced(how: &str) -> Error {
 /// # Errors
 /// The depot.
 pub async fn newest(depot: &Depot) -> Result<Option<String>> {
+    Ok(all(depot).await?.pop())
+}
+
+/// The names of all seats, the one that counts last.
+///
+/// # Errors
+/// The depot.
+pub async fn all(depot: &Depot) -> Result<Vec<String>> {
     let seats = depot.below(FOLDER).list().await?;
     let names = seats.iter().filter_map(|listed| listed.key.rsplit('/').next());
-    Ok(names.filter(|name| epoch_of(name).is_some()).max().map(str::to_owned))
+    let mut names: Vec<String> = names
+        .filter(|name| epoch_of(name).is_some())
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Who has the seat `name`.
@@ -113,7 +126,8 @@ fn epoch_of(name: &str) -> Option<u64> {
     name.split_once('-').and_then(|(number, _)| number.parse().ok())
 }
 
-fn machine() -> String {
+/// What this machine calls itself.
+pub(super) fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "a machine without a name".to_owned(),

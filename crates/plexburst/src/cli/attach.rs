@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Context, depot, print};
+use super::{Context, print};
 use crate::burst::live;
 use crate::burst::store::{self, Standing};
 use crate::clock::{Clock, SystemClock};
@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::depot::Depot;
 use crate::error::{Error, Result};
 use crate::exit;
+use crate::signal::Ear;
 use crate::term::{View, labelled};
 
 /// Between two looks: each asks the depot for a few small objects.
@@ -36,7 +37,7 @@ pub(super) struct LogsArgs {
 /// The burst that is meant, and the depot that it is in.
 async fn find(settings: &Settings, run: Option<&str>, context: &Context) -> Result<(Depot, String)> {
     let place = Depot::of(&settings.config.depot, "none", &context.printer)?;
-    let id = match depot::only_there(settings, run, context).await? {
+    let id = match super::elsewhere::shown_there(settings, run, context).await? {
         Some(id) => id,
         None => store::find(&settings.state_dir, run)?.request.id,
     };
@@ -49,8 +50,18 @@ pub(super) async fn attach(args: &AttachArgs, context: &Context) -> Result<u8> {
     let (place, id) = find(&settings, args.run.as_deref(), context).await?;
     let mut view = View::on_terminal();
     let mut seen = [0, 0];
+    // Also a word to leave that comes while the depot is asked is heard.
+    let mut ear = Ear::open();
+    let left = || {
+        print(&format!("burst {id} goes on; `plexburst attach {id}` shows it again"))?;
+        Ok(exit::DONE)
+    };
     loop {
-        let Some(burst) = live::look(&settings, &place, &id).await? else {
+        let looked = tokio::select! {
+            looked = live::look(&settings, &place, &id) => looked?,
+            _ = ear.next() => return left(),
+        };
+        let Some(burst) = looked else {
             break;
         };
         let now = jiff::Timestamp::now();
@@ -70,10 +81,7 @@ pub(super) async fn attach(args: &AttachArgs, context: &Context) -> Result<u8> {
         }
         tokio::select! {
             () = SystemClock.sleep(LOOK) => {}
-            () = crate::signal::interrupted() => {
-                print(&format!("burst {id} goes on; `plexburst attach {id}` shows it again"))?;
-                return Ok(exit::DONE);
-            }
+            _ = ear.next() => return left(),
         }
     }
     ended(&settings, &id)
@@ -84,8 +92,13 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let (place, id) = find(&settings, args.run.as_deref(), context).await?;
     let mut seen = [0, 0];
+    let mut ear = Ear::open();
     loop {
-        let Some(burst) = live::look(&settings, &place, &id).await? else {
+        let looked = tokio::select! {
+            looked = live::look(&settings, &place, &id) => looked?,
+            _ = ear.next() => return Ok(exit::DONE),
+        };
+        let Some(burst) = looked else {
             // What the depot has no more the burst's own folder has.
             if seen == [0, 0] {
                 let known = store::find(&settings.state_dir, Some(&id))?;
@@ -104,16 +117,19 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> Result<u8> {
         }
         tokio::select! {
             () = SystemClock.sleep(LOOK) => {}
-            () = crate::signal::interrupted() => return Ok(exit::DONE),
+            _ = ear.next() => return Ok(exit::DONE),
         }
     }
 }
 
 fn ended(settings: &Settings, id: &str) -> Result<u8> {
-    let word = store::find(&settings.state_dir, Some(id)).map_or("over", |known| known.standing.word());
-    print(&format!(
-        "burst {id} is {word}; `plexburst report {id}` says what it brought"
-    ))?;
+    print(&match store::find(&settings.state_dir, Some(id)) {
+        Ok(known) => format!(
+            "burst {id} is {}; `plexburst report {id}` says what it brought",
+            known.standing.word()
+        ),
+        Err(_) => format!("burst {id} is over; where home is, `plexburst report {id}` says what it brought"),
+    })?;
     Ok(exit::DONE)
 }
 

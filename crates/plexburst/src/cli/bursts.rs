@@ -98,8 +98,8 @@ pub(super) fn describe(burst: &Known) -> serde_json::Value {
 /// `status`.
 pub(super) async fn status(args: &RunArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
-    if let Some(id) = super::depot::only_there(&settings, args.run.as_deref(), context).await? {
-        return super::depot::status(&settings, &id, args.json, context).await;
+    if let Some(id) = super::elsewhere::shown_there(&settings, args.run.as_deref(), context).await? {
+        return super::elsewhere::status(&settings, &id, args.json, context).await;
     }
     let burst = store::find(&settings.state_dir, args.run.as_deref())?;
     if args.json {
@@ -131,6 +131,7 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
         detach::leave_session();
     }
     let settings = context.settings()?;
+    super::elsewhere::take_over(&settings, args.run.run.as_deref(), context).await?;
     let mut burst = store::find(&settings.state_dir, args.run.run.as_deref())?;
     if matches!(burst.standing, Standing::Resumable { .. }) {
         burst.request.options.no_import &= !args.import;

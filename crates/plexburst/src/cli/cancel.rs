@@ -30,9 +30,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
     let run = args.run.run.as_deref();
-    if let Some(id) = super::depot::only_there(&settings, run, context).await? {
-        let word = if args.discard { key::CANCEL } else { key::WIND_UP };
-        return super::depot::cancel(&settings, &id, word, args.run.json, context).await;
+    if let Some(id) = super::elsewhere::only_there(&settings, run, context).await? {
+        return super::elsewhere::cancel(&settings, &id, args, context).await;
     }
     let mut burst = store::find(&settings.state_dir, run)?;
     if !matches!(burst.standing, Standing::Resumable { .. }) {

@@ -3,10 +3,7 @@
 use clap::Subcommand;
 
 use super::{Context, print, print_json};
-use crate::burst::elsewhere;
 use crate::burst::retention::{self, Holding, Knowledge};
-use crate::burst::spec::key;
-use crate::burst::store::{self, Standing};
 use crate::config::{Encryption, Settings};
 use crate::depot::{Depot, UserKey};
 use crate::error::Result;
@@ -139,7 +136,7 @@ async fn init(args: &InitArgs, mut settings: Settings, context: &Context) -> Res
 }
 
 /// Opened to look at all of it.
-fn open(settings: &Settings, context: &Context) -> Result<Depot> {
+pub(super) fn open(settings: &Settings, context: &Context) -> Result<Depot> {
     Depot::of(&settings.config.depot, "none", &context.printer)
 }
 
@@ -261,70 +258,4 @@ async fn check(args: &ListArgs, settings: &Settings, context: &Context) -> Resul
         ))?;
     }
     Ok(if is_ok { exit::DONE } else { exit::REFUSED })
-}
-
-/// The id of the burst that `run` means, when this machine does not know it and the depot does.
-pub(super) async fn only_there(settings: &Settings, run: Option<&str>, context: &Context) -> Result<Option<String>> {
-    let Some(run) = run else { return Ok(None) };
-    if settings.config.depot.remote.is_none() || store::find(&settings.state_dir, Some(run)).is_ok() {
-        return Ok(None);
-    }
-    elsewhere::find(&open(settings, context)?, run).await.map(Some)
-}
-
-/// `status` of a burst of another machine.
-pub(super) async fn status(settings: &Settings, id: &str, json: bool, context: &Context) -> Result<u8> {
-    let burst = elsewhere::look(&open(settings, context)?, id).await?;
-    let worker = burst.worker_text();
-    if json {
-        print_json(&serde_json::json!({
-            "burst": id,
-            "begun": burst.request.created_at,
-            "stands": burst.standing.word(),
-            "standing": burst.standing,
-            "controller": burst.holder,
-            "worker": worker,
-            "progress": burst.progress,
-        }))?;
-        return Ok(exit::DONE);
-    }
-    let by = burst
-        .holder
-        .map_or_else(String::new, |holder| format!(", controlled by {}", holder.machine));
-    let stands = match &burst.standing {
-        Standing::Resumable { phase, .. } => format!("stands at phase {phase}"),
-        other => other.word().to_owned(),
-    };
-    print(&format!("burst {id} {stands}{by}"))?;
-    if let Some(worker) = worker {
-        print(&format!("  {worker}"))?;
-    }
-    if let Some(progress) = burst.progress {
-        let at = progress.at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        print(&format!("  last heard of it at {at}: {}", progress.text))?;
-    }
-    print(&format!("  `plexburst cancel {id}` ends its worker early"))?;
-    Ok(exit::DONE)
-}
-
-/// `cancel` of a burst of another machine: a word in its mailbox.
-pub(super) async fn cancel(settings: &Settings, id: &str, word: &str, json: bool, context: &Context) -> Result<u8> {
-    let depot = open(settings, context)?;
-    let why = format!(
-        "by another machine, at {}",
-        jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")
-    );
-    elsewhere::tell(&depot, id, word, &why).await?;
-    if json {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        print_json(&serde_json::json!({ "burst": id, "mailbox": name }))?;
-        return Ok(exit::DONE);
-    }
-    let then = if word == key::CANCEL {
-        "the machine that controls it takes everything back with `plexburst cancel --discard`"
-    } else {
-        "the machine that controls it brings home what is done (`plexburst resume` there, if nothing runs it now)"
-    };
-    print(&format!("told the worker of burst {id} to end; {then}"))?;
-    Ok(exit::DONE)
 }

@@ -12,6 +12,7 @@ mod detach;
 mod diff;
 mod distant;
 mod doctor;
+mod elsewhere;
 mod export;
 mod import;
 mod init;
@@ -75,9 +76,10 @@ enum Command {
     Sync(sync::Args),
     /// Make the configured sections that home does not have yet, and have them indexed as `sync` does.
     Scan(sync::Args),
-    /// Go on with a burst that was interrupted or failed.
+    /// Go on with a burst that was interrupted or failed; one that only the depot knows is taken over.
     Resume(bursts::ResumeArgs),
-    /// End a burst that has not ended: what is done so far comes home, or nothing of it.
+    /// End a burst that has not ended: what is done so far comes home, or nothing of it; of another machine's burst, its worker
+    /// and what was rented.
     Cancel(cancel::Args),
     /// The bursts that this machine knows.
     Runs(bursts::RunsArgs),
@@ -149,6 +151,9 @@ enum Command {
     /// Sees that an image is on this machine.
     #[command(hide = true)]
     Image(crate::plex::runtime::docker::PullArgs),
+    /// Says what this machine lacks for what it is told on stdin.
+    #[command(hide = true)]
+    Fit,
     /// The guardian of a worker's container.
     #[command(hide = true)]
     Container(crate::plex::runtime::docker::guardian::Args),
@@ -301,6 +306,10 @@ async fn run(command: Command, context: Context) -> Result<u8> {
                 .await
                 .map(|()| exit::DONE)
                 .map_err(|e| crate::plex::runtime::Error::from(e).into())
+        }
+        Command::Fit => {
+            let wants = crate::host::fit::told()?;
+            print_json(&crate::host::fit::lacks(&wants).await).map(|()| exit::DONE)
         }
         Command::Container(args) => crate::plex::runtime::docker::guardian::run(args)
             .await

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Context, depot, print, print_json, quoted};
+use super::{Context, print, print_json, quoted};
 use crate::burst::store;
 use crate::depot::Depot;
 use crate::error::{Error, Result};
@@ -47,10 +47,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
     serve::prove(&settings.state_dir)?;
     let burst = match &args.run {
         None => None,
-        Some(run) => Some(match depot::only_there(&settings, Some(run), context).await? {
-            Some(id) => id,
-            None => store::find(&settings.state_dir, Some(run))?.request.id,
-        }),
+        Some(run) => Some(
+            match super::elsewhere::only_there(&settings, Some(run), context).await? {
+                Some(id) => id,
+                None => store::find(&settings.state_dir, Some(run))?.request.id,
+            },
+        ),
     };
     let shown = Shown {
         depot: Depot::of(&settings.config.depot, "none", &context.printer),

@@ -134,6 +134,16 @@ impl Depot {
         }
     }
 
+    /// Whether what is put there is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// The burst (or the folder) that this part belongs to.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// How the depot is called in messages.
     pub fn name(&self) -> &str {
         self.place.name()

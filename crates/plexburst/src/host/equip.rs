@@ -1,18 +1,21 @@
 //! What a machine needs to be a worker: the program itself, and the programs that it calls. Each is checked after it was
-//! brought: a tool that is silently missing once made every counter zero.
+//! brought ([`fit`]): a tool that is silently missing once made every counter zero.
 
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
 use super::Host;
-use super::user_data::PACKAGES;
+use super::fit::{self, Wants};
+use super::user_data::{PACKAGES, RUN};
+use crate::clock::Clock;
 use crate::error::{Context, Error, Result};
 
-/// (program that is called, Debian's package, what it is for).
-const TOOLS: &[(&str, &str, &str)] = &[
-    ("rclone", "rclone", "mounting the media"),
-    ("fusermount3", "fuse3", "mounting the media"),
-    ("bwrap", "bubblewrap", "giving Plex home's paths"),
-];
+/// Programs that a worker may need and that packages bring. What it does need, and has, is looked at afterwards.
+const TOOLS: &str = "rclone fusermount3 bwrap slirp4netns iptables";
+/// What cloud-init may take on a fresh machine (the earlier scripts gave it 600 s; facts: legacy §4).
+const BOOT: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a machine was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,32 +33,53 @@ pub struct Equipped {
 /// Brings everything into `dir` (an absolute path there) and checks it.
 ///
 /// # Errors
-/// An architecture that there is no program for, a tool that is missing and cannot be installed, no /dev/fuse.
-pub async fn equip(host: &Host, dir: &str, own: &Path, needs_mount: bool) -> Result<Equipped> {
+/// An architecture that there is no program for; whatever of what it `wants` is missing, by name.
+pub async fn equip(host: &Host, dir: &str, own: &Path, wants: &Wants) -> Result<Equipped> {
     let facts = host
         .script(
             "looking at the machine",
-            "uname -m; nproc; awk '/^MemTotal/ {print $2}' /proc/meminfo; id -u; test -e /dev/fuse && echo fuse || echo none\n",
+            "uname -m; nproc; awk '/^MemTotal/ {print $2}' /proc/meminfo; id -u\n",
         )
         .await?;
     let mut lines = facts.lines();
     let mut next = || lines.next().unwrap_or_default().trim().to_owned();
-    let (arch, cpus, kib, uid, fuse) = (next(), next(), next(), next(), next());
-    if needs_mount && fuse != "fuse" {
-        return Err(Error::refused(format!(
-            "{} has no /dev/fuse, so the media cannot be mounted there",
-            host.name()
-        ))
-        .hint("load the fuse module there, or give the container that it is --device /dev/fuse"));
-    }
+    let (arch, cpus, kib, uid) = (next(), next(), next(), next());
     let program = bring_program(host, dir, own, &arch).await?;
-    bring_tools(host, uid == "0", needs_mount).await?;
+    if uid == "0" {
+        install_tools(host).await?;
+    }
+    fit::check(host, &program, wants).await?;
     Ok(Equipped {
         program,
         arch,
         cpus: cpus.parse().unwrap_or(1),
         memory: kib.parse::<u64>().unwrap_or(0) * 1024,
     })
+}
+
+/// Waits until cloud-init has done everything on a fresh machine: what it installs must not meet what is installed here.
+///
+/// # Errors
+/// It takes too long, with what it says of itself.
+pub async fn booted(host: &Host, clock: &dyn Clock) -> Result<()> {
+    let begun = clock.now();
+    loop {
+        let script = format!("[ ! -e {RUN}/booted ] || echo booted\ncloud-init status 2>/dev/null || true\n");
+        let said = host.script("waiting for cloud-init", &script).await?;
+        if said.lines().next() == Some("booted") {
+            return Ok(());
+        }
+        if clock.now() - begun > BOOT {
+            return Err(Error::failed(format!(
+                "cloud-init is not done on {} within {} min; it says: {}",
+                host.name(),
+                BOOT.as_secs() / 60,
+                said.trim()
+            ))
+            .hint("/var/log/cloud-init-output.log there has all it said; `plexburst resume` waits again"));
+        }
+        clock.sleep(LOOK).await;
+    }
 }
 
 /// Sees that Docker runs there and has the image, before anything that expires is asked for. `program` is plexburst there.
@@ -226,51 +250,16 @@ async fn host_sum_of(content: &[u8]) -> Result<String> {
     Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-async fn bring_tools(host: &Host, is_root: bool, needs_mount: bool) -> Result<()> {
-    let wanted: Vec<_> = TOOLS
-        .iter()
-        .filter(|(.., why)| needs_mount || !why.contains("mounting"))
-        .collect();
-    let missing = async || -> Result<Vec<&str>> {
-        let names: Vec<&str> = wanted.iter().map(|(name, ..)| *name).collect();
-        let script = format!(
-            "PATH=$PATH:/usr/sbin:/sbin; for t in {}; do command -v $t >/dev/null || echo $t; done\n",
-            names.join(" ")
-        );
-        let text = host.script("looking for tools", &script).await?;
-        Ok(names
-            .into_iter()
-            .filter(|name| text.lines().any(|line| line == *name))
-            .collect())
-    };
-    if missing().await?.is_empty() {
-        return Ok(());
-    }
-    if is_root {
-        // What fails here is seen by looking again.
-        let script = format!(
-            "command -v apt-get >/dev/null || exit 0\nexport DEBIAN_FRONTEND=noninteractive\n\
-             (apt-get update -qq && apt-get install -y -qq --no-install-recommends {}) >/dev/null 2>&1 || true\n",
-            PACKAGES.join(" ")
-        );
-        host.script("installing tools", &script).await?;
-    }
-    let still = missing().await?;
-    if still.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> = wanted
-        .iter()
-        .filter(|(name, ..)| still.contains(name))
-        .map(|(name, _, why)| format!("{name} ({why})"))
-        .collect();
-    let packages: Vec<&str> = wanted
-        .iter()
-        .filter(|(name, ..)| still.contains(name))
-        .map(|(_, p, _)| *p)
-        .collect();
-    Err(Error::refused(format!("{} lacks {}", host.name(), named.join(", ")))
-        .hint(format!("install there: apt-get install {}", packages.join(" "))))
+/// By the machine's own packages, where any of them is missing. What fails here is seen by looking.
+async fn install_tools(host: &Host) -> Result<()> {
+    let script = format!(
+        "PATH=$PATH:/usr/sbin:/sbin\nfor t in {TOOLS}; do command -v $t >/dev/null || missing=yes; done\n\
+         [ \"${{missing:-}}\" = yes ] || exit 0\ncommand -v apt-get >/dev/null || exit 0\n\
+         export DEBIAN_FRONTEND=noninteractive\n\
+         (apt-get update -qq && apt-get install -y -qq --no-install-recommends {}) >/dev/null 2>&1 || true\n",
+        PACKAGES.join(" ")
+    );
+    host.script("installing tools", &script).await.map(drop)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the program and what it needs, [`secrets`] finds out which secrets those are. Must not: accept a host key that nobody vouched for, or put a secret on a command line.
 
 pub mod equip;
+pub mod fit;
 pub mod keys;
 pub mod secrets;
 pub mod ssh;

@@ -10,19 +10,64 @@ pub const PACKAGES: &[&str] = &[
     "rclone",
     "bubblewrap",
     "slirp4netns",
+    "iptables",
     "ca-certificates",
     "zstd",
 ];
 
-/// Where the metadata service of Scaleway listens (facts: cloud §1.6).
-const METADATA: &str = "169.254.42.42";
+/// Settings of the kernel: the earlier scripts' numbers (facts: legacy §4).
+pub(super) const SETTINGS: &[(&str, u64)] = &[
+    ("fs.file-max", 500_000),
+    ("vm.swappiness", 10),
+    ("vm.vfs_cache_pressure", 50),
+];
+
+/// Who is kept from the metadata (where Scaleway's service listens: facts, cloud §1.6), and by which rule of iptables. What
+/// a container sends comes in before any rule of Docker's own is asked. What a cell sends comes from a process of the
+/// machine, and from a port that is not root's; the worker's own proof of life comes from one that is.
+pub(super) const CLOSED: &[(&str, &[&str])] = &[
+    (
+        "containers",
+        &["-t", "raw", "PREROUTING", "-d", "169.254.42.42", "-j", "DROP"],
+    ),
+    (
+        "Plex in its cell",
+        &[
+            "-t",
+            "filter",
+            "OUTPUT",
+            "-d",
+            "169.254.42.42",
+            "-p",
+            "tcp",
+            "--sport",
+            "1024:65535",
+            "-j",
+            "REJECT",
+        ],
+    ),
+];
+
+/// Where the machine leaves that cloud-init has done everything, `booted`.
+pub const RUN: &str = "/run/plexburst";
 
 /// The user data: a cloud-config.
 #[must_use]
 pub fn cloud_config(burst: &str) -> String {
     let limits = "root soft nofile 100000\nroot hard nofile 500000\n";
-    // The earlier scripts' numbers (facts: legacy §4).
-    let sysctl = "fs.file-max = 500000\nvm.swappiness = 10\nvm.vfs_cache_pressure = 50\n";
+    let sysctl: String = SETTINGS
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}\n"))
+        .collect();
+    let close = CLOSED.iter().map(|(_, rule)| {
+        let (table, rest) = rule.split_at(2);
+        json!([&["iptables"], table, &["-I"], rest].concat())
+    });
+    // Whether all of this came about is looked at afterwards, by `fit` on the machine.
+    let commands = [json!(["sysctl", "-q", "--system"])]
+        .into_iter()
+        .chain(close)
+        .chain([json!(["sh", "-c", format!("mkdir -p {RUN} && touch {RUN}/booted")])]);
     let config = json!({
         "package_update": true,
         "packages": PACKAGES,
@@ -33,14 +78,7 @@ pub fn cloud_config(burst: &str) -> String {
             {"path": "/etc/security/limits.d/60-plexburst.conf", "permissions": "0644", "content": limits},
             {"path": "/etc/plexburst/burst", "permissions": "0644", "content": format!("{burst}\n")},
         ],
-        "runcmd": [
-            ["sh", "-c", "sysctl -q --system || true"],
-            // Containers have no business with the metadata: what they send is forwarded, what the host itself sends is not.
-            ["sh", "-c", format!(
-                "command -v iptables >/dev/null && iptables -I FORWARD -d {METADATA} -j REJECT || true"
-            )],
-            ["sh", "-c", "mkdir -p /run/plexburst && touch /run/plexburst/booted"],
-        ],
+        "runcmd": commands.collect::<Vec<_>>(),
     });
     // JSON is YAML; cloud-init only asks for its first line.
     format!("#cloud-config\n{config:#}\n")

@@ -72,12 +72,7 @@ impl Media {
     /// # Errors
     /// Neither or both of a remote and a directory.
     pub fn of(config: &crate::config::Media) -> Result<Self, Error> {
-        let rclone = Wanted {
-            program: config.rclone.clone(),
-            sha256: config.rclone_sha256.clone(),
-            fetch: config.fetch_rclone,
-            url: config.rclone_url.clone(),
-        };
+        let rclone = Wanted::of(config);
         let with_program = |mut remote: Remote| {
             if let Some(program) = &rclone.program {
                 remote.program.clone_from(program);

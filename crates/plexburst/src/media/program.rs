@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
@@ -38,7 +39,7 @@ pub struct Rclone {
 }
 
 /// Where to look, and what to accept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// The configured one: no other is looked for.
     pub program: Option<PathBuf>,
@@ -48,6 +49,19 @@ pub struct Wanted {
     pub fetch: bool,
     /// Where to fetch it from; the pinned place when unset.
     pub url: Option<String>,
+}
+
+impl Wanted {
+    /// As it is configured.
+    #[must_use]
+    pub fn of(config: &crate::config::Media) -> Self {
+        Self {
+            program: config.rclone.clone(),
+            sha256: config.rclone_sha256.clone(),
+            fetch: config.fetch_rclone,
+            url: config.rclone_url.clone(),
+        }
+    }
 }
 
 impl Rclone {

@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
+mod limits;
+mod other;
 mod own_end;
 mod price;
 mod support;
@@ -14,7 +16,7 @@ mod time_up;
 use std::process::Command;
 
 use common::files;
-use support::{KEY, begun_and_left, cloud, command, nothing_is_billed, prepared, world};
+use support::{KEY, cloud, command, nothing_is_billed, prepared, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_nothing_to_a_merged_home_and_nothing_billed() {
@@ -73,66 +75,8 @@ async fn from_nothing_to_a_merged_home_and_nothing_billed() {
     assert_eq!(String::from_utf8_lossy(&kept.stdout), "", "the secret key is kept");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_machine_goes_on_without_its_controller() {
-    let Some((cloud, image)) = cloud("a rented machine without its controller") else {
-        return;
-    };
-    let (world, _) = world(image.path()).await;
-    begun_and_left(&world, &cloud);
-    // A sweep in between lets it live.
-    let sweep = command(&world, &cloud, &["sweep"]);
-    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
-    assert!(sweep.status.success() && told.contains("alive"), "{told}");
-    // An hour later another machine, which knows of the burst only through the depot, shows it.
-    cloud.advance(3600.0);
-    let id = world.burst_dir().file_name().unwrap().to_str().unwrap().to_owned();
-    let mut elsewhere = prepared(&world, &cloud, &["status", &id, "--json"]);
-    let shown = elsewhere
-        .env("PLEXBURST_STATE_DIR", world.path("other-state"))
-        .output()
-        .unwrap();
-    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(shown["stands"], "resumable", "{shown:#}");
-    assert!(shown["worker"].as_str().unwrap().contains("the worker"), "{shown:#}");
-    let output = command(&world, &cloud, &["resume", "--json"]);
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        world.logs()
-    );
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["outcome"], "committed");
-    assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);
-    nothing_is_billed(&cloud);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn past_its_deadline_a_forgotten_machine_is_swept_and_home_is_what_it_was() {
-    let Some((cloud, image)) = cloud("a rented machine past its deadline") else {
-        return;
-    };
-    let (world, section) = world(image.path()).await;
-    begun_and_left(&world, &cloud);
-    cloud.advance(97.0 * 3600.0);
-    // From another machine, one that knows nothing of the burst, as its timer does it.
-    let sweep = by_timer(&world, &cloud);
-    let told = String::from_utf8_lossy(&sweep.stdout).into_owned();
-    assert!(
-        sweep.status.success(),
-        "{told}{}",
-        String::from_utf8_lossy(&sweep.stderr)
-    );
-    nothing_is_billed(&cloud);
-    assert_eq!(common::part_count(&world.tracks(section).await), 4);
-    let cancel = command(&world, &cloud, &["cancel"]);
-    assert!(cancel.status.success(), "{}", String::from_utf8_lossy(&cancel.stderr));
-}
-
 /// `sweep` as the timer's service runs it, with the units that the program writes.
-fn by_timer(world: &common::World, cloud: &sim::scaleway::Scaleway) -> std::process::Output {
+pub(crate) fn by_timer(world: &common::World, cloud: &sim::scaleway::Scaleway) -> std::process::Output {
     let units = world.path("units");
     let mut timer = prepared(world, cloud, &["sweep", "--timer"]);
     timer.arg(&units).env("PLEXBURST_STATE_DIR", world.path("other-state"));

@@ -10,7 +10,7 @@ use crate::common::{self, World};
 use crate::errors::told;
 use crate::support::{begun_and_left, cloud, command, nothing_is_billed, world};
 
-fn kinds(cloud: &Scaleway) -> Vec<String> {
+pub(crate) fn kinds(cloud: &Scaleway) -> Vec<String> {
     let mut kinds: Vec<String> = cloud
         .resources()
         .iter()
@@ -20,7 +20,7 @@ fn kinds(cloud: &Scaleway) -> Vec<String> {
     kinds
 }
 
-fn with_a_key(world: &World) {
+pub(crate) fn with_a_key(world: &World) {
     let mut config = std::fs::File::options()
         .append(true)
         .open(world.path("plexburst.toml"))

@@ -88,6 +88,19 @@ pub(crate) async fn world(image: &Path) -> (World, i64) {
     assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
     std::fs::copy(PROGRAM, image.join("plexburst")).unwrap();
     let server = sim::install(&image.join("pms"), &image.join("plexburst")).unwrap();
+    // The server as it is, with a tempo of its own where there is one.
+    let server = {
+        let wrapped = image.join("pms/server");
+        let script = format!(
+            "#!/bin/sh\ndata=$PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR/'Plex Media Server'\n\
+             [ ! -e '{slow}' ] || cp '{slow}' \"$data/sim.json\"\nexec '{server}' \"$@\"\n",
+            slow = image.join("slow.json").display(),
+            server = server.display(),
+        );
+        std::fs::write(&wrapped, script).unwrap();
+        std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        wrapped
+    };
     // What lies on the household's machine alone is no matter of the rented one's.
     let path = world.path("plexburst.toml");
     let text: String = std::fs::read_to_string(&path)
@@ -127,18 +140,28 @@ pub(crate) fn prepared(world: &World, cloud: &Scaleway, args: &[&str]) -> Comman
 
 /// Begins a burst and kills its controller as soon as the machine is at work.
 pub(crate) fn begun_and_left(world: &World, cloud: &Scaleway) {
+    begun_and_left_with(world, cloud, &[], r#""phase":"work","event":"started""#);
+}
+
+/// The worker's Plex takes so many seconds for each file that it analyses (four in the scan, eight afterwards), on machines
+/// that are started from now on.
+pub(crate) fn slow_down(image: &Path, seconds: u32) {
+    let tempo = format!(r#"{{"analysis_delay_ms": {}}}"#, seconds * 1000);
+    std::fs::write(image.join("slow.json"), tempo).unwrap();
+}
+
+/// The same with more options, and as soon as the burst's journal has `words`.
+pub(crate) fn begun_and_left_with(world: &World, cloud: &Scaleway, more: &[&str], words: &str) {
     let folders = std::fs::read_dir(world.path("state/bursts")).into_iter().flatten();
     let known: Vec<std::path::PathBuf> = folders.map(|dir| dir.unwrap().path()).collect();
-    let mut burst = prepared(
-        world,
-        cloud,
-        &["sync", "--on", "scaleway", "--instance", "lite", "--quick", "-y"],
-    )
-    .stdout(Stdio::null())
-    .stderr(Stdio::null())
-    .spawn()
-    .unwrap();
-    common::wait_until("the machine is at work", std::time::Duration::from_secs(180), || {
+    let mut args = vec!["sync", "--on", "scaleway", "--instance", "lite", "--quick", "-y"];
+    args.extend(more);
+    let mut burst = prepared(world, cloud, &args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    common::wait_until(words, std::time::Duration::from_secs(300), || {
         // The newest by its name: others may have ended before.
         let bursts = std::fs::read_dir(world.path("state/bursts")).ok();
         let newest = bursts.and_then(|dirs| dirs.map(|dir| dir.unwrap().path()).max());
@@ -148,7 +171,7 @@ pub(crate) fn begun_and_left(world: &World, cloud: &Scaleway) {
         let text = journal
             .and_then(|path| std::fs::read_to_string(path).ok())
             .unwrap_or_default();
-        text.contains(r#""phase":"work","event":"started""#) || burst.try_wait().unwrap().is_some()
+        text.contains(words) || burst.try_wait().unwrap().is_some()
     });
     burst.kill().unwrap();
     burst.wait().unwrap();

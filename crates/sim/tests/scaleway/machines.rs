@@ -228,9 +228,16 @@ fn an_instance_is_a_machine_that_leaves_nothing_behind() {
     let path = format!("/servers/{}/user_data/heartbeat", it.id);
     assert_eq!(it.cloud.instance("GET", &path, Value::Null).text, "alive");
 
+    // What it sets is its own.
+    let host = || fs::read_to_string("/proc/sys/vm/swappiness").unwrap();
+    let before = host();
+    it.tell("sysctl -q -w vm.swappiness=11");
+    assert_eq!(it.tell("cat /proc/sys/vm/swappiness").trim(), "11");
+    it.tell("iptables -I INPUT -j DROP && iptables -C INPUT -j DROP && ! iptables -C OUTPUT -j DROP");
+    assert_eq!(host(), before);
     // It is not let near the kernel that it shares.
     assert!(
-        !it.ssh("sysctl -w vm.swappiness=11 || iptables -L || ls /dev/vda /dev/sda")
+        !it.ssh("sysctl -w vm.dirty_ratio=11 || iptables -L || ls /dev/vda /dev/sda")
             .status
             .success()
     );

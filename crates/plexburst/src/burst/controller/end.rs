@@ -6,6 +6,7 @@ use super::{Controller, Prepared, account, engine, place, swap};
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
 use crate::burst::retention::{self, Knowledge};
+use crate::burst::takeover::PREFERENCES;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Context, Error, Result};
 use crate::exit;
@@ -32,7 +33,7 @@ pub struct Ended {
 pub(super) async fn quiet_home(c: &Controller) -> Result<()> {
     let home = c.home()?;
     // An attempt that was killed after it turned them off must not take "off" for the household's own choice.
-    let noted = c.dir().join("home-preferences.json");
+    let noted = c.dir().join(PREFERENCES);
     let again = c.side.is_done(Phase::QuietHome);
     let act = async || {
         let before = match std::fs::read(&noted) {
@@ -66,7 +67,7 @@ fn is_after_swap(c: &Controller) -> bool {
 
 async fn put_preferences_back(c: &Controller) -> Result<()> {
     let Some(home) = &c.home else { return Ok(()) };
-    let noted = c.dir().join("home-preferences.json");
+    let noted = c.dir().join(PREFERENCES);
     let Ok(bytes) = std::fs::read(&noted) else {
         return Ok(());
     };
@@ -343,10 +344,36 @@ pub async fn cancel(c: &Controller) -> Result<()> {
     c.area.make()?;
     let _home_lock = c.lock_home()?;
     swap::settle(c)?;
-    c.take_seat().await?;
-    take_back(c).await?;
+    if c.was_ended_elsewhere().await? {
+        let_go(c).await?;
+    } else {
+        c.take_seat().await?;
+        take_back(c).await?;
+    }
     c.give_to_owner();
     Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
+}
+
+/// The end here of a burst that another machine took over and ended: what it did to home is its own, and so is what it
+/// keeps there.
+async fn let_go(c: &Controller) -> Result<()> {
+    c.side
+        .phase(Phase::Rollback, "letting go of it", async || {
+            place::remove(c, Phase::Rollback).await?;
+            // It put home's preferences back.
+            let noted = c.dir().join(PREFERENCES);
+            if noted.exists() {
+                std::fs::remove_file(&noted)
+                    .map_err(|e| Error::failed(format!("cannot remove {}", noted.display())).because(e))?;
+            }
+            crate::home::discard(&c.fetched())?;
+            Ok(Ended {
+                after: serde_json::Value::Null,
+                is_elsewhere: true,
+            })
+        })
+        .await
+        .map(drop)
 }
 
 /// Everything undone, with home as it was; may be done again.

@@ -7,6 +7,7 @@ use super::Controller;
 use crate::burst::elsewhere;
 use crate::burst::phase::Phase;
 use crate::burst::seat::Seat;
+use crate::burst::spec::key;
 use crate::depot::Status;
 use crate::error::{Error, Result};
 
@@ -25,7 +26,19 @@ impl Controller {
         if self.seat.initialized() || self.side.is_done(Phase::Fetch) {
             return Ok(());
         }
+        if self.was_ended_elsewhere().await? {
+            return Err(Error::refused(format!(
+                "burst {} was ended by another machine, which took it over",
+                self.id()
+            ))
+            .hint(format!(
+                "`plexburst cancel {}` lets go of it here; home stays as it is",
+                self.id()
+            )));
+        }
         let seat = Seat::take(&self.depot).await?;
+        // Whoever goes on with a burst that was told to end has seen that it was.
+        self.depot.remove(key::CANCEL).await?;
         let request = serde_json::to_vec(&self.request)
             .map_err(|e| Error::unexpected("cannot write down the burst for the depot").because(e))?;
         self.depot.put_bytes(elsewhere::REQUEST, &request).await?;
@@ -47,6 +60,15 @@ impl Controller {
         // Nobody else sets it: the controller is one task.
         self.seat.set(seated).ok();
         Ok(())
+    }
+
+    /// Whether another machine has taken the burst over and ended it: what was parked is gone from the depot, with every seat.
+    pub(super) async fn was_ended_elsewhere(&self) -> Result<bool> {
+        let is_under_way = self.side.is_done(Phase::Park)
+            && !self.side.is_done(Phase::Fetch)
+            && self.side.attempts(Phase::Rollback) == 0
+            && !self.seat.initialized();
+        Ok(is_under_way && crate::burst::seat::newest(&self.depot).await?.is_none())
     }
 
     /// Says nothing more in the depot, and waits until nothing is on its way there.

@@ -171,7 +171,7 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
             time_zone: time_zone(),
         },
         cell: config.worker.cell,
-        internet: config.worker.internet.unwrap_or_else(has_way_out),
+        internet: has_internet(c),
         writable: config.worker.writable.clone(),
         claim_file: config.worker.claim_file.clone(),
         claim_drop: None,
@@ -190,6 +190,12 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
 /// The time zone of this machine, by name; home is here.
 fn time_zone() -> Option<String> {
     jiff::tz::TimeZone::system().iana_name().map(str::to_owned)
+}
+
+/// Whether the worker's Plex may reach the Internet. A rented machine is given what that takes.
+pub(super) fn has_internet(c: &Controller) -> bool {
+    let configured = c.request.config.worker.internet;
+    configured.unwrap_or_else(|| c.request.options.on == On::Scaleway || has_way_out())
 }
 
 /// Whether a cell can be given a way out to the Internet here.
@@ -241,11 +247,24 @@ pub(super) async fn has_ended(c: &Controller) -> Result<bool> {
     Ok(parked_or_failed(&worker_entries(c).await?).is_some())
 }
 
-/// What has to hold before a worker is started: this controller is still the burst's, and a cancel that was dealt with does
-/// not end the worker that goes on.
-pub(super) async fn before_start(c: &Controller) -> Result<()> {
+/// What has to hold before anything is rented or started: this controller is still the burst's, and nobody wants it to end.
+pub(super) async fn may_begin(c: &Controller) -> Result<()> {
     c.still_seated().await?;
-    c.depot.remove(key::CANCEL).await
+    match c.depot.read(key::CANCEL).await? {
+        Some(why) => Err(cancelled(c, &why)),
+        None => Ok(()),
+    }
+}
+
+fn cancelled(c: &Controller, why: &[u8]) -> Error {
+    Error::new(
+        exit::RESUMABLE,
+        format!("the worker was cancelled: {}", String::from_utf8_lossy(why)),
+    )
+    .hint(format!(
+        "`plexburst resume {id}` goes on where it was, `plexburst cancel {id}` takes everything back",
+        id = c.id()
+    ))
 }
 
 pub(super) async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
@@ -286,7 +305,7 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
             };
             c.printer().progress(&format!("worker: {}{cost}", progress.text));
         }
-        if alive == Alive::Unknown && !was_lost {
+        if alive == Alive::Unknown && !was_lost && !place.is_seen_through_depot() {
             c.printer()
                 .warn("the worker's machine does not answer; the worker goes on by itself, and is asked again");
         }
@@ -303,16 +322,7 @@ async fn follow(c: &Controller, place: &Place) -> Result<Made> {
         if alive == Alive::No {
             match parked_or_failed(&entries) {
                 // It did what it was told to, so it is not started again.
-                _ if let Some(why) = c.depot.read(key::CANCEL).await? => {
-                    return Err(Error::new(
-                        exit::RESUMABLE,
-                        format!("the worker was cancelled: {}", String::from_utf8_lossy(&why)),
-                    )
-                    .hint(format!(
-                        "`plexburst resume {id}` goes on where it was, `plexburst cancel {id}` ends the burst with what is done",
-                        id = c.id()
-                    )));
-                }
+                _ if let Some(why) = c.depot.read(key::CANCEL).await? => return Err(cancelled(c, &why)),
                 _ if wind_up::is_wanted(c).await? => return wind_up::last_checkpoint(c).await,
                 Some(End::Failed(error)) if is_news || restarts > 0 => return Err(error),
                 _ if restarts < RESTARTS => {

@@ -54,6 +54,11 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
     }
     let server = match s.options.on {
         On::Here => server::worker_server(s.config, s.server, s.home, s.plex_version).await,
+        On::Host(_) | On::Scaleway if s.config.depot.remote.is_none() => Ok(Finding::refused(
+            Guard::WorkerServer,
+            "the depot is a folder of this machine, which a worker on another machine cannot reach",
+            "set `depot.remote` to a bucket or an SFTP host that both reach",
+        )),
         On::Host(_) | On::Scaleway => server::image_elsewhere(s.config, s.home, s.plex_version).await,
     };
     findings.add(Guard::WorkerServer, server);

@@ -173,6 +173,7 @@ async fn attempt(
     wish: &Wish,
     teller: &Teller<'_>,
 ) -> Result<SectionReport> {
+    w.saver.may_save(0);
     watch.refresh().await?;
     watch.warm().await?;
     let (counters, limits) = (DatabaseCounters::new(w.databases()), limits(w));
@@ -186,8 +187,12 @@ async fn attempt(
     let beside = saver::Beside::default();
     let guard = async |moment: Moment| {
         let guarded = watch.guard(moment).await;
+        if moment == Moment::Before {
+            w.saver.may_save(0);
+        }
         if guarded.is_ok() && moment == Moment::After {
             beside.scanned.notify_one();
+            w.saver.may_save(section.id);
         }
         guarded.map_err(Into::into)
     };

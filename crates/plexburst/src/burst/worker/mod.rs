@@ -40,6 +40,8 @@ pub use index::Indexed;
 pub use plex::Started;
 pub(super) use saver::Saved;
 
+/// How a worker's last line begins that was told to end.
+const CANCELLED: &str = "the worker was cancelled";
 /// Between two looks into the mailbox.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -65,6 +67,11 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
     let journal = Arc::new(Status::new(depot.clone(), key::WORKER_JOURNAL));
     let sealed = Arc::clone(&journal);
     side.on_write(move |entries| seal(&sealed, entries));
+    if spec.lease.is_some()
+        && let Err(limit) = crate::host::fit::raise_files()
+    {
+        tracing::warn!(limit, "the limit of open files could not be raised");
+    }
     let time = life::ProviderTime::of(spec.lease.as_ref());
     let worker = Worker {
         time,
@@ -145,7 +152,8 @@ impl Worker {
         loop {
             let left = lease.work_until - self.time.now();
             match u64::try_from(left) {
-                Ok(left @ 1..) => SystemClock.sleep(Duration::from_secs(left.min(60))).await,
+                // What is known of the provider's time may be corrected meanwhile.
+                Ok(left @ 1..) => SystemClock.sleep(Duration::from_secs(left.min(5))).await,
                 _ => return,
             }
         }
@@ -173,7 +181,7 @@ impl Worker {
                 match self.depot.read(key::CANCEL).await {
                     Ok(Some(why)) => {
                         let why = String::from_utf8_lossy(&why).into_owned();
-                        return Error::new(crate::exit::RESUMABLE, format!("the worker was cancelled: {why}"));
+                        return Error::new(crate::exit::RESUMABLE, CANCELLED).because(why);
                     }
                     // A depot that cannot be read now may be readable later; the work goes on meanwhile.
                     Ok(None) | Err(_) => SystemClock.sleep(LOOK).await,

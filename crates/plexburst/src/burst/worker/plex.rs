@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Teller;
-use super::{Worker, claim, found, index, serve};
+use super::{Worker, claim, found, index, saver, serve};
+use crate::burst::elsewhere;
 use crate::burst::guard::{Finding, Guard};
 use crate::burst::phase::Phase;
 use crate::burst::spec::Mounted;
@@ -150,7 +151,10 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
     prepare_preferences(w, seen_from.as_deref())?;
     let driven = tokio::select! {
         driven = drive(w, media, &mut server) => driven,
-        cancelled = w.cancelled() => Err(cancelled),
+        cancelled = w.cancelled() => {
+            leave_what_is_done(w, &cancelled).await;
+            Err(cancelled)
+        }
         why = w.is_over() => w.side.note(
             Phase::Stop,
             format!("{WARNING}{why}: what is done so far comes home, the rest is for another burst"),
@@ -181,6 +185,17 @@ pub(super) async fn with_server(w: &Worker, media: &mut Opened) -> Result<()> {
             Ok(())
         })
         .await
+}
+
+/// The machine of a burst that was cancelled from another one is ended next: what is done so far goes into the depot first.
+async fn leave_what_is_done(w: &Worker, cancelled: &Error) {
+    let Some(section) = w.saver.section() else { return };
+    let why = std::error::Error::source(cancelled).map(ToString::to_string);
+    if why.is_some_and(|why| elsewhere::is_by_another(&why))
+        && let Err(error) = saver::save(w, section, "as the worker is told to end").await
+    {
+        w.side.printer.warn(&error.chain());
+    }
 }
 
 /// Ends what a killed worker before this one had started, and waits until it is gone. A cell dies with its worker, unless

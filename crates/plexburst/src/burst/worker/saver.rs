@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use plex_library::{Databases, bundle, delta, ids::Stride};
@@ -106,12 +107,24 @@ impl Saved {
 pub(super) struct Saver {
     /// The bundle files that are in the depot already; unknown to a process that has just begun.
     packed: Arc<Mutex<Option<bundle::Index>>>,
+    /// The section whose scan is over and was not deceived, while the rest of its work is done; 0: none.
+    scanned: AtomicI64,
 }
 
 impl Saver {
     /// Comes back when nothing reads the library for a checkpoint any more, also for one that was given up.
     pub(super) async fn is_still(&self) {
         drop(self.packed.lock().await);
+    }
+
+    /// From now on a checkpoint may be taken at any moment, for `section`; with 0 it may not.
+    pub(super) fn may_save(&self, section: i64) {
+        self.scanned.store(section, Ordering::SeqCst);
+    }
+
+    /// The section for which one may be taken at this moment.
+    pub(super) fn section(&self) -> Option<i64> {
+        Some(self.scanned.load(Ordering::SeqCst)).filter(|section| *section != 0)
     }
 }
 

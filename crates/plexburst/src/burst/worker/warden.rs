@@ -1,5 +1,6 @@
 //! The warden of a rented machine: a process beside the worker, with a restricted key of the provider's, that ends the machine
-//! when nobody else does. Past the deadline, some time after the result is parked, or when nobody has worked for an hour.
+//! when nobody else does. Past the deadline, some time after the result is parked or another machine cancelled the burst, or
+//! when nobody has worked for an hour.
 //!
 //! It needs neither the controller nor the worker, which may both have been killed. Its times are the provider's, asked for at
 //! each look. Must not: end a machine that works and has time, or one that is to be kept, before its deadline.
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::burst::journal::{self, Journal};
+use super::CANCELLED;
+use crate::burst::elsewhere;
+use crate::burst::journal::{self, Entry, Event, Journal};
 use crate::burst::phase::Phase;
 use crate::burst::{side, store};
 use crate::clock::{Clock, SystemClock};
@@ -96,11 +99,23 @@ fn client(warrant: &Warrant) -> Result<Client> {
 fn look(warrant: &Warrant, now: i64) -> Seen {
     // What cannot be read counts as work that goes on: the deadline is still there.
     let entries = Journal::read(&store::journal_path(&warrant.work_dir)).unwrap_or_default();
+    let is_over = journal::done(&entries, Phase::ParkResult).is_some() || is_cancelled(&entries);
     Seen {
         now,
-        is_parked: journal::done(&entries, Phase::ParkResult).is_some(),
+        is_over,
         is_alive: side::holder(&warrant.work_dir.join("lock")).map_or(true, |holder| holder.is_some()),
     }
+}
+
+/// Whether the worker has ended because another machine cancelled the burst: whoever goes on rents another.
+fn is_cancelled(entries: &[Entry]) -> bool {
+    let last = entries.iter().rev().find(|e| e.event.is_transition());
+    let Some(Event::Failed { error, .. }) = last.map(|e| &e.event) else {
+        return false;
+    };
+    error
+        .strip_prefix(CANCELLED)
+        .is_some_and(|why| elsewhere::is_by_another(why.trim_start_matches([':', ' '])))
 }
 
 /// Told to go again and again: this process goes with the machine. What outlives it is marked, so that the next sweep
@@ -132,29 +147,30 @@ async fn end(provider: &Scaleway, warrant: &Warrant) -> Result<()> {
 /// What a look showed.
 struct Seen {
     now: i64,
-    is_parked: bool,
+    /// Everything that comes of it is in the depot.
+    is_over: bool,
     is_alive: bool,
 }
 
 /// Since when what holds.
 #[derive(Default)]
 struct Watch {
-    parked: Option<i64>,
+    over: Option<i64>,
     idle: Option<i64>,
 }
 
 impl Watch {
     fn judge(&mut self, seen: &Seen, deadline: i64, keep: bool) -> Option<&'static str> {
         let since = |was: Option<i64>, holds: bool| holds.then(|| was.unwrap_or(seen.now));
-        self.parked = since(self.parked, seen.is_parked);
+        self.over = since(self.over, seen.is_over);
         self.idle = since(self.idle, !seen.is_alive);
         let for_long = |since: Option<i64>, limit: i64| since.is_some_and(|since| seen.now - since >= limit);
         if seen.now >= deadline {
             Some("its deadline has come")
         } else if keep {
             None
-        } else if for_long(self.parked, HANDOVER) {
-            Some("its result is parked, and nobody has ended it")
+        } else if for_long(self.over, HANDOVER) {
+            Some("what comes of it is in the depot, and nobody has ended it")
         } else if for_long(self.idle, IDLE) {
             Some("nobody works on it any more")
         } else {
@@ -167,12 +183,35 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn at(now: i64, is_alive: bool, is_parked: bool) -> Seen {
-        Seen {
-            now,
-            is_parked,
-            is_alive,
-        }
+    fn at(now: i64, is_alive: bool, is_over: bool) -> Seen {
+        Seen { now, is_over, is_alive }
+    }
+
+    #[test]
+    fn only_what_another_machine_cancelled_is_over() {
+        let failed = |error: &str| Entry {
+            v: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            epoch: 1,
+            phase: Phase::Index { section: 1 },
+            event: Event::Failed {
+                error: error.to_owned(),
+                hint: None,
+                exit: 6,
+            },
+        };
+        let by = |why: &str| failed(&format!("{CANCELLED}: {why}"));
+        assert!(is_cancelled(&[by(
+            "by another machine (desk), at 2026-01-01 00:00 UTC"
+        )]));
+        assert!(!is_cancelled(&[by("the controller removes the worker")]));
+        assert!(!is_cancelled(&[failed("the media are dead")]));
+        let mut started = failed("");
+        started.event = Event::Started;
+        assert!(
+            !is_cancelled(&[by("by another machine (desk), at x"), started]),
+            "it was begun again"
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! GET  /sim/trouble                   what could not be done with instances that are machines
 //! GET  /sim/requests                  every request that was made
 //! GET|POST|DELETE /sim/faults         rules (faults.rs), {"kind": "clock_skew", "seconds": s},
-//!                                     {"kind": "reuse_addresses"}, {"kind": "foreign_host", "address": a}
+//!                                     {"kind": "reuse_addresses"}, {"kind": "foreign_host", "address": a},
+//!                                     {"kind": "machines_lack", "what": PROGRAM or SETTING of the kernel}
 //! POST /sim/servers/ID/shutdown       the operating system is shut down from inside
 //! GET|PATCH /sim/servers/ID/metadata/…  the metadata service, for an instance that is no machine
 //! POST /sim/keys                      {"sets": [..], "projects": [..]}: a key that may do only that
@@ -42,6 +43,7 @@ pub(super) fn answer(sim: &mut Sim, request: &Request) -> Result<Reply, Failure>
             sim.world.skew = 0.0;
             sim.world.addresses.reuse = false;
             sim.world.foreign.clear();
+            sim.world.lacks.clear();
             Ok(Reply::nothing())
         }
         ("POST", ["servers", id, "shutdown"]) => {
@@ -236,7 +238,7 @@ pub(crate) fn resources(world: &World) -> Value {
 }
 
 fn add_fault(sim: &mut Sim, request: &Request) -> Result<Reply, Failure> {
-    const KEYS: [&str; 11] = [
+    const KEYS: [&str; 12] = [
         "kind",
         "method",
         "path",
@@ -248,6 +250,7 @@ fn add_fault(sim: &mut Sim, request: &Request) -> Result<Reply, Failure> {
         "for_seconds",
         "seconds",
         "address",
+        "what",
     ];
     let body = request.json()?;
     // A key that is not understood would be a fault that never happens.
@@ -267,6 +270,11 @@ fn add_fault(sim: &mut Sim, request: &Request) -> Result<Reply, Failure> {
             let address = body["address"].as_str().and_then(|text| text.parse().ok());
             let address = address.ok_or_else(|| Failure::argument("address", "format", "an IPv4 address"))?;
             sim.world.foreign.insert(address, None);
+        }
+        Some("machines_lack") => {
+            let what = body["what"].as_str().filter(|what| !what.is_empty());
+            let what = what.ok_or_else(|| Failure::argument("what", "required", "a program or a setting"))?;
+            sim.world.lacks.push(what.to_owned());
         }
         _ => {
             let rule: Rule = request.fields(&["kind"])?;

@@ -54,6 +54,15 @@ for number in 0:stdin 1:stdout 2:stderr; do
 done
 mount --rbind /sys "$fs/sys" && mount -t proc proc "$fs/proc" || die "to mount /sys and /proc"
 mount --bind "$fs/proc/sys" "$fs/proc/sys" && mount -o remount,bind,ro "$fs/proc/sys" || die "to close /proc/sys"
+# What a machine of its own could set: files of this one alone, laid over the kernel's.
+mkdir -p "$disk/settings"
+for setting in fs.file-max=65536 vm.swappiness=60 vm.vfs_cache_pressure=100; do
+    name=${setting%=*}
+    echo "${setting#*=}" >"$disk/settings/$name"
+    place=$fs/proc/sys/$(echo "$name" | tr . /)
+    mount --bind "$disk/settings/$name" "$place" || die "to have settings of its own"
+    ! grep -qxF "$name" "$disk/boot/lacks" || mount -o remount,bind,ro "$place"
+done
 mount -t tmpfs -o mode=755 tmpfs "$fs/run" && mount -t tmpfs -o mode=1777 tmpfs "$fs/tmp" || die "to mount /run"
 mkdir -p "$fs/run/scw" && cp "$disk/boot/"* "$fs/run/scw/" && chmod 700 "$fs/run/scw" || die "to be told what it is"
 # What a mirror of packages would have, of what is on this machine.
@@ -91,11 +100,15 @@ if [ ! -e /etc/scw/booted ]; then
     tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
     # Nothing is fetched from anywhere, and nothing of the host's network is changed.
     cp /run/scw/apt-get.sh /usr/bin/apt-get && chmod 755 /usr/bin/apt-get
-    for tool in iptables ip6tables nft ufw; do
+    rm -f /usr/sbin/iptables && cp /run/scw/iptables.sh /usr/sbin/iptables && chmod 755 /usr/sbin/iptables
+    for tool in ip6tables nft ufw; do
         rm -f "/usr/sbin/$tool"
         printf '#!/bin/sh\necho "%s: this machine shares its network with others" >&2\nexit 1\n' "$tool" >"/usr/sbin/$tool"
         chmod 755 "/usr/sbin/$tool"
     done
+    while read -r what; do
+        rm -f "/usr/bin/$what" "/usr/sbin/$what" "/usr/lib/scw-mirror/$what"
+    done </run/scw/lacks
     # A locked password locks root out of SSH too.
     sed -i 's/^root:!*:/root:*:/; s/^root:!\*/root:*/' /etc/shadow
     cp /run/scw/cloud.cfg /etc/cloud/cloud.cfg

@@ -179,6 +179,7 @@ impl House {
                     inside: server.inside?,
                     public_keys: public_keys(&sim.world, server),
                     user_data: server.user_data.get("cloud-init").cloned().unwrap_or_default(),
+                    lacks: sim.world.lacks.clone(),
                 })
             })
         };
@@ -266,6 +267,7 @@ impl House {
                 inside,
                 public_keys: Vec::new(),
                 user_data: Vec::new(),
+                lacks: Vec::new(),
             };
             self.start(&told.id.clone(), &told, None, false);
             lock(&self.sim).world.foreign.insert(*address, Some(inside));

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const BOOT: &str = include_str!("boot.sh");
 const CLOUD_CONFIG: &str = include_str!("cloud.cfg");
 const APT_GET: &str = include_str!("apt-get.sh");
+const IPTABLES: &str = include_str!("iptables.sh");
 /// What the mirror has, if this machine has it: packages that are one program.
 const MIRROR: &[&str] = &["rclone"];
 /// What no machine may do to this one: set its clock, load modules, touch its hardware.
@@ -33,6 +34,8 @@ pub(super) struct Told {
     pub(super) inside: Ipv4Addr,
     pub(super) public_keys: Vec<String>,
     pub(super) user_data: Vec<u8>,
+    /// Programs that it does not have, and settings of the kernel that it cannot change.
+    pub(super) lacks: Vec<String>,
 }
 
 /// What a machine says.
@@ -70,6 +73,9 @@ impl Machine {
             format!("instance-id: {}\nlocal-hostname: {}\n", told.id, told.name),
         )?;
         fs::write(boot.join("cloud.cfg"), CLOUD_CONFIG)?;
+        let lacks = told.lacks.iter().map(|what| format!("{what}\n"));
+        fs::write(boot.join("lacks"), lacks.collect::<String>())?;
+        fs::write(boot.join("iptables.sh"), IPTABLES)?;
         fs::write(boot.join("apt-get.sh"), APT_GET)?;
         let programs = MIRROR
             .iter()

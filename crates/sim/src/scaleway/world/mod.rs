@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) skew: f64,
     /// Addresses at which somebody else's machine answers, whatever server has them, and where that machine is.
     pub(crate) foreign: BTreeMap<Ipv4Addr, Option<Ipv4Addr>>,
+    /// What machines that are started from now on do without: programs, and settings of the kernel that cannot be set.
+    pub(crate) lacks: Vec<String>,
     /// Fingerprints of host keys that a machine made and has not shown yet.
     pub(crate) fresh_keys: BTreeMap<String, Vec<String>>,
     /// What could not be done with machines.
@@ -159,6 +161,7 @@ impl World {
             log: Vec::new(),
             skew: 0.0,
             foreign: BTreeMap::new(),
+            lacks: Vec::new(),
             fresh_keys: BTreeMap::new(),
             trouble: Vec::new(),
             request_ids: Random::new(options.seed.wrapping_add(1)),

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::super::Controller;
-use super::super::work::{LOOK, START, before_start, has_ended};
+use super::super::work::{LOOK, START, has_ended, may_begin};
 use crate::burst::side;
 use crate::burst::spec::key;
 use crate::clock::{Clock, SystemClock};
@@ -16,7 +16,7 @@ pub(super) async fn start(c: &Controller, work_dir: &Path) -> Result<()> {
     if is_alive(work_dir)? {
         return Ok(());
     }
-    before_start(c).await?;
+    may_begin(c).await?;
     let exe = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
     let log = std::fs::File::options()
         .create(true)

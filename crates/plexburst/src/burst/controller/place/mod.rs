@@ -1,6 +1,7 @@
 //! Where a burst's worker runs: as a process here, on a host of the user's own over SSH, or on a machine that is rented for
 //! it. The phases around it are the same; what differs is how it is begun, looked after and ended.
 
+mod afar;
 mod here;
 mod remote;
 mod rented;
@@ -16,6 +17,7 @@ use crate::burst::request::On;
 use crate::burst::spec::Parked;
 use crate::error::{Error, Result};
 use crate::host::Target;
+use afar::Afar;
 use remote::{Remote, Settled};
 use rented::{Cloud, Rented};
 
@@ -46,6 +48,8 @@ enum Whose {
     Own(Box<(Remote, Settled)>),
     /// A rented machine.
     Rented(Box<Machine>),
+    /// A rented machine that this controller has no key to.
+    Afar(Box<Afar>),
 }
 
 struct Machine {
@@ -87,11 +91,18 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
             Ok(Place(Whose::Own(Box::new((remote, settled)))))
         }
         On::Scaleway => {
-            let cloud = Cloud::of(c)?;
+            let mut cloud = Cloud::of(c)?;
             forget_what_is_gone(c, &cloud).await?;
+            if !rented::has_key(c) {
+                match afar::find(c, cloud).await? {
+                    Ok(afar) => return Ok(Place(Whose::Afar(Box::new(afar)))),
+                    Err(back) => cloud = back,
+                }
+            }
             let rented: Rented = c
                 .side
                 .phase(Phase::Provision, "renting a machine", async || {
+                    super::work::may_begin(c).await?;
                     cloud.rent(c, library_bytes(c)).await
                 })
                 .await?;
@@ -104,7 +115,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
                         Ok(seen) => seen,
                         Err(error) if error.exit() == crate::exit::HOME_UNCHANGED => {
                             // Perhaps this machine has another address than when the machine was closed to all others.
-                            cloud.open_again(&rented).await?;
+                            cloud.open_again(c, &rented).await?;
                             reached.with(async |host| origin(host).await).await?
                         }
                         Err(error) => return Err(error),
@@ -148,6 +159,9 @@ pub(super) async fn may_live(c: &Controller) -> Result<bool> {
             let cloud = Cloud::of(c)?;
             if cloud.is_running(&rented).await? == Alive::No {
                 return Ok(false);
+            }
+            if !rented::has_key(c) {
+                return Ok(Afar::of(cloud, rented).is_alive(c).await? != Alive::No);
             }
             let remote = Remote::new(cloud.reach(c, &rented).await?);
             remote.is_alive(&settled).await? != Alive::No
@@ -248,21 +262,32 @@ pub(super) async fn give_up(c: &Controller, error: Error) -> Error {
         Err(unknown) => return billed(c, &error.because_of(&unknown)),
         Ok(()) => {}
     }
-    if has_worked(c) {
-        return billed(c, &error);
-    }
+    let why = match has_worked(c) {
+        false => "no work had begun on it",
+        // The worker has ended, and what it did is in the depot.
+        true if is_unwanted(c).await => "another machine cancelled the burst",
+        true => return billed(c, &error),
+    };
     let ended = async {
         Cloud::of(c)?.end(c, Phase::Provision).await?;
         forget(c).await
     };
     match ended.await {
         Ok(()) => {
-            c.printer()
-                .warn("what was rented is ended, since no work had begun on it; nothing of it is billed any more");
+            c.printer().warn(&format!(
+                "what was rented is ended, since {why}; nothing of it is billed any more"
+            ));
             error
         }
         Err(also) => also.because_of(&error),
     }
+}
+
+/// Whether another machine wants the burst to end, and its worker has.
+async fn is_unwanted(c: &Controller) -> bool {
+    let wish = c.depot.read(crate::burst::spec::key::CANCEL).await.ok().flatten();
+    let is_by_another = wish.is_some_and(|why| crate::burst::elsewhere::is_by_another(&String::from_utf8_lossy(&why)));
+    is_by_another && super::work::has_ended(c).await.unwrap_or(false)
 }
 
 /// Whether a worker was begun on the machine that is there now.
@@ -300,6 +325,7 @@ impl Place {
             Whose::Here => here::start(c, &c.work_dir()).await,
             Whose::Own(own) => own.0.start(c, &own.1).await,
             Whose::Rented(it) => it.remote.start(c, &it.settled).await,
+            Whose::Afar(it) => it.goes_on(c).await,
         }
     }
 
@@ -314,9 +340,9 @@ impl Place {
             Whose::Own(own) => Ok(own.0.is_alive(&own.1).await.unwrap_or(Alive::Unknown)),
             Whose::Rented(it) => match it.remote.is_alive(&it.settled).await {
                 Ok(alive) => Ok(alive),
-                // A cloud that does not answer either says nothing.
-                Err(_) => Ok(it.cloud.is_running(&it.rented).await.unwrap_or(Alive::Unknown)),
+                Err(error) => Ok(it.readmitted(c, error).await.unwrap_or(Alive::Unknown)),
             },
+            Whose::Afar(it) => Ok(it.is_alive(c).await.unwrap_or(Alive::Unknown)),
         }
     }
 
@@ -330,6 +356,7 @@ impl Place {
             }
             Whose::Own(own) => own.0.hand_over(&own.1, answer).await,
             Whose::Rented(it) => it.remote.hand_over(&it.settled, answer).await,
+            Whose::Afar(it) => Err(it.no_key()),
         }
     }
 
@@ -343,6 +370,7 @@ impl Place {
             }
             Whose::Own(own) => own.0.preferences(&own.1).await,
             Whose::Rented(it) => it.remote.preferences(&it.settled).await,
+            Whose::Afar(it) => Err(it.no_key()),
         }
     }
 
@@ -352,7 +380,13 @@ impl Place {
             Whose::Here => here::last_line(&c.work_dir()),
             Whose::Own(own) => own.0.last_line(&own.1).await,
             Whose::Rented(it) => it.remote.last_line(&it.settled).await,
+            Whose::Afar(it) => it.no_key().chain(),
         }
+    }
+
+    /// Whether nothing is known of the worker but what it leaves in the depot.
+    pub(super) fn is_seen_through_depot(&self) -> bool {
+        matches!(self.0, Whose::Afar(_))
     }
 
     /// How long to wait between two looks: a connection costs more than a file.
@@ -365,14 +399,31 @@ impl Place {
 
     /// What the burst has to pay for it so far; nothing where it is the user's own.
     pub(super) async fn cost(&self) -> Option<f64> {
-        let Whose::Rented(it) = &self.0 else { return None };
-        let now = it.cloud.now().await.ok()?;
-        Some(
-            it.rented
-                .offer
-                .price
-                .of(u64::try_from(now - it.rented.since).unwrap_or(0)),
-        )
+        let (cloud, rented) = match &self.0 {
+            Whose::Rented(it) => (&it.cloud, &it.rented),
+            Whose::Afar(it) => (&it.cloud, &it.rented),
+            Whose::Here | Whose::Own(_) => return None,
+        };
+        let now = cloud.now().await.ok()?;
+        Some(rented.offer.price.of(u64::try_from(now - rented.since).unwrap_or(0)))
+    }
+}
+
+impl Machine {
+    /// The machine runs, as its provider says, and does not answer this controller: perhaps that has another address than
+    /// the one that is let in. It is tried once more with the door open, which is closed to all others afterwards.
+    async fn readmitted(&self, c: &Controller, why: Error) -> Result<Alive> {
+        // A cloud that does not answer either says nothing.
+        let running = self.cloud.is_running(&self.rented).await?;
+        if running == Alive::No || why.exit() != crate::exit::HOME_UNCHANGED {
+            return Ok(running);
+        }
+        self.cloud.open_again(c, &self.rented).await?;
+        let seen_from = self.remote.with(async |host| origin(host).await).await?;
+        self.cloud.close_to_others(c, &self.rented, &seen_from).await?;
+        c.printer()
+            .say("            the machine lets this machine's new address in");
+        self.remote.is_alive(&self.settled).await
     }
 }
 

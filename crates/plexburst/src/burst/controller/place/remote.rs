@@ -12,9 +12,11 @@ use super::secrets;
 use crate::burst::phase::Phase;
 use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
 use crate::burst::worker::warden::Warrant;
-use crate::config::RuntimeMode;
+use crate::clock::SystemClock;
+use crate::config::{CellMode, RuntimeMode};
 use crate::error::{Context, Error, Result};
 use crate::host::equip::Equipped;
+use crate::host::fit::Wants;
 use crate::host::secrets::Secret;
 use crate::host::{Host, Target, equip};
 use crate::plex::runtime::docker::Image;
@@ -61,6 +63,19 @@ async fn image_for(c: &Controller, host: &Host) -> Result<Option<String>> {
     }
 }
 
+/// What the machine has to have.
+fn wants(c: &Controller, is_rented: bool) -> Wants {
+    let config = &c.request.config;
+    let mount = (config.media.directory.is_none()).then(|| crate::media::program::Wanted::of(&config.media));
+    let cell = config.worker.cell != CellMode::Never && config.worker.runtime != RuntimeMode::Docker;
+    Wants {
+        is_rented,
+        mount,
+        cell,
+        internet: super::super::work::has_internet(c),
+    }
+}
+
 /// A machine over SSH.
 pub(super) struct Remote {
     target: Target,
@@ -91,10 +106,13 @@ impl Remote {
         result
     }
 
-    /// Brings the program and what it needs.
+    /// Brings the program and what it needs; `provider_now` is there on a rented machine.
     pub(super) async fn equip(&self, c: &Controller, provider_now: Option<i64>) -> Result<Settled> {
         let id = c.id();
         self.with(async |host| {
+            if provider_now.is_some() {
+                equip::booted(host, &SystemClock).await?;
+            }
             let base = host
                 .script(
                     "looking for a place to work",
@@ -111,13 +129,13 @@ impl Remote {
                 return Err(Error::failed(format!("{} has no folder for a worker ({base:?})", host.name())));
             }
             let own = std::env::current_exe().context(|| "cannot find this program's own file".to_owned())?;
-            let needs_mount = c.request.config.media.remote.is_some();
+            let wants = wants(c, provider_now.is_some());
             let Equipped {
                 program,
                 arch,
                 cpus,
                 memory: bytes,
-            } = equip::equip(host, &format!("{base}/bin"), &own, needs_mount).await?;
+            } = equip::equip(host, &format!("{base}/bin"), &own, &wants).await?;
             if let Some(image) = image_for(c, host).await? {
                 let socket = c.request.config.worker.docker_socket.as_deref();
                 equip::docker(host, &program, &image, socket).await?;
@@ -228,7 +246,7 @@ impl Remote {
         if self.is_alive(settled).await? == Alive::Yes {
             return Ok(());
         }
-        super::super::work::before_start(c).await?;
+        super::super::work::may_begin(c).await?;
         let script = format!(
             "cd {dir}\nsetsid -f sh -c 'exec \"$0\" worker \"$1\" >>\"$1/worker.log\" 2>&1 </dev/null' {program} {dir}\n\
              n=0\nwhile [ $n -lt 300 ]; do\n  if [ -e lock ] && ! flock -n lock true; then exit 0; fi\n  \

@@ -115,13 +115,20 @@ impl Cloud {
         let clock = SystemClock;
         let begun = clock.now();
         let mut last;
+        // A machine that was reached before may let in another address than this machine has by now.
+        let mut may_be_closed = c.side.attempts(Phase::Reach) > 1;
         loop {
             last = match self.provider.host_keys(&rented.server).await {
                 Ok(vouched) if vouched.is_empty() => "it has not made its host keys yet".to_owned(),
                 Ok(vouched) => match keys::prove(&rented.address, ssh_port(), &vouched, &known_hosts).await {
                     Ok(()) => return Ok(target),
                     Err(error) if error.exit() == crate::exit::REFUSED => return Err(error),
-                    Err(error) => error.chain(),
+                    Err(error) => {
+                        if std::mem::take(&mut may_be_closed) {
+                            self.open_again(c, rented).await?;
+                        }
+                        error.chain()
+                    }
                 },
                 Err(error) => error.chain(),
             };
@@ -152,12 +159,22 @@ impl Cloud {
         self.provider.admit(group, &[format!("{address}/{bits}")]).await
     }
 
-    /// Lets everybody with the key in again: this machine's address may have changed.
-    pub(super) async fn open_again(&self, rented: &Rented) -> Result<()> {
+    /// Lets everybody with the key in again: this machine's address may have changed. Where addresses are configured, those.
+    pub(super) async fn open_again(&self, c: &Controller, rented: &Rented) -> Result<()> {
         match &rented.group {
-            Some(group) => self.provider.admit(group, &[]).await,
+            Some(group) => {
+                let inbound = &c.request.config.scaleway.inbound;
+                self.provider.admit(group, inbound).await
+            }
             None => Ok(()),
         }
+    }
+
+    /// How long the worker has given no proof of life, in seconds by the provider's clock; none before the first.
+    pub(super) async fn silent_for(&self, rented: &Rented) -> Result<Option<i64>> {
+        let life = self.provider.life(&rented.server).await?;
+        let now = self.provider.now().await?;
+        Ok(life.map(|life| now - life.at))
     }
 
     /// Whether the machine exists and runs, as its provider says.
@@ -266,6 +283,11 @@ fn settle(c: &Controller, machine: Machine, taken: Taken) -> Result<Rented> {
         offer: taken.offer,
         since: taken.since,
     })
+}
+
+/// Whether the burst's key is on this machine: one that took the burst over has none.
+pub(super) fn has_key(c: &Controller) -> bool {
+    c.dir.join("ssh/id_ed25519").is_file()
 }
 
 fn ssh_dir(c: &Controller) -> Result<PathBuf> {
