@@ -256,6 +256,10 @@ pub(super) async fn give_up(c: &Controller, error: Error) -> Error {
     if is_settled || !has_anything || error.exit() == crate::exit::MAYBE_BILLED {
         return error;
     }
+    if c.was_ended_elsewhere().await.unwrap_or(false) {
+        // Whoever ended it has ended its machine.
+        return error;
+    }
     match c.still_seated().await {
         // It is the machine of whoever has the burst now.
         Err(replaced) if replaced.exit() == crate::exit::REFUSED => return error,
