@@ -89,7 +89,7 @@ async fn archives_of_the_earlier_scripts_are_imported() {
 
     let old = world.path("plex_delta_sync_20260101_120000.tar.gz");
     tar_gz(&left, "", &old);
-    let output = world.run(&["import", old.to_str().unwrap()]);
+    let output = world.run(&["import", "-y", old.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}\n{}", world.logs());
     for words in [
@@ -126,18 +126,18 @@ async fn archives_of_the_earlier_scripts_are_imported() {
     // The same as a backup of a whole folder, one level further down: nothing new, nothing lost.
     let backup = world.path("plex_local_backup_20260101_120000.tar.gz");
     tar_gz(&left, "Plex Media Server/", &backup);
-    let report = world.json(&["import", "--json", backup.to_str().unwrap()]);
+    let report = world.json(&["import", "-y", "--json", backup.to_str().unwrap()]);
     assert_eq!(report["outcome"], "committed");
     assert_eq!(files(&world.tracks(section).await), files(&imported));
 
     // A lone library.db is explained, and taken when that is said; home's own analysis stays.
     let lone = world.path("plex_db_backup_20260101.db");
     std::fs::copy(databases.join(plex_library::LIBRARY_DB), &lone).unwrap();
-    let refused = world.run(&["import", lone.to_str().unwrap()]);
+    let refused = world.run(&["import", "-y", lone.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(said.contains("--without-blobs"), "{said}");
-    let report = world.json(&["import", "--json", "--without-blobs", lone.to_str().unwrap()]);
+    let report = world.json(&["import", "-y", "--json", "--without-blobs", lone.to_str().unwrap()]);
     assert_eq!(report["outcome"], "committed");
     assert_eq!(files(&world.tracks(section).await), files(&imported));
     assert_eq!(sonic(&world.databases()), 8);

@@ -277,7 +277,7 @@ async fn a_result_of_another_schema_does_not_come_home() {
         .unwrap();
     drop(db);
     world.start_home();
-    let output = world.run(&["import", world.path("base-result.tar.zst").to_str().unwrap()]);
+    let output = world.run(&["import", "-y", world.path("base-result.tar.zst").to_str().unwrap()]);
     assert_refused(&output, exit::REFUSED, &["schema"]);
     assert!(world.client().identity().await.is_ok(), "home runs");
 }
@@ -393,7 +393,7 @@ async fn no_damaged_result_is_imported() {
         std::fs::write(&blobs, two).unwrap();
         let archive = world.path("result.tar.zst");
         plex_library::archive::pack(&files, &archive).unwrap();
-        let output = world.run(&["import", archive.to_str().unwrap()]);
+        let output = world.run(&["import", "-y", archive.to_str().unwrap()]);
         assert_refused(&output, exit::REFUSED, &["is damaged"]);
         let mut after = contents(&world.data_dir());
         after.retain(|path, _| !path.ends_with("lock"));
@@ -407,5 +407,9 @@ async fn no_damaged_result_is_imported() {
     plex_library::archive::pack(&files, &archive).unwrap();
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() - 100]).unwrap();
-    assert_refused(&world.run(&["import", archive.to_str().unwrap()]), exit::REFUSED, &[]);
+    assert_refused(
+        &world.run(&["import", "-y", archive.to_str().unwrap()]),
+        exit::REFUSED,
+        &[],
+    );
 }

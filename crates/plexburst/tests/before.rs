@@ -57,7 +57,7 @@ fn assert_subset(some: &BTreeMap<i64, String>, all: &BTreeMap<i64, String>) {
 async fn goes_back_and_forth(world: &World, section: i64) {
     let old = files(&world.tracks(section).await);
     let id = *old.keys().next().unwrap();
-    let output = world.run(&["rollback"]);
+    let output = world.run(&["rollback", "-y"]);
     assert_eq!(
         output.status.code(),
         Some(i32::from(exit::USAGE)),
@@ -76,7 +76,7 @@ async fn goes_back_and_forth(world: &World, section: i64) {
     // The household lives with it.
     world.client().rate(id, 7.0).await.unwrap();
     world.client().create_playlist("since then", &[id]).await.unwrap();
-    let report = world.json(&["rollback", "--json"]);
+    let report = world.json(&["rollback", "-y", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}\n{}", world.logs());
     assert_eq!(files(&world.tracks(section).await), old);
     assert_eq!(
@@ -94,7 +94,7 @@ async fn goes_back_and_forth(world: &World, section: i64) {
     // Now there are two, and one has to be named.
     let list = kept(world);
     assert_eq!(list.len(), 2, "{list:?}");
-    let output = world.run(&["rollback"]);
+    let output = world.run(&["rollback", "-y"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(i32::from(exit::USAGE)), "{text}");
     for one in &list {
@@ -104,7 +104,7 @@ async fn goes_back_and_forth(world: &World, section: i64) {
     // A rollback can be rolled back.
     assert_eq!(list[0]["why"], "rollback");
     world.client().rate(id, 3.0).await.unwrap();
-    let report = world.json(&["rollback", list[0]["burst"].as_str().unwrap(), "--json"]);
+    let report = world.json(&["rollback", "-y", list[0]["burst"].as_str().unwrap(), "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
     assert_eq!(files(&world.tracks(section).await), new);
     assert_eq!(rating(world, section, id).await, Some(3.0));
@@ -151,21 +151,21 @@ async fn what_is_not_wanted_back_is_left_where_it_is_kept() {
     let burst = list[0]["burst"].as_str().unwrap();
     let since = Path::new(list[0]["path"].as_str().unwrap()).with_file_name("since");
     std::fs::remove_dir_all(since).unwrap();
-    let output = world.run(&["rollback", "--json"]);
+    let output = world.run(&["rollback", "-y", "--json"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(i32::from(exit::REFUSED)), "{text}");
     assert!(text.contains("--discard-since"), "{text}");
     assert_eq!(rating(&world, section, id).await, Some(7.0));
     world.json(&["cancel", "--json"]);
 
-    let report = world.json(&["rollback", &burst[burst.len() - 6..], "--discard-since", "--json"]);
+    let report = world.json(&["rollback", "-y", &burst[burst.len() - 6..], "--discard-since", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
     assert_eq!(world.tracks(section).await.len(), 3);
     assert_eq!(rating(&world, section, id).await, None);
     // Only one is to be kept: the one with the rating.
     let list = kept(&world);
     assert_eq!(list.len(), 1, "{list:?}");
-    let report = world.json(&["rollback", "--discard-since", "--json"]);
+    let report = world.json(&["rollback", "-y", "--discard-since", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}");
     assert_eq!(rating(&world, section, id).await, Some(7.0));
 }

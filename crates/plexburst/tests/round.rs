@@ -171,7 +171,7 @@ async fn an_archive_goes_round_without_home_and_is_imported() {
     assert_eq!(world.tracks(section).await.len(), 4, "home is untouched");
     let result = world.path("plex_db_only_20260101_000000-result.tar.zst");
     assert_eq!(look("inspect", &result)["sections"][0]["counts"]["tracks"], 8);
-    let report = world.json(&["import", "--json", result.to_str().unwrap()]);
+    let report = world.json(&["import", "-y", "--json", result.to_str().unwrap()]);
     assert_eq!(report["outcome"], "committed");
     let after = world.tracks(section).await;
     assert_eq!(after.len(), 8);

@@ -85,8 +85,7 @@ pub async fn look(depot: &Depot, id: &str) -> Result<Elsewhere> {
         .read(REQUEST)
         .await?
         .ok_or_else(|| Error::usage(format!("no burst {id} is in the depot at {}", depot.name())))?;
-    let request: Request = serde_json::from_slice(&request)
-        .map_err(|e| Error::unexpected(format!("cannot understand burst {id} in the depot")).because(e))?;
+    let request = Request::parse(&request, &format!("{id}/{REQUEST} in the depot"))?;
     let holder = match seat::newest(&depot).await? {
         Some(name) => seat::holder(&depot, &name).await?,
         None => None,
@@ -134,6 +133,10 @@ async fn entries(depot: &Depot, key: &str) -> Result<Vec<Entry>> {
         .split(|b| *b == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
+            if let Some(found) = super::version::newer(line, journal::VERSION) {
+                let path = std::path::PathBuf::from(format!("{key} in the depot"));
+                return Err(journal::JournalError::Newer { path, found }.into());
+            }
             serde_json::from_slice(line)
                 .map_err(|e| Error::unexpected(format!("cannot understand {key} in the depot")).because(e))
         })

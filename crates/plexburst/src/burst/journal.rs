@@ -344,14 +344,13 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Entry>, usize), JournalError>
     let mut good = 0;
     for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let is_last = good + line.len() == bytes.len();
+        // A line of a newer program may be one that this one does not understand.
+        if let Some(found) = super::version::newer(line, VERSION) {
+            let path = path.to_path_buf();
+            return Err(JournalError::Newer { path, found });
+        }
         match serde_json::from_slice::<Entry>(line) {
             Ok(entry) if line.ends_with(b"\n") => {
-                if entry.v > VERSION {
-                    return Err(JournalError::Newer {
-                        path: path.to_path_buf(),
-                        found: entry.v,
-                    });
-                }
                 entries.push(entry);
                 good += line.len();
             }

@@ -86,7 +86,12 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
     let request = &burst.request;
     put(
         "burst",
-        &format!("{}, begun {} ago", request.id, span(since(request.created_at))),
+        &format!(
+            "{}, begun {} ago{}",
+            request.id,
+            span(since(request.created_at)),
+            super::version::unlike(request.program.as_deref())
+        ),
     );
     let holder = match &burst.holder {
         Some(holder) => format!(", controlled by {}", holder.machine),
@@ -106,7 +111,8 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
         put("done", &done.join(", "));
     }
     if let Some(text) = burst.worker_text() {
-        put("worker", &text);
+        let program = burst.progress.as_ref().and_then(|progress| progress.program.as_deref());
+        put("worker", &format!("{text}{}", super::version::unlike(program)));
     }
     if let Some(progress) = &burst.progress {
         // Counts, rate and rest; what is waited for; how the media are.

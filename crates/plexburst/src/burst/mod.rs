@@ -25,4 +25,5 @@ pub mod spec;
 pub mod store;
 pub mod takeover;
 pub mod todo;
+pub mod version;
 pub mod worker;

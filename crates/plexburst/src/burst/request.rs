@@ -147,6 +147,9 @@ pub struct Request {
     pub v: u32,
     /// The burst's ULID.
     pub id: String,
+    /// The version of the program that began it; not known of bursts of the first versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// When it was asked for.
     pub created_at: jiff::Timestamp,
     /// Where the library comes from.
@@ -163,6 +166,7 @@ impl Request {
         Self {
             v: VERSION,
             id: ulid::Ulid::generate().to_string(),
+            program: Some(super::version::PROGRAM.to_owned()),
             created_at: jiff::Timestamp::now(),
             source,
             options,
@@ -220,14 +224,22 @@ impl Request {
                 .hint("`plexburst runs` lists the bursts that this machine knows")
                 .because(e)
         })?;
-        let request: Self = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::unexpected(format!("cannot understand {}", path.display())).because(e))?;
-        if request.v > VERSION {
+        Self::parse(&bytes, &path.display().to_string())
+    }
+
+    /// Reads what [`Request::save`] wrote; `place` is where it was found.
+    ///
+    /// # Errors
+    /// It was written by a newer program, or is damaged.
+    pub fn parse(bytes: &[u8], place: &str) -> Result<Self> {
+        if super::version::newer(bytes, VERSION).is_some() {
             return Err(
-                Error::usage(format!("burst {} was begun by a newer plexburst", request.id))
-                    .hint("use that version to go on with it"),
+                Error::usage(format!("the burst in {place} was begun by a newer plexburst")).hint(format!(
+                    "that version shows it and goes on with it; this one ({}) leaves it alone",
+                    super::version::PROGRAM
+                )),
             );
         }
-        Ok(request)
+        serde_json::from_slice(bytes).map_err(|e| Error::unexpected(format!("cannot understand {place}")).because(e))
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::journal::{Event, Journal, JournalError};
 use super::phase::Phase;
+use super::version;
 use crate::error::{Error, Result};
 use crate::term::Printer;
 
@@ -35,10 +36,11 @@ impl Side {
     pub fn open(dir: &Path, printer: Printer) -> Result<Self> {
         let lock = patient_lock(&dir.join("lock"))?.ok_or_else(|| {
             Error::usage(format!(
-                "the burst in {} is already being run by another process",
-                dir.display()
+                "the burst in {} is already being run by another process{}",
+                dir.display(),
+                version::unlike(program_of(&dir.join("lock")).as_deref())
             ))
-            .hint("`plexburst status` shows where it stands")
+            .hint("`plexburst status` and `plexburst attach` show where it stands; Ctrl-C there or SIGTERM ends that process")
         })?;
         let journal = Journal::open(&super::store::journal_path(dir))?;
         Ok(Self {
@@ -174,7 +176,7 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
             // Who it is, for whoever has to end this process; only meaningful while the lock is held.
             file.set_len(0).map_err(failed)?;
             (&file)
-                .write_all(std::process::id().to_string().as_bytes())
+                .write_all(format!("{}\n{}\n", std::process::id(), version::PROGRAM).as_bytes())
                 .map_err(failed)?;
             Ok(Some(file))
         }
@@ -207,7 +209,14 @@ pub fn holder(path: &Path) -> Result<Option<u32>> {
     }
     // Zero is nobody's: a process that has the lock and has not written its number yet.
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    Ok(Some(text.trim().parse().unwrap_or(0)))
+    Ok(Some(
+        text.lines().next().and_then(|pid| pid.trim().parse().ok()).unwrap_or(0),
+    ))
+}
+
+/// The version of the program that took the lock on `path` last.
+fn program_of(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()?.lines().nth(1).map(str::to_owned)
 }
 
 /// Whether somebody holds a lock on the file `path`, which is not touched.

@@ -251,6 +251,9 @@ pub struct Progress {
     pub at: jiff::Timestamp,
     /// One line for a person.
     pub text: String,
+    /// The version of the worker's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// One look at the worker while it indexed, for the report's plots.

@@ -3,6 +3,7 @@
 use super::{Context, detach, print, print_json, sync};
 use crate::burst::controller::{self, Controller};
 use crate::burst::store::{self, Known, Standing};
+use crate::burst::version;
 use crate::error::Result;
 use crate::exit;
 use crate::term::Table;
@@ -141,7 +142,10 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<u8> {
         }
         burst.request.take_corrections(&settings.config);
         burst.request.save(&burst.dir)?;
-        context.printer.say(&format!("burst {} goes on", burst.request.id));
+        let program = version::unlike(burst.request.program.as_deref());
+        context
+            .printer
+            .say(&format!("burst {} goes on{program}", burst.request.id));
     } else {
         let (id, word) = (&burst.request.id, burst.standing.word());
         context.printer.say(&format!("burst {id} has ended: {word}"));

@@ -47,11 +47,3 @@ pub(super) fn ask(prompt: &str, context: &Context) -> Result<Option<String>> {
     }
     Ok(Some(answer.trim().to_owned()))
 }
-
-/// Asks where somebody can answer; elsewhere the command itself is the word: what it does can be undone.
-pub(super) fn if_somebody_is_there(question: &str, is_agreed: bool, context: &Context) -> Result<()> {
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        return confirm(question, is_agreed, context);
-    }
-    Ok(())
-}

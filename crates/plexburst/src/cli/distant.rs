@@ -42,7 +42,7 @@ fn need(command: &Command) -> Need<'_> {
             true => Need::Export(args),
             false => Need::Command(Account::NotNeeded),
         },
-        Command::Runs(_) => Need::Command(Account::NotNeeded),
+        Command::Runs(_) | Command::Uninstall(_) => Need::Command(Account::NotNeeded),
         Command::Status(args) => Need::Burst(args.run.as_deref(), Account::NotNeeded),
         Command::Attach(args) => Need::Burst(args.run.as_deref(), Account::NotNeeded),
         Command::Logs(args) => Need::Burst(args.run.as_deref(), Account::NotNeeded),
@@ -107,6 +107,16 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
             .say("bursts of archives on this machine: `plexburst --here runs`");
     }
     let mut args = words()?;
+    let has_agreed = match command {
+        Command::Import(args) => !args.yes,
+        Command::Uninstall(args) => !args.yes && !args.dry_run,
+        Command::Rollback(args) => !args.yes && !args.list,
+        _ => false,
+    };
+    if has_agreed {
+        // It was agreed to here, and there nobody sits.
+        args.push("-y".to_owned());
+    }
     if let Some(path) = file
         && !path.is_file()
     {
@@ -133,10 +143,11 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
 fn ask(command: &Command, settings: &Settings, context: &Context) -> Result<()> {
     let host = settings.config.home.host.as_deref().unwrap_or_default();
     match command {
-        Command::Import(args) => confirm::if_somebody_is_there(&super::import::question(host), args.yes, context),
-        Command::Rollback(args) if !args.list => {
-            confirm::if_somebody_is_there(&super::rollback::question(host), args.yes, context)
+        Command::Import(args) => confirm::confirm(&super::import::question(host), args.yes, context),
+        Command::Uninstall(args) if !args.dry_run => {
+            confirm::confirm(&super::uninstall::question(host), args.yes, context)
         }
+        Command::Rollback(args) if !args.list => confirm::confirm(&super::rollback::question(host), args.yes, context),
         _ => Ok(()),
     }
 }

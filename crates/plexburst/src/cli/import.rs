@@ -48,7 +48,7 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings_for(args.home.as_deref())?;
-    confirm::if_somebody_is_there(&question("this machine"), args.yes, context)?;
+    confirm::confirm(&question("this machine"), args.yes, context)?;
     let path = match (&args.file, &args.from_depot) {
         (Some(file), _) => std::path::absolute(file)
             .map_err(|e| Error::usage(format!("cannot resolve {}", file.display())).because(e))?,

@@ -31,6 +31,7 @@ mod speed;
 mod sweep;
 mod sync;
 mod timer;
+mod uninstall;
 mod verify;
 
 use std::path::PathBuf;
@@ -113,6 +114,10 @@ enum Command {
     Repair(repair::Args),
     /// Find and destroy what no live burst owns at the cloud provider.
     Sweep(sweep::Args),
+    /// Bursts and sweeps that begin by themselves: units of systemd.
+    Timer(timer::Args),
+    /// Remove what plexburst keeps on this machine; never the library.
+    Uninstall(uninstall::Args),
     /// What a shell needs to complete plexburst's commands and options.
     Completions(reference::CompletionsArgs),
     /// The man pages.
@@ -290,6 +295,8 @@ async fn run(command: Command, context: Context) -> Result<u8> {
         Command::Remap(args) => remap::run(&args, &context),
         Command::Repair(args) => repair::run(&args, &context),
         Command::Sweep(args) => sweep::run(args, &context).await,
+        Command::Timer(args) => timer::run(args, &context),
+        Command::Uninstall(args) => uninstall::run(&args, &context).await,
         Command::Completions(args) => reference::completions(&args),
         Command::Man(args) => reference::man(&args),
         Command::Schema => reference::schema(),

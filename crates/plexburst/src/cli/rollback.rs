@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         return Ok(exit::DONE);
     }
     let to = choose(&kept, args.run.as_deref())?.burst.clone();
-    confirm::if_somebody_is_there(&question("this machine"), args.yes, context)?;
+    confirm::confirm(&question("this machine"), args.yes, context)?;
     let options = Options {
         swap_now: args.swap_now,
         swap_at: args.swap_at,

@@ -1,7 +1,6 @@
 //! `plexburst sweep`: finds and destroys what no live burst owns. Made for a timer as well: it asks nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::{Context, print, print_json};
 use crate::burst::{journal::Journal, ledger, store};
@@ -25,10 +24,6 @@ pub(super) struct Args {
     /// Only show what would be destroyed.
     #[arg(long)]
     dry_run: bool,
-    /// Sweep nothing now, but write the units of a systemd timer that does so every ten minutes, into DIR or where systemd
-    /// looks for them; with --dry-run only show them.
-    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "kept")]
-    timer: Option<Option<PathBuf>>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -37,9 +32,6 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
-    if let Some(dir) = args.timer {
-        return super::timer::write(&settings, dir, args.dry_run, args.json, context);
-    }
     let account = rented::account(&settings.config.scaleway)?;
     let provider = Scaleway::new(Client::new(&account)?);
     let local = local(&settings, context)?;
@@ -74,6 +66,19 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         print("nothing that had to go is left: Scaleway answers 404 for each of them")?;
     }
     Ok(exit::DONE)
+}
+
+/// How much of what bursts of this machine rented is there still; zones that do not answer count.
+pub(super) async fn left(settings: &Settings, context: &Context) -> Result<usize> {
+    let mut local = local(settings, context)?;
+    local.retain(|_, burst| !burst.known.resources.is_empty() || !burst.known.open_intents.is_empty());
+    if local.is_empty() {
+        return Ok(0);
+    }
+    let account = rented::account(&settings.config.scaleway)?;
+    let findings = sweep::look(&Scaleway::new(Client::new(&account)?), &local).await?;
+    let ours = findings.found.iter().filter(|found| local.contains_key(&found.burst));
+    Ok(ours.count() + findings.unanswered.len())
 }
 
 /// What the journals of this machine say of bursts that rented something.

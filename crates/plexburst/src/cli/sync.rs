@@ -81,6 +81,13 @@ pub(super) struct Args {
     pub(super) json: bool,
 }
 
+impl Args {
+    /// Whether nobody has to be asked what a rented machine may cost.
+    pub(super) fn is_agreed(&self) -> bool {
+        self.yes || self.max_cost.is_some()
+    }
+}
+
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let mut settings = context.settings()?;

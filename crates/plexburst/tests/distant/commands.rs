@@ -35,9 +35,31 @@ async fn every_command_is_carried_out_where_home_is() {
     assert_eq!(distant.json(&["status", "--json"])["stands"], "committed");
     assert_eq!(distant.json(&["report", id, "--json"])["outcome"], "committed");
 
+    let logs = distant.run(&["logs", id]);
+    let told = String::from_utf8_lossy(&logs.stdout).into_owned();
+    assert!(
+        logs.status.success() && told.contains("snapshot") && told.contains("swap"),
+        "{told}"
+    );
+    let attached = distant.run(&["attach", id]);
+    let told = String::from_utf8_lossy(&attached.stdout).into_owned();
+    assert!(
+        attached.status.success() && told.contains("is committed"),
+        "{told}{}",
+        said(&attached)
+    );
+    let served = distant.run(&["serve"]);
+    assert_eq!(served.status.code(), Some(2));
+    assert!(said(&served).contains("hint: `plexburst attach`"), "{}", said(&served));
+
+    // Nobody agreed: nothing is even begun there.
+    let unasked = distant.run(&["rollback"]);
+    assert_eq!(unasked.status.code(), Some(2));
+    assert!(said(&unasked).contains("hint: give -y"), "{}", said(&unasked));
+    assert_eq!(distant.json(&["runs", "--json"])["runs"].as_array().unwrap().len(), 1);
     let list = distant.json(&["rollback", "--list", "--json"]);
     assert_eq!(list["kept"][0]["burst"], id);
-    let back = distant.json(&["rollback", "--json"]);
+    let back = distant.json(&["rollback", "-y", "--json"]);
     assert_eq!(back["outcome"], "committed");
     assert_eq!(part_count(&distant.world.tracks(distant.section).await), 4);
     // What fails there fails here, in its words and with its exit code.

@@ -310,7 +310,7 @@ async fn import_and_rollback(test: &str, is_mounted: bool) {
         return skip(test, "mounts cannot be made here");
     };
     let way = if is_mounted { "by files" } else { "by exchange" };
-    let import = ["import", "--json", scene.result.to_str().unwrap()];
+    let import = ["import", "-y", "--json", scene.result.to_str().unwrap()];
     scene
         .at_every_fault(&format!("import {way}"), "before", &import, [3, 5])
         .await;
@@ -319,7 +319,12 @@ async fn import_and_rollback(test: &str, is_mounted: bool) {
     assert_eq!(report["outcome"], "committed");
     scene.keep("after");
     scene
-        .at_every_fault(&format!("rollback {way}"), "after", &["rollback", "--json"], [5, 3])
+        .at_every_fault(
+            &format!("rollback {way}"),
+            "after",
+            &["rollback", "-y", "--json"],
+            [5, 3],
+        )
         .await;
     scene.world.stop_home();
 }
@@ -397,8 +402,8 @@ async fn nothing_of_an_import_gets_its_name_before_it_is_durable() {
         let log = scene.world.path("trace");
         let calls = "trace=write,pwrite64,fsync,fdatasync,rename,renameat,renameat2";
         let strace = ["-y", "-e", calls, "-o", log.to_str().unwrap()];
-        let import = ["import", "--json", scene.result.to_str().unwrap()];
-        for args in [&import[..], &["rollback", "--json"]] {
+        let import = ["import", "-y", "--json", scene.result.to_str().unwrap()];
+        for args in [&import[..], &["rollback", "-y", "--json"]] {
             let output = traced(&scene.world, &strace, args);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let trace = std::fs::read_to_string(&log).unwrap();

@@ -116,7 +116,7 @@ async fn cut(dir: &Path, name: &str, options: &'static str) {
         scene.reset("before");
         // What was there before the import was there for long.
         run("sync", &["-f", disk.point.to_str().unwrap()]);
-        let import = ["import", "--json", scene.result.to_str().unwrap()];
+        let import = ["import", "-y", "--json", scene.result.to_str().unwrap()];
         let taken = photographed(&scene, &import, &image, &shots);
         scene.world.stop_home();
         let step = std::env::var("PLEXBURST_SOAK")

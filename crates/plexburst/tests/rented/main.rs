@@ -78,7 +78,7 @@ async fn from_nothing_to_a_merged_home_and_nothing_billed() {
 /// `sweep` as the timer's service runs it, with the units that the program writes.
 pub(crate) fn by_timer(world: &common::World, cloud: &sim::scaleway::Scaleway) -> std::process::Output {
     let units = world.path("units");
-    let mut timer = prepared(world, cloud, &["sweep", "--timer"]);
+    let mut timer = prepared(world, cloud, &["timer", "add", "sweep", "--into"]);
     timer.arg(&units).env("PLEXBURST_STATE_DIR", world.path("other-state"));
     let written = timer.output().unwrap();
     let said = String::from_utf8_lossy(&written.stdout).into_owned();

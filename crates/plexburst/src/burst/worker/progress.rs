@@ -39,6 +39,7 @@ impl<'a> Teller<'a> {
         let progress = Progress {
             at: jiff::Timestamp::now(),
             text: text.to_owned(),
+            program: Some(crate::burst::version::PROGRAM.to_owned()),
         };
         if let Ok(bytes) = serde_json::to_vec(&progress) {
             self.line.say(bytes);

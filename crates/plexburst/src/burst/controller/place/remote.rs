@@ -314,7 +314,7 @@ impl Remote {
             "dir={dir}\n\
              n=0\nwhile [ -e \"$dir/lock\" ] && ! flock -n \"$dir/lock\" true; do\n\
                n=$((n+1))\n\
-               if [ $n -gt {limit} ]; then kill -KILL \"$(cat \"$dir/lock\")\" 2>/dev/null || true; fi\n\
+               if [ $n -gt {limit} ]; then kill -KILL \"$(head -n 1 \"$dir/lock\")\" 2>/dev/null || true; fi\n\
                if [ $n -gt {twice} ]; then echo 'the worker does not end' >&2; exit 1; fi\n\
                sleep 1\ndone\n\
              awk -v d=\"$dir/\" 'index($2, d) == 1 {{print $2}}' /proc/mounts | sort -r | while read -r m; do\n\
