@@ -268,8 +268,8 @@ fn a_burst_that_another_process_runs_is_shown_and_not_touched() {
     let lock = plexburst::burst::side::lock(&dir.join("lock")).unwrap().unwrap();
     let held = std::fs::read_to_string(dir.join("lock")).unwrap();
     std::fs::write(dir.join("lock"), held.replace(env!("CARGO_PKG_VERSION"), "9.9.9")).unwrap();
-    for command in ["resume", "cancel"] {
-        let refused = run(&world, &[command]);
+    for command in [&["resume"][..], &["cancel", "--discard"]] {
+        let refused = run(&world, command);
         assert_ends(
             &refused,
             exit::USAGE,
@@ -289,7 +289,7 @@ fn a_burst_that_another_process_runs_is_shown_and_not_touched() {
         output.status.code().unwrap().try_into().unwrap(),
         &["goes on (plexburst 0.0.1; this is"],
     );
-    assert_ends(&run(&world, &["cancel"]), exit::DONE, &["is cancelled"]);
+    assert_ends(&run(&world, &["cancel", "--discard"]), exit::DONE, &[]);
     assert_ends(&run(&world, &["uninstall", "-y"]), exit::DONE, &["removed"]);
     assert!(!world.path("state/bursts").exists());
 }
