@@ -140,7 +140,9 @@ fn unknown() -> Error {
         ));
     }
     let mut hint =
-        "no Plex server was found on this machine; set `home.data_dir` to the folder \"Plex Media Server\"".to_owned();
+        "no Plex server was found on this machine: `plexburst init --data-dir DIR` (or `--host me@nas` for another machine) writes a \
+         plexburst.toml; in one that is there, set `home.data_dir` to the folder \"Plex Media Server\""
+            .to_owned();
     if !obstacles.is_empty() {
         hint = format!("{hint} ({}: a container's library may be there)", obstacles.join("; "));
     }

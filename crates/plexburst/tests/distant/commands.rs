@@ -154,3 +154,56 @@ async fn what_keeps_from_reaching_home_is_said() {
     refused(&distant, 3, &["the host key of nas is not the known one"]);
     assert!(!distant.world.path("state").exists(), "nothing was brought there");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_found_out_there_and_written_here() {
+    let Some(distant) = Distant::new("init for a distant home").await else {
+        return;
+    };
+    let media = distant.world.media();
+    let data_dir = distant.world.data_dir();
+    let written = distant.here.path().join("written.toml");
+    let (media, data_dir) = (media.to_str().unwrap(), data_dir.to_str().unwrap());
+    let args = [
+        "init",
+        "--output",
+        "written.toml",
+        "--data-dir",
+        data_dir,
+        "--media",
+        media,
+        "--stop",
+        "true",
+    ];
+    // How the machine is reached stands in the configuration that is there already.
+    let output = distant.run(&[&args[..], &["--start", "true"]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let toml: toml::Table = std::fs::read_to_string(&written).unwrap().parse().unwrap();
+    assert_eq!(toml["home"]["host"].as_str(), Some("nas"));
+    assert_eq!(toml["home"]["data_dir"].as_str(), Some(data_dir));
+    assert_eq!(toml["media"]["roots"].as_table().unwrap().len(), 1);
+    let left: Vec<_> = std::fs::read_dir(distant.world.path("state")).unwrap().collect();
+    let names: Vec<String> = left
+        .into_iter()
+        .map(|entry| entry.unwrap().file_name().display().to_string())
+        .collect();
+    assert!(names.iter().all(|name| !name.starts_with("init-")), "{names:?}");
+
+    // What cannot be found there is said as it is here, with the option.
+    let output = distant.run(&[
+        "init",
+        "--output",
+        "other.toml",
+        "--data-dir",
+        "/nowhere",
+        "--media",
+        media,
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(
+        said(&output).contains("no Plex library in /nowhere"),
+        "{}",
+        said(&output)
+    );
+    assert!(!distant.here.path().join("other.toml").exists());
+}

@@ -2,6 +2,7 @@
 //! out and shown; little is asked, and everything that is asked has an option that answers it.
 
 mod ask;
+mod distant;
 mod media;
 mod write;
 
@@ -26,7 +27,10 @@ pub(super) struct Args {
     /// Write over a file that is there.
     #[arg(long)]
     force: bool,
-    /// Home's folder "Plex Media Server"; default: what is found on this machine.
+    /// The machine that home is on, as ssh knows it (me@nas); default: this one, or PLEX_REMOTE_HOST.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Home's folder "Plex Media Server"; default: what is found on its machine.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The command that stops home's server; default: by what kind of installation it is.
@@ -79,6 +83,15 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         return Err(Error::usage(format!("{} is there already", output.display()))
             .hint("--force writes over it; `plexburst doctor` checks it as it is"));
     }
+    if !context.here {
+        let mut settings = context.read()?;
+        if args.host.is_some() {
+            settings.config.home.host.clone_from(&args.host);
+        }
+        if settings.config.home.host.is_some() {
+            return distant::run(&args, &settings, &output, context).await;
+        }
+    }
     let ask = Ask::new(args.yes, context);
     let home = home(&args, &ask)?;
     let databases = Databases::at(home.data_dir.join("Plug-in Support/Databases"));
@@ -109,7 +122,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     plex_library::publish::file(&output, text.as_bytes())?;
     // It must be what it was meant to be, whatever the names in it.
     Settings::load(Some(&output), &base, &|name| std::env::var(name).ok())?;
-    context.printer.say(&format!("wrote {}", quoted(&output)));
+    if !args.no_doctor {
+        context.printer.say(&format!("wrote {}", quoted(&output)));
+    }
     for (root, folder) in &answers.roots {
         if folder.is_none() {
             context.printer.warn(&format!(
@@ -119,7 +134,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         }
     }
     if args.no_doctor {
-        print(&format!("next: plexburst --config {} doctor", quoted(&output)))?;
+        print(&format!(
+            "wrote {output}; next: plexburst --config {output} doctor",
+            output = quoted(&output)
+        ))?;
         return Ok(exit::DONE);
     }
     let context = Context {
