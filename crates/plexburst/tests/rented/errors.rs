@@ -266,7 +266,7 @@ fn change_keys(world: &World) {
     // The work is not done before anybody comes back: its worker is killed first.
     on_the_machine(
         world,
-        "for lock in /var/lib/plexburst/*/lock; do kill -KILL $(cat $lock); done; rm /etc/ssh/ssh_host_*; ssh-keygen -q -A; \
+        "for lock in /var/lib/plexburst/*/lock; do kill -KILL $(head -n 1 $lock); done; rm /etc/ssh/ssh_host_*; ssh-keygen -q -A; \
          kill -HUP $(cat /run/sshd.pid)",
     );
 }

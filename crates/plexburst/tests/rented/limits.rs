@@ -157,7 +157,7 @@ async fn with_a_key_it_ends_when_nobody_works_on_it() {
     calm(&cloud).await;
     on_the_machine(
         &world,
-        "for lock in /var/lib/plexburst/*/lock; do kill -KILL $(cat $lock); done",
+        "for lock in /var/lib/plexburst/*/lock; do kill -KILL $(head -n 1 $lock); done",
     );
     // The warden looks every ten seconds; it has to have seen it once before the hour that it is idle for begins.
     common::wait_until("the machine has ended itself", LIMIT, || {
