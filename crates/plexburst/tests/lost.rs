@@ -45,8 +45,8 @@ fn checkpoints(world: &World) -> usize {
     journal(world).matches("in the depot, ").count()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
+/// A burst whose worker has its library; `more` stands under `[limits]`.
+async fn begun(more: &str) -> (World, i64, std::process::Child) {
     let mut world = World::new();
     world.cell = if has("bwrap") { "auto" } else { "never" };
     world.music(1, 1, 1, 2, 0.5);
@@ -57,9 +57,9 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
     world.issue_claim();
     world.configure(&[(&root, "Music")]);
     let path = world.path("plexburst.toml");
-    let text = std::fs::read_to_string(&path).unwrap() + "\ncheckpoint = 0.5\nstall = 100000\n";
+    let text = std::fs::read_to_string(&path).unwrap() + more;
     std::fs::write(&path, text).unwrap();
-    let mut burst = world
+    let burst = world
         .command(&["sync"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -68,6 +68,12 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
     wait_until("the worker's library", LIMIT, || {
         journal(&world).contains(r#""phase":"mount""#)
     });
+    (world, section, burst)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
+    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n").await;
     let slow = at(&world, "support/Plex Media Server/sim.json");
     std::fs::write(&slow, r#"{"analysis_delay_ms": 300}"#).unwrap();
 
@@ -125,4 +131,41 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
         began >= held,
         "{began} of {done} were kept, {held} were in a checkpoint\n{log}"
     );
+}
+
+/// A depot that is away for as long as it takes: the worker goes on, and everything is there again when the depot is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_depot_that_is_away_ends_no_work() {
+    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n").await;
+    let slow = at(&world, "support/Plex Media Server/sim.json");
+    std::fs::write(&slow, r#"{"analysis_delay_ms": 800}"#).unwrap();
+    wait_until("a checkpoint", LIMIT, || checkpoints(&world) > 0);
+    let (depot, away) = (world.path("depot"), world.path("away"));
+    std::fs::rename(&depot, &away).unwrap();
+    // A file in its place: nothing can be read, written or made below it.
+    std::fs::write(&depot, "").unwrap();
+    let seen = sonic(&world);
+    wait_until(
+        "checkpoints that could not be taken, and work that goes on",
+        LIMIT,
+        || {
+            journal(&world).matches("no checkpoint could be taken").count() >= 2
+                && (sonic(&world) > seen || sonic(&world) == TRACKS)
+        },
+    );
+    let held = checkpoints(&world);
+    std::fs::remove_file(&depot).unwrap();
+    std::fs::rename(&away, &depot).unwrap();
+    wait_until("a checkpoint again", LIMIT, || {
+        checkpoints(&world) > held || world.workers().is_empty()
+    });
+    // The controller may have given up meanwhile; its worker has not.
+    let ended = burst.wait().unwrap();
+    if !ended.success() {
+        world.json(&["resume", "--json"]);
+    }
+    let report = world.json(&["report", "--json"]);
+    assert_eq!(report["outcome"], "committed", "{report:#}\n{}", world.logs());
+    assert_eq!(world.tracks(section).await.len() as u64, TRACKS);
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], TRACKS);
 }

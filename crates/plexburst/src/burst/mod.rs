@@ -11,6 +11,7 @@ pub mod journal;
 pub mod kept;
 pub mod ledger;
 pub mod live;
+pub mod logs;
 pub mod measured;
 pub mod parked;
 pub mod phase;

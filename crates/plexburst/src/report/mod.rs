@@ -1,6 +1,7 @@
 //! What a burst brought: read off its journal, kept as `report.json` in its folder, shown as text or JSON.
 
 mod page;
+mod post_mortem;
 mod text;
 mod worked;
 
@@ -17,9 +18,12 @@ use crate::burst::request::Request;
 use crate::burst::spec::{Made, Parked, Sample};
 use crate::error::{Error, Result};
 
+pub use post_mortem::PostMortem;
+pub(crate) use post_mortem::WORKER_JOURNAL;
 pub use worked::earlier;
 
-const FILE: &str = "report.json";
+/// For scripts.
+pub(crate) const FILE: &str = "report.json";
 /// The same as a page.
 pub const PAGE: &str = "report.html";
 /// How the page looks.
@@ -120,6 +124,9 @@ pub struct Report {
     /// What the worker did and how long that took: what later bursts are estimated from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worked: Option<Worked>,
+    /// What went wrong on the worker.
+    #[serde(default)]
+    pub post_mortem: PostMortem,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The failure, if it was one.
@@ -131,7 +138,7 @@ impl Report {
     ///
     /// # Errors
     /// Facts that this program does not understand.
-    pub fn build(_dir: &Path, request: &Request, entries: &[Entry]) -> Result<Self> {
+    pub fn build(dir: &Path, request: &Request, entries: &[Entry]) -> Result<Self> {
         let prepared: Option<Prepared> = journal::facts(entries, Phase::Prepare)?;
         let parked: Option<Parked> = journal::facts(entries, Phase::Park)?;
         let made: Option<Made> = journal::facts(entries, Phase::Work)?;
@@ -176,6 +183,7 @@ impl Report {
                 Event::Note { text } => text.strip_prefix(COST).map(str::to_owned),
                 _ => None,
             }),
+            post_mortem: PostMortem::of(dir, entries),
             phases: times,
             error: entries.iter().rev().find_map(|e| match &e.event {
                 Event::Failed { error, .. } if outcome != Outcome::Committed => Some(format!("{}: {error}", e.phase)),

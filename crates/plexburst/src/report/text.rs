@@ -51,6 +51,9 @@ impl Report {
         for track in &self.failed_tracks {
             let _ = writeln!(out, "not analysed: {track}");
         }
+        for line in self.post_mortem.lines() {
+            let _ = writeln!(out, "{line}");
+        }
         for warning in &self.warnings {
             let _ = writeln!(out, "warning: {warning}");
         }
@@ -165,6 +168,7 @@ mod tests {
             failed_tracks: vec![],
             cost: Some("EUR 0.20".into()),
             samples: vec![],
+            post_mortem: super::super::PostMortem::default(),
             phases: vec![],
             error: None,
         };

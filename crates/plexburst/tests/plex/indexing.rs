@@ -7,7 +7,7 @@ use std::time::Duration;
 use plex_library::Databases;
 use plexburst::clock::SystemClock;
 use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
-use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, SectionReport, Step, Wish};
+use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
 use plexburst::plex::preferences::{self, Preferences};
 use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
 use plexburst::plex::runtime::{Bind, Confinement, Native, Runtime, Spec};
@@ -15,6 +15,8 @@ use plexburst::plex::runtime::{Bind, Confinement, Native, Runtime, Spec};
 use crate::support::{PROGRAM, free_port, skip};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 struct Worker {
     dir: tempfile::TempDir,
@@ -25,12 +27,16 @@ struct Worker {
 impl Worker {
     /// A server over three synthesised tracks; in a cell with home's path where that can be had.
     fn new(test: &str) -> Self {
+        Self::with(test, 3)
+    }
+
+    fn with(test: &str, tracks: usize) -> Self {
         let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
         let media = dir.path().join("media/Music");
         let spec = sim::music::Spec {
             artists: 1,
             albums: 1,
-            tracks: 3,
+            tracks,
             seconds: 2.0,
             seed: 7,
             ..Default::default()
@@ -109,15 +115,41 @@ impl Worker {
         self.client().create_section(&new).await.unwrap()
     }
 
+    /// A claim with a Plex Pass.
+    async fn claim(&self) {
+        let client = self.client();
+        let plextv = sim::plextv::PlexTv::at(&self.dir.path().join("support/plextv"));
+        let claim = plextv.issue_claim(true).unwrap();
+        client.claim(&Token::new(&claim.to_string())).await.unwrap();
+        let limits = ready::Limits::of_total(LIMIT);
+        ready::wait_claimed(&SystemClock, &limits, &client, None, &mut |_| ())
+            .await
+            .unwrap();
+        let pass = ready::wait_pass(&SystemClock, &limits, &client, None, &mut |_| ())
+            .await
+            .unwrap();
+        assert_eq!(pass, Pass::Active);
+    }
+
     async fn index(&self, section: i64, sonic: bool) -> SectionReport {
+        self.watched(section, sonic, LIMIT, &mut |_| ()).await
+    }
+
+    async fn watched(
+        &self,
+        section: i64,
+        sonic: bool,
+        limit: Duration,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> SectionReport {
         let client = self.client();
         let counters = DatabaseCounters::new(Databases::at(self.file("Plug-in Support/Databases")));
         let limits = Limits {
             grace: Duration::from_millis(1500),
-            scan: LIMIT,
-            analyse: LIMIT,
-            sonic: LIMIT,
-            ..Limits::local().looking(Duration::from_millis(200), 100)
+            scan: limit,
+            analyse: limit,
+            sonic: limit,
+            ..Limits::local().looking(INTERVAL, 100_000)
         };
         let indexer = Indexer {
             client: &client,
@@ -132,7 +164,7 @@ impl Worker {
             force: false,
         };
         let guard = async |_: Moment| Ok(());
-        indexer.section(section, &wish, guard, &mut |_| ()).await.unwrap()
+        indexer.section(section, &wish, guard, progress).await.unwrap()
     }
 }
 
@@ -157,17 +189,7 @@ async fn from_the_first_start_to_sonic_and_a_clean_stop() {
     );
 
     assert_eq!(client.pass().await.unwrap(), Pass::Unclaimed);
-    let plextv = sim::plextv::PlexTv::at(&worker.dir.path().join("support/plextv"));
-    let claim = plextv.issue_claim(true).unwrap();
-    client.claim(&Token::new(&claim.to_string())).await.unwrap();
-    let limits = ready::Limits::of_total(LIMIT);
-    ready::wait_claimed(&SystemClock, &limits, &client, None, &mut |_| ())
-        .await
-        .unwrap();
-    let pass = ready::wait_pass(&SystemClock, &limits, &client, None, &mut |_| ())
-        .await
-        .unwrap();
-    assert_eq!(pass, Pass::Active);
+    worker.claim().await;
     let quieted = preferences::quiet(&client, 12).await.unwrap();
     assert!(
         !quieted.unknown.contains(&"MusicAnalysisBehavior".to_owned()),
@@ -209,6 +231,70 @@ async fn from_the_first_start_to_sonic_and_a_clean_stop() {
     let stopped = worker.server.stop(Duration::from_secs(30)).await.unwrap();
     assert!(stopped.clean && stopped.logs_left.is_empty(), "{stopped:?}");
     assert!(!Path::new("/plexburst-test-root").exists());
+}
+
+/// The whole Sonic path on real audio: how wrong the time to go was at each third, and how soon the end was known. With
+/// `PLEXBURST_SOAK` the analysis takes minutes, so that the thirds are looks apart.
+#[tokio::test]
+async fn the_time_to_go_and_the_end() {
+    const TRACKS: u64 = 18;
+    let mut worker = Worker::with("the_time_to_go_and_the_end", usize::try_from(TRACKS).unwrap());
+    worker.start().await;
+    worker.claim().await;
+    let client = worker.client();
+    preferences::forbid_deleting(&client).await.unwrap();
+    preferences::quiet(&client, 12).await.unwrap();
+    let delay = if std::env::var_os("PLEXBURST_SOAK").is_some() {
+        6000
+    } else {
+        400
+    };
+    let slow = worker.file("sim.json");
+    let section = worker.create_section().await;
+    let mut looks: Vec<Progress> = Vec::new();
+    let report = worker
+        .watched(section, true, Duration::from_secs(1800), &mut |progress| {
+            if progress.step == Step::Loudness && looks.iter().all(|look| look.step != Step::Loudness) {
+                // Read by the next analyser that is begun: Sonic's.
+                fs::write(&slow, format!(r#"{{"analysis_delay_ms": {delay}}}"#)).unwrap();
+            }
+            looks.push(progress.clone());
+        })
+        .await;
+    assert_eq!(report.after().sonic, TRACKS, "{report:?}");
+    looks.retain(|look| look.step == Step::Sonic);
+    let done = |look: &Progress| look.share.map_or(0, |(done, _)| done);
+    let ended = looks.iter().position(|look| done(look) == TRACKS);
+    // The last look is the one that ends the step, and is told nobody; it may be the one that saw the last track.
+    let over = ended.map_or(report.steps.last().unwrap().millis, |at| {
+        u64::try_from(looks[at].elapsed.as_millis()).unwrap()
+    });
+    for third in 1..=2 {
+        let look = looks.iter().find(|look| done(look) >= TRACKS * third / 3);
+        let told = look.and_then(|look| Some((look.elapsed, look.remaining()?)));
+        let Some((elapsed, (soonest, latest))) = told.filter(|(elapsed, _)| elapsed.as_millis() < u128::from(over))
+        else {
+            println!("at {third}/3: over before it was counted");
+            continue;
+        };
+        assert!(soonest <= latest);
+        let left = Duration::from_millis(over).saturating_sub(elapsed).as_secs_f64();
+        let told = (soonest + latest).as_secs_f64() / 2.0;
+        let error = (told - left).abs() / left.max(INTERVAL.as_secs_f64());
+        println!(
+            "at {third}/3: {:.1} to {:.1} s to go, {left:.1} s were left: {:.0} % wrong in the middle",
+            soonest.as_secs_f64(),
+            latest.as_secs_f64(),
+            error * 100.0
+        );
+        // What was counted may be a fiftieth of the time old, and a loaded machine changes its pace; nonsense is more.
+        assert!(error < 3.0 || left < 10.0, "{told} told, {left} left");
+    }
+    // Two looks in a row at which nobody is at work end the step, and the second of them is told nobody.
+    let settling = ended.map_or(0, |at| looks.len() - at);
+    println!("{settling} looks after the last track until the end was known");
+    assert!(settling <= 2, "the end was known {settling} looks late");
+    assert!(worker.server.stop(LIMIT).await.unwrap().clean);
 }
 
 #[tokio::test]

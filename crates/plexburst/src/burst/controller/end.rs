@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Prepared, account, engine, place, swap};
+use super::{Controller, Prepared, account, engine, logs, place, swap};
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
 use crate::burst::retention::{self, Knowledge};
@@ -348,10 +348,13 @@ pub async fn cancel(c: &Controller) -> Result<()> {
         let_go(c).await?;
     } else {
         c.take_seat().await?;
+        logs::gather(c).await;
         take_back(c).await?;
     }
     c.give_to_owner();
-    Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir())
+    let saved = Report::build(c.dir(), &c.request, c.side.journal().entries())?.save(c.dir());
+    super::engine_free(|| logs::pack(c));
+    saved
 }
 
 /// The end here of a burst that another machine took over and ended: what it did to home is its own, and so is what it

@@ -10,6 +10,7 @@ mod aside;
 mod catch_up;
 mod end;
 mod guards;
+mod logs;
 mod moment;
 mod place;
 mod prepare;
@@ -181,7 +182,10 @@ pub async fn run(controller: &Controller) -> Result<Report> {
         } else {
             match forward(c).await {
                 Ok(()) => Ok(()),
-                Err(error) => Err(end::back_out(c, error).await),
+                Err(error) => {
+                    logs::gather(c).await;
+                    Err(end::back_out(c, error).await)
+                }
             }
         }
     };
@@ -190,6 +194,7 @@ pub async fn run(controller: &Controller) -> Result<Report> {
         report.save(&c.dir)?;
         Ok(report)
     });
+    engine_free(|| logs::pack(c));
     // What became of home counts more than whether it could be written down.
     outcome.and(report)
 }
@@ -273,6 +278,11 @@ impl Controller {
 fn make_private(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Work that may take a while and reports by itself.
+fn engine_free(f: impl FnOnce()) {
+    tokio::task::block_in_place(f);
 }
 
 /// Work of the library engine, which is synchronous and may take minutes.

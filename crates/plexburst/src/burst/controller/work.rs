@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::account::{self, Desk};
 use super::place::{self, Alive, Place};
-use super::{Controller, Prepared, wind_up};
+use super::{Controller, Prepared, logs, wind_up};
 use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
 use crate::burst::measured::Measured;
@@ -77,6 +77,7 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
                     );
                 }
             }
+            logs::gather(c).await;
             if let Some(cost) = place::cost(c).await? {
                 c.side
                     .note(Phase::Destroy, format!("{}{}", crate::report::COST, Euros(cost)))?;

@@ -9,6 +9,7 @@ mod claim;
 mod found;
 mod index;
 mod life;
+mod logs;
 mod plex;
 mod progress;
 mod recover;
@@ -54,6 +55,8 @@ pub struct Worker {
     saver: saver::Saver,
     /// The provider's time, on a rented machine.
     time: life::ProviderTime,
+    /// None where they cannot be kept, which ends nothing.
+    logs: Option<logs::Logs>,
 }
 
 /// Runs the worker of the folder `dir` to its end, or goes on with it.
@@ -73,7 +76,11 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
         tracing::warn!(limit, "the limit of open files could not be raised");
     }
     let time = life::ProviderTime::of(spec.lease.as_ref());
+    let logs = logs::Logs::open(dir, &spec, &depot)
+        .inspect_err(|error| tracing::warn!("logs cannot be collected: {}", error.chain()))
+        .ok();
     let worker = Worker {
+        logs,
         time,
         dir: dir.to_path_buf(),
         spec,
@@ -87,7 +94,12 @@ pub async fn run(dir: &Path, printer: Printer) -> Result<()> {
         return Ok(());
     }
     let living = life::live(&worker);
+    let collecting = worker.logs.as_ref().map(logs::Logs::begin);
     let ended = forward(&worker).await;
+    if let (Some(collecting), Some(logs)) = (collecting, &worker.logs) {
+        collecting.abort();
+        logs.end().await;
+    }
     if let Some(living) = living {
         living.end(&worker).await;
     }
@@ -103,6 +115,7 @@ async fn forward(worker: &Worker) -> Result<()> {
         let mut media = plex::mount(worker).await?;
         let indexed = plex::with_server(worker, &mut media).await;
         // The mount goes whatever happened; the error that came first is the one that counts.
+        worker.keep_logs().await;
         let unmounted = media.close().await.map_err(Error::from);
         indexed.and(unmounted)?;
         recover::take_back_half_scans(worker)?;

@@ -39,6 +39,7 @@ pub(super) async fn recover(
     };
     say(format!("recovering: {}", trouble.why))?;
     watch::kill_scanners(server);
+    w.keep_logs().await;
     media.give_up().await.map_err(Error::from)?;
     server.stop(STOP).await.map_err(Error::from)?;
     // With Plex gone nobody concludes anything any more: what it has concluded can be seen.

@@ -39,6 +39,7 @@ impl Report {
                     (self.carried())
                     (self.time_line())
                     (self.plots())
+                    (list("What went wrong on the worker", &self.post_mortem.lines()))
                     (list("Not analysed", &self.failed_tracks))
                 } }
             }

@@ -45,6 +45,7 @@ fn report() -> Report {
                 answer_ms: 12,
             })
             .collect(),
+        post_mortem: super::super::PostMortem::default(),
         phases: vec![
             PhaseTime {
                 phase: "snapshot".into(),
@@ -101,6 +102,7 @@ fn a_burst_that_failed_early_has_a_page_too() {
         after: Value::Null,
         merge: Value::Null,
         samples: vec![],
+        post_mortem: super::super::PostMortem::default(),
         phases: vec![],
         warnings: vec![],
         failed_tracks: vec![],
