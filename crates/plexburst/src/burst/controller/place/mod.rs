@@ -8,6 +8,7 @@ mod rented;
 mod secrets;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,8 @@ struct Machine {
     rented: Rented,
     remote: Remote,
     settled: Settled,
+    /// Whether everybody with the burst's key is let in until this machine is.
+    is_open: AtomicBool,
 }
 
 /// Provides the place and has the worker run there, or finds it running.
@@ -141,6 +144,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
                 rented,
                 remote,
                 settled,
+                is_open: AtomicBool::new(false),
             }))))
         }
     }
@@ -343,8 +347,16 @@ impl Place {
             }),
             Whose::Own(own) => Ok(own.0.is_alive(&own.1).await.unwrap_or(Alive::Unknown)),
             Whose::Rented(it) => match it.remote.is_alive(&it.settled).await {
-                Ok(alive) => Ok(alive),
-                Err(error) => Ok(it.readmitted(c, error).await.unwrap_or(Alive::Unknown)),
+                Ok(alive) => {
+                    if let Err(error) = it.close_again(c).await {
+                        tracing::warn!(
+                            error = error.chain(),
+                            "the machine is open to all with its key; tried again"
+                        );
+                    }
+                    Ok(alive)
+                }
+                Err(error) => Ok(it.open_for(c, &error).await.unwrap_or(Alive::Unknown)),
             },
             Whose::Afar(it) => Ok(it.is_alive(c).await.unwrap_or(Alive::Unknown)),
         }
@@ -415,19 +427,26 @@ impl Place {
 
 impl Machine {
     /// The machine runs, as its provider says, and does not answer this controller: perhaps that has another address than
-    /// the one that is let in. It is tried once more with the door open, which is closed to all others afterwards.
-    async fn readmitted(&self, c: &Controller, why: Error) -> Result<Alive> {
+    /// the one that is let in. The door is opened for the next look; whoever comes in closes it to all others.
+    async fn open_for(&self, c: &Controller, why: &Error) -> Result<Alive> {
         // A cloud that does not answer either says nothing.
         let running = self.cloud.is_running(&self.rented).await?;
-        if running == Alive::No || why.exit() != crate::exit::HOME_UNCHANGED {
-            return Ok(running);
+        if running != Alive::No && why.exit() == crate::exit::HOME_UNCHANGED && !self.is_open.load(Ordering::SeqCst) {
+            self.cloud.open_again(c, &self.rented).await?;
+            self.is_open.store(true, Ordering::SeqCst);
         }
-        self.cloud.open_again(c, &self.rented).await?;
+        Ok(running)
+    }
+
+    /// After the door was opened: nobody but this machine comes in any more.
+    async fn close_again(&self, c: &Controller) -> Result<()> {
+        if !self.is_open.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let seen_from = self.remote.with(async |host| origin(host).await).await?;
         self.cloud.close_to_others(c, &self.rented, &seen_from).await?;
-        c.printer()
-            .say("            the machine lets this machine's new address in");
-        self.remote.is_alive(&self.settled).await
+        self.is_open.store(false, Ordering::SeqCst);
+        Ok(())
     }
 }
 
