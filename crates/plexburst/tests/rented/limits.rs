@@ -41,7 +41,7 @@ fn assert_time_was_up(report: &Value) {
     // Found by the scan, before the time for their analysis was up.
     assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8, "{report:#}");
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("the machine's time was up"), "{warnings}");
+    assert!(warnings.contains("the machine's time is up"), "{warnings}");
 }
 
 /// The money is nearly spent while the machine is at work. Its first controller is gone by then; another, which has no key to
