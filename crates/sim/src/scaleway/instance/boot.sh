@@ -57,11 +57,11 @@ mount --bind "$fs/proc/sys" "$fs/proc/sys" && mount -o remount,bind,ro "$fs/proc
 # What a machine of its own could set: files of this one alone, laid over the kernel's.
 mkdir -p "$disk/settings"
 for setting in fs.file-max=65536 vm.swappiness=60 vm.vfs_cache_pressure=100; do
-    name=${setting%=*}
-    echo "${setting#*=}" >"$disk/settings/$name"
-    place=$fs/proc/sys/$(echo "$name" | tr . /)
-    mount --bind "$disk/settings/$name" "$place" || die "to have settings of its own"
-    ! grep -qxF "$name" "$disk/boot/lacks" || mount -o remount,bind,ro "$place"
+    what=${setting%=*}
+    echo "${setting#*=}" >"$disk/settings/$what"
+    place=$fs/proc/sys/$(echo "$what" | tr . /)
+    mount --bind "$disk/settings/$what" "$place" || die "to have settings of its own"
+    ! grep -qxF "$what" "$disk/boot/lacks" || mount -o remount,bind,ro "$place"
 done
 mount -t tmpfs -o mode=755 tmpfs "$fs/run" && mount -t tmpfs -o mode=1777 tmpfs "$fs/tmp" || die "to mount /run"
 mkdir -p "$fs/run/scw" && cp "$disk/boot/"* "$fs/run/scw/" && chmod 700 "$fs/run/scw" || die "to be told what it is"
