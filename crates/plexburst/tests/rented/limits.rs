@@ -36,6 +36,16 @@ fn report_of(world: &World, output: &std::process::Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// When the machine has to be gone, by the cloud's clock.
+fn deadline(world: &World) -> i64 {
+    let journal = std::fs::read_to_string(world.burst_dir().join("journal.jsonl")).unwrap();
+    let mut entries = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let rented = entries
+        .find(|entry| entry["phase"] == "provision" && entry["event"] == "done")
+        .unwrap();
+    rented["facts"]["deadline"].as_i64().unwrap()
+}
+
 fn assert_time_was_up(report: &Value) {
     assert_eq!(report["outcome"], "committed", "{report:#}");
     // Found by the scan, before the time for their analysis was up.
@@ -70,7 +80,10 @@ async fn what_is_done_comes_home_before_the_money_is_spent() {
         worker_says(&world, "checkpoint 1 in the depot") || burst.try_wait().unwrap().is_some()
     });
     // Two hours are what that pays; a tenth of them is kept back.
-    cloud.advance(1.85 * 3600.0);
+    let clock = told(&cloud, "GET", "clock", &Value::Null).await;
+    let now: jiff::Timestamp = clock["now"].as_str().unwrap().parse().unwrap();
+    let left = i32::try_from(deadline(&world) - 600 - now.as_second()).unwrap();
+    cloud.advance(f64::from(left.max(0)));
     let report = report_of(&world, &burst.wait_with_output().unwrap());
     assert_time_was_up(&report);
     let cost: f64 = report["cost"]
@@ -131,9 +144,9 @@ async fn with_a_key_it_is_gone_at_its_deadline() {
     slow_down(image.path(), SLOW);
     begun_and_left_with(&world, &cloud, &["--max-hours", "2"], AT_WORK);
     calm(&cloud).await;
-    cloud.advance(1.8 * 3600.0);
+    cloud.advance(3600.0);
     assert!(kinds(&cloud).iter().any(|kind| kind == "server"), "it has time");
-    cloud.advance(0.3 * 3600.0);
+    cloud.advance(1.1 * 3600.0);
     common::wait_until("the machine has ended itself", LIMIT, || {
         !kinds(&cloud).iter().any(|kind| kind == "server")
     });
