@@ -62,7 +62,10 @@ pub async fn look(subject: &Subject<'_>, printer: &Printer) -> (Findings, Option
         On::Host(_) | On::Scaleway => server::image_elsewhere(s.config, s.home, s.plex_version).await,
     };
     findings.add(Guard::WorkerServer, server);
-    findings.add(Guard::SameVersion, Ok(server::same_version(s.plex_version)));
+    findings.add(
+        Guard::SameVersion,
+        Ok(server::same_version(s.home, s.plex_version).await),
+    );
     findings.add(Guard::SameSchema, server::same_schema(s.databases));
     findings.add(Guard::FreeSpace, server::free_space(s.places, s.databases));
     let has_music = s

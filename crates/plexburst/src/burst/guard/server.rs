@@ -153,13 +153,19 @@ async fn image(
 }
 
 /// Versions are compared when the worker's server is up, and again before the swap.
-pub(super) fn same_version(home: Option<&str>) -> Finding {
-    match home {
-        Some(version) => Finding::later_with(Guard::SameVersion, &format!("home runs Plex {version}")),
-        None => Finding::later_with(
-            Guard::SameVersion,
-            "an archive does not tell its version, and the migrations do",
-        ),
+pub(super) async fn same_version(home: Option<&Home>, known: Option<&str>) -> Finding {
+    let told = match (known, home) {
+        (Some(version), _) => Ok(version.to_owned()),
+        (None, None) => Err("an archive does not tell its version, and the migrations do"),
+        (None, Some(home)) => match home.client() {
+            Ok(client) => client.identity().await.map(|identity| identity.version).ok(),
+            Err(_) => None,
+        }
+        .ok_or("home does not answer, so it does not tell its version"),
+    };
+    match told {
+        Ok(version) => Finding::later_with(Guard::SameVersion, &format!("home runs Plex {version}")),
+        Err(why) => Finding::later_with(Guard::SameVersion, why),
     }
 }
 
