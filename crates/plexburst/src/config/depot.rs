@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rate::Rate;
+
 /// `depot.encryption`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -60,6 +62,8 @@ pub struct Depot {
     pub price: Option<f64>,
     /// How long a depot that does not answer is tried again, in seconds.
     pub patience: u64,
+    /// What travels in a second between this machine and a remote depot at most, on average; a worker's own line has no limit.
+    pub limit_rate: Option<Rate>,
     /// Bytes that travel as one: what is sent again when the link is cut.
     pub part_bytes: u64,
 }
@@ -89,6 +93,7 @@ impl Default for Depot {
             price: None,
             // A router that is started again, a provider's short outage; the work itself is not held up by it.
             patience: 3600,
+            limit_rate: None,
             part_bytes: 16 << 20,
         }
     }

@@ -98,6 +98,7 @@ const SIMPLE_KEYS: &[&str] = &[
     "depot.longest_chain",
     "depot.keep",
     "depot.patience",
+    "depot.limit_rate",
     "depot.part_bytes",
     "scaleway.profile",
     "scaleway.project",

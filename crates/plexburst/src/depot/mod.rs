@@ -7,6 +7,7 @@
 
 mod credentials;
 mod identity;
+mod line;
 mod place;
 mod seal;
 mod status;
@@ -202,6 +203,8 @@ impl Depot {
         };
         Ok(config::Depot {
             encryption: Some(encryption),
+            // It is another machine's line.
+            limit_rate: None,
             identity_file: None,
             recipients: self.seal.as_ref().map(Seal::recipients).unwrap_or_default(),
             ..own

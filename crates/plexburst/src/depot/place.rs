@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials;
+use super::line::Line;
 use super::store::{Directory, Fault, Listed, S3, Sftp, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -32,6 +33,7 @@ pub(super) struct Place {
     patience: Duration,
     clock: Arc<dyn Clock>,
     printer: Option<Printer>,
+    line: Line,
     /// Bytes of a part.
     pub(super) part: usize,
 }
@@ -47,14 +49,19 @@ impl Place {
     pub(super) fn of(config: &config::Depot, printer: Option<Printer>) -> Result<Self> {
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (store, name) = open(config, &env)?;
+        let is_remote = !matches!(store, Store::Directory(_));
+        // A folder is no line that others share.
+        let line = Line::new(config.limit_rate.filter(|_| is_remote).map(config::Rate::bytes));
+        let part = usize::try_from(config.part_bytes).unwrap_or(usize::MAX).max(1024);
         Ok(Self {
-            is_remote: !matches!(store, Store::Directory(_)),
+            is_remote,
             store,
             name,
             patience: Duration::from_secs(config.patience),
             clock: Arc::new(SystemClock),
             printer,
-            part: usize::try_from(config.part_bytes).unwrap_or(usize::MAX).max(1024),
+            part: line.part(part),
+            line,
         })
     }
 
@@ -81,14 +88,20 @@ impl Place {
 
     /// Puts `bytes` under `key`, replacing what was there.
     pub(super) async fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let begun = self.clock.now();
         let done = self.patiently(bytes.len() as u64, || self.store.put(key, bytes)).await;
+        self.line.carried(bytes.len() as u64, begun, &*self.clock).await;
         done.map_err(|fault| self.error(&format!("cannot put {key} into"), fault))
     }
 
     /// The content of an object of about `bytes`; `None` when it is not there.
     pub(super) async fn get(&self, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let begun = self.clock.now();
         match self.patiently(bytes, || self.store.get(key)).await {
-            Ok(content) => Ok(Some(content)),
+            Ok(content) => {
+                self.line.carried(content.len() as u64, begun, &*self.clock).await;
+                Ok(Some(content))
+            }
             Err(Fault::Missing) => Ok(None),
             Err(fault) => Err(self.error(&format!("cannot fetch {key} from"), fault)),
         }
