@@ -46,7 +46,9 @@ async fn it_goes_on_when_whoever_began_it_is_gone() {
     let log = std::path::PathBuf::from(said["log"].as_str().unwrap());
     assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
     let lock = world.path("state/bursts").join(id).join("lock");
-    let pid = std::fs::read_to_string(&lock).unwrap().trim().to_owned();
+    // Its second line is the program's version.
+    let said = std::fs::read_to_string(&lock).unwrap();
+    let pid = said.lines().next().unwrap_or_default().to_owned();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // pid (name) state ppid pgrp session: it leads its own.
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();

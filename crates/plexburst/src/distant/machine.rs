@@ -86,14 +86,14 @@ impl Machine {
                     "{user} has to be able to write in {base} there; `home.directory` names another folder"
                 )),
             })?;
+        // One for each folder of plexburst's: a machine may have several homes of one user, and a claim is one burst's.
+        let of_base = blake3::hash(base.as_bytes()).to_hex();
+        let secrets = format!("{memory}/plexburst-home-{uid}-{:.8}", of_base.as_str());
         Ok(Self {
             target,
             host,
             program,
-            folders: Folders {
-                base,
-                secrets: format!("{memory}/plexburst-home-{uid}"),
-            },
+            folders: Folders { base, secrets },
             patience: Duration::from_secs(config.limits.reconnect),
             printer: printer.clone(),
         })

@@ -94,12 +94,9 @@ impl Distant {
 
     /// Nothing that opens anything is left in memory, and nothing was left here.
     pub(crate) fn assert_tidy(&self) {
-        let secrets = PathBuf::from(format!(
-            "/dev/shm/plexburst-home-{}",
-            rustix::process::geteuid().as_raw()
-        ));
         // Other tests have the same user, and theirs may be running.
-        if let Ok(text) = std::fs::read_to_string(secrets.join("plexburst.toml")) {
+        for secrets in secrets_of(rustix::process::geteuid().as_raw()) {
+            let text = std::fs::read_to_string(secrets.join("plexburst.toml")).unwrap_or_default();
             assert!(
                 !text.contains(&self.world.path("state").display().to_string()),
                 "{text}"
@@ -107,6 +104,16 @@ impl Distant {
         }
         assert!(!self.here.path().join("state/bursts").exists());
     }
+}
+
+/// The folders in memory in which homes of a user have their secrets.
+pub(crate) fn secrets_of(uid: u32) -> Vec<PathBuf> {
+    let begin = format!("plexburst-home-{uid}-");
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&begin))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 pub(crate) fn said(output: &Output) -> String {

@@ -9,7 +9,7 @@ use plexburst::host::keys;
 
 use crate::common::{PROGRAM, World, skip};
 use crate::sshd::Sshd;
-use crate::support::said;
+use crate::support::{said, secrets_of};
 
 /// An ordinary user of this machine, gone with the test.
 struct User {
@@ -56,7 +56,9 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         let _ = Command::new("userdel").arg(&self.name).stderr(Stdio::null()).status();
-        let _ = std::fs::remove_dir_all(format!("/dev/shm/plexburst-home-{}", self.uid));
+        for secrets in secrets_of(self.uid) {
+            let _ = std::fs::remove_dir_all(secrets);
+        }
     }
 }
 
@@ -214,10 +216,7 @@ async fn a_user_without_rights_is_told_so_and_one_with_them_needs_no_root() {
     let base = user.home.path().join(".local/state/plexburst");
     assert_eq!(std::fs::metadata(&base).unwrap().uid(), user.uid);
     assert_eq!(std::fs::metadata(base.join("calls")).unwrap().mode() & 0o777, 0o700);
-    assert!(
-        !Path::new(&format!("/dev/shm/plexburst-home-{}", user.uid)).exists(),
-        "secrets are gone"
-    );
+    assert!(secrets_of(user.uid).is_empty(), "secrets are gone");
 
     // The same user with somebody else's library.
     std::os::unix::fs::chown(world.databases(), Some(0), Some(0)).unwrap();
