@@ -67,7 +67,7 @@ pub(crate) async fn world(image: &Path) -> (World, i64) {
         .spawn()
         .unwrap();
     world.keep(server);
-    common::wait_until("rclone serves", std::time::Duration::from_secs(20), || {
+    common::wait_until("rclone serves", std::time::Duration::from_secs(120), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let conf = world.path("rclone.conf");
