@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// Between two looks at the memory.
@@ -76,6 +78,8 @@ impl Row {
 pub(crate) fn run(mut command: Command) -> Cost {
     let name = format!("{command:?}");
     eprintln!("  {}", name.chars().take(150).collect::<String>());
+    // What the rows before have left to be written is not this one's.
+    assert!(Command::new("sync").status().unwrap().success());
     let before = children_cpu();
     let begun = Instant::now();
     let mut child = command
@@ -91,22 +95,31 @@ pub(crate) fn run(mut command: Command) -> Cost {
         std::io::Read::read_to_string(&mut output, &mut said).unwrap();
         said
     });
-    let mut anon = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    let looking = std::thread::spawn(move || {
+        let mut anon = 0;
+        while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            anon = anon.max(anon_of(group));
         }
-        anon = anon.max(anon_of(group));
-        std::thread::sleep(LOOK);
-    };
+        anon
+    });
+    let status = child.wait().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
-    let said = reading.join().unwrap();
+    drop(ended);
+    let (said, anon) = (reading.join().unwrap(), looking.join().unwrap());
     assert!(status.success(), "{name}: {status}: {said}");
     Cost {
         seconds,
         cpu: children_cpu() - before,
         anon,
         said,
+    }
+}
+
+/// Brings files into memory, where the time of the disk is not what is measured.
+pub(crate) fn warm(files: &[impl AsRef<Path>]) {
+    for file in files {
+        std::io::copy(&mut std::fs::File::open(file).unwrap(), &mut std::io::sink()).unwrap();
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::Bench;
-use crate::measure::{Cost, Row, median, shell};
+use crate::files;
+use crate::measure::{Cost, Row, median, shell, warm};
 use crate::work::{Server, child};
 
 const WORK: &str = "take the library";
@@ -18,6 +19,7 @@ pub(crate) fn rows(bench: &mut Bench) {
     let server = Server::start("idle", &bench.home);
     let (mut pipes, mut exports, mut packs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.repeat {
+        warm(&files(&bench.home));
         pipes.push(shell(&pack));
         exports.push(child("export", &[&home, &at("archive")]));
         packs.push(child("snapshot-packed", &[&home, &at("base"), &at("packed")]));
@@ -28,6 +30,7 @@ pub(crate) fn rows(bench: &mut Bench) {
     let (pipe, export, packed) = (median(pipes), median(exports), median(packs));
     let number = |cost: &Cost| cost.said.trim().parse::<u64>().unwrap();
     if bench.with_others {
+        warm(&files(&bench.home));
         let tar = shell(&format!("tar -C {home} -czf {} .", at("tar.gz")));
         rows.push(
             Row::new(WORK, "tar -czf")

@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::files;
-use crate::measure::{Cost, Row, median, shell};
+use crate::measure::{Cost, Row, median, shell, warm};
 use crate::work::child;
 
 const WORK: &str = "bring the result home";
@@ -14,6 +14,8 @@ pub(crate) fn rows(bench: &mut Bench) {
     let at = |name: &str| bench.path(name).to_str().unwrap().to_owned();
     let size = |name: &str| std::fs::metadata(bench.path(name)).unwrap().len();
     let mut rows = Vec::new();
+    warm(&files(&bench.base));
+    warm(&files(&bench.worker));
     let floor = child("floor", &[&base, &worker, &at("floor")]);
     let both: Vec<String> = [files(&bench.base), files(&bench.worker)]
         .concat()
@@ -26,6 +28,7 @@ pub(crate) fn rows(bench: &mut Bench) {
     let (mut reads, mut deltas) = (Vec::new(), Vec::new());
     for _ in 0..bench.repeat {
         _ = std::fs::remove_dir_all(bench.path("delta"));
+        warm(&both);
         reads.push(child("read", &both));
         deltas.push(child("delta", &[&at("indexed"), &worker, &at("delta")]));
     }

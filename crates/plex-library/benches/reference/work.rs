@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plex_library::snapshot::{self, Options, Way};
-use plex_library::{Databases, Which, delta, export, merge, swap, verify};
+use plex_library::{Databases, Which, delta, export, ids, merge, swap, verify};
 use sim::fixture::{Fixture, edit, scale};
 
 use crate::measure::{self, Cost};
@@ -167,7 +167,12 @@ fn fixture(arguments: &[String]) {
     let copy = || Fixture::at(Path::new(base)).unwrap().copy(Path::new(target)).unwrap();
     match kind.as_str() {
         "base" => drop(scale::sized(target, size.parse().unwrap()).build().unwrap()),
-        "burst" => scale::Burst::REFERENCE.apply(&copy()).unwrap(),
+        "burst" => {
+            let worker = copy();
+            // As for every worker before its Plex starts.
+            ids::keep_apart(&Databases::at(&worker.databases_dir), 1).unwrap();
+            scale::Burst::REFERENCE.apply(&worker).unwrap();
+        }
         _ => scale::Household::REFERENCE.apply(&copy()).unwrap(),
     }
 }

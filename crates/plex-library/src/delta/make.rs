@@ -96,7 +96,7 @@ impl Changes {
             is_comparable: base.whole().page_size == page_size,
             base,
             page_size: page_size as usize,
-            runs: stream::Writer::new(Packer::create(&path, Threads::One)?, page_size),
+            runs: stream::Writer::new(Packer::create(&path, Threads::All)?, page_size),
             path,
             changed_pages: 0,
         })

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use super::collation::Proof;
+use super::extent::Known;
 use super::mode::Mode;
 use super::{Extent, Options, Report, merge, run};
 use crate::error::Result;
@@ -25,7 +25,7 @@ pub struct CatchUp {
     /// Home as it was then.
     copy: Databases,
     watch: Option<Watch>,
-    proof: Proof,
+    known: Option<Known>,
     lost: Vec<Lost>,
     /// How far home was when it was last looked at.
     seen: Option<Vec<Option<Moment>>>,
@@ -62,19 +62,19 @@ impl CatchUp {
     ) -> Result<Self> {
         let watch = Watch::begin(home, merged, copy, progress)?;
         let copy = Databases::at(copy);
-        let (report, proof) = run(
+        let (report, known) = run(
             Some(merged),
             &copy,
             staged,
             options,
             Mode::CatchUp,
-            &Extent::and_prove(),
+            &Extent::and_explore(),
         )?;
         Ok(Self {
             lost: losses::of(&copy, staged)?,
             copy,
             watch,
-            proof,
+            known,
             seen: None,
             report,
         })
@@ -97,8 +97,8 @@ impl CatchUp {
     /// As [`merge`]; [`crate::Error::Changed`] if home was written to meanwhile. `staged` is then what it was.
     pub fn end(self, home: &Databases, staged: &Databases, options: &Options) -> Result<CaughtUp> {
         let written = self.watch.as_ref().and_then(Watch::written);
-        if let (Some(watch), Some(written)) = (&self.watch, &written) {
-            let extent = Extent::only(written, self.proof, watch);
+        if let (Some(watch), Some(written), Some(known)) = (&self.watch, &written, self.known) {
+            let extent = Extent::only(written, known, watch);
             let (report, _) = run(Some(&self.copy), home, staged, options, Mode::CatchUp, &extent)?;
             let lost = match extent.doubts() {
                 Some(doubts) => losses::again(self.lost, home, staged, &doubts)?,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fail::Step;
 use super::mode::Mode;
+use super::moves::Naming;
 use super::report::Report;
 use super::rows;
 use super::schema::{Schema, Table, quote};
@@ -28,6 +29,8 @@ pub(super) struct Context<'c> {
     pub(super) touched_blobs: Option<Touched>,
     /// Rows of content that were carried although home did not change them itself.
     pub(super) unchanged: Vec<(&'static str, i64)>,
+    /// Rows of the result whose text holds ids, if they were found before.
+    pub(super) naming: Option<Naming>,
     touched: Option<Touched>,
     fresh: HashMap<(&'static str, String), i64>,
 }
@@ -59,6 +62,7 @@ impl<'c> Context<'c> {
             tick,
             touched_blobs,
             unchanged: Vec::new(),
+            naming: None,
             touched,
             fresh: HashMap::new(),
         })

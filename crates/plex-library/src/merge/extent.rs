@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::collation::Proof;
 use super::fail::Step;
+use super::moves::Naming;
 use super::session::{LIBRARY, Three};
 use super::touched::Touched;
 use crate::error::Result;
@@ -17,31 +18,40 @@ use crate::watch::{Watch, Written};
 pub(super) struct Extent<'w> {
     /// What home wrote, and who sees to it that it was all.
     written: Option<(&'w Written, &'w Watch)>,
-    /// The collation has proved itself on these indices, or has not.
-    pub(super) proof: Option<Proof>,
-    /// It is to prove itself, whether it is needed or not.
-    pub(super) proves: bool,
+    /// What a merge before this one has found out about the result.
+    pub(super) known: Option<Known>,
+    /// That is to be found out, for a merge after this one.
+    pub(super) explores: bool,
     /// Files of which it has to be asked anew whether they are lost.
     doubts: RefCell<Option<Doubts>>,
+}
+
+/// What a merge finds out about its result by reading all of it, so that the next one need not.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The collation has proved itself on these indices, or has not.
+    pub(super) proof: Proof,
+    /// Rows whose text holds ids.
+    pub(super) naming: Naming,
 }
 
 /// The tables that say which files there are.
 const FILED: [&str; 4] = ["library_sections", "metadata_items", "media_items", "media_parts"];
 
 impl<'w> Extent<'w> {
-    /// All there is, and a proof of the collation for a later merge.
-    pub(super) fn and_prove() -> Self {
+    /// All there is, and what a later merge has to know.
+    pub(super) fn and_explore() -> Self {
         Self {
-            proves: true,
+            explores: true,
             ..Self::default()
         }
     }
 
     /// Only what home wrote.
-    pub(super) fn only(written: &'w Written, proof: Proof, watch: &'w Watch) -> Self {
+    pub(super) fn only(written: &'w Written, known: Known, watch: &'w Watch) -> Self {
         Self {
             written: Some((written, watch)),
-            proof: Some(proof),
+            known: Some(known),
             ..Self::default()
         }
     }

@@ -62,10 +62,9 @@ pub use wishes::Wish;
 
 use crate::error::Result;
 use crate::paths::{Databases, Which};
-use collation::Proof;
 use context::Context;
 use diff::Changes;
-use extent::Extent;
+use extent::{Extent, Known};
 use fail::Step;
 use mode::Mode;
 use schema::Schema;
@@ -150,7 +149,7 @@ fn run(
     options: &Options,
     mode: Mode,
     extent: &Extent<'_>,
-) -> Result<(Report, Proof)> {
+) -> Result<(Report, Option<Known>)> {
     Session::begin(base, mine, theirs)?.run(|conn, readers| {
         let paths = |which| [theirs.path(which), base.unwrap_or(mine).path(which), mine.path(which)];
         let library = Schema::common(conn, LIBRARY, mode, paths(Which::Library))?;
@@ -171,19 +170,24 @@ fn run(
         let mut context = Context::new(conn, library, mode, touched)?;
         if context.is_narrow() {
             extent.note_files(conn)?;
+            context.naming = extent.known.as_ref().map(|known| known.naming.clone());
         }
-        let mut writer = Writer::new(conn, &context.schema, options.least_titles, extent.proof.clone())?;
+        let proof = extent.known.as_ref().map(|known| known.proof.clone());
+        let mut writer = Writer::new(conn, &context.schema, options.least_titles, proof)?;
         into_library(&mut context, &mut writer, &blobs)?;
         into_blobs(&mut context, &blobs)?;
         if context.is_narrow() {
             extent.take_doubts(conn)?;
         }
-        let proof = match extent.proves {
-            true => writer.proof(conn)?,
-            false => Proof::Lacking("it was not asked for".into()),
+        let known = match extent.explores {
+            true => Some(Known {
+                proof: writer.proof(conn)?,
+                naming: moves::naming(&context)?,
+            }),
+            false => None,
         };
         extent.confirm()?;
-        Ok((context.report.tidy(), proof))
+        Ok((context.report.tidy(), known))
     })
 }
 

@@ -58,6 +58,22 @@ pub(super) fn register(conn: &Connection) -> Step<()> {
     Ok(())
 }
 
+/// Makes `holds_id` known to the connection: whether there is an id in a text.
+pub(super) fn register_holds_id(conn: &Connection) -> Step<()> {
+    conn.create_scalar_function(
+        "holds_id",
+        1,
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+        |context| {
+            Ok(match context.get_raw(0) {
+                ValueRef::Text(bytes) => (0..bytes.len()).any(|at| marker(bytes, at).is_some()),
+                _ => false,
+            })
+        },
+    )?;
+    Ok(())
+}
+
 /// Whether a column may hold such text.
 pub(super) fn holds_references(table: &str, column: &str) -> bool {
     matches!(
@@ -131,11 +147,16 @@ fn symbol(bytes: &[u8], at: usize, wanted: u8) -> Option<usize> {
     if wanted.is_ascii_alphabetic() || rest.first() != Some(&b'%') {
         return None;
     }
-    let hex = format!("{wanted:02X}");
-    [format!("%{hex}"), format!("%25{hex}")]
-        .iter()
-        .find(|form| rest.len() >= form.len() && rest[..form.len()].eq_ignore_ascii_case(form.as_bytes()))
-        .map(|form| at + form.len())
+    let hex = [
+        b"0123456789ABCDEF"[usize::from(wanted >> 4)],
+        b"0123456789ABCDEF"[usize::from(wanted & 15)],
+    ];
+    let is = |found: &[u8]| found.eq_ignore_ascii_case(&hex);
+    match rest {
+        [_, once @ ..] if once.get(..2).is_some_and(is) => Some(at + 3),
+        [_, b'2', b'5', twice @ ..] if twice.get(..2).is_some_and(is) => Some(at + 5),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
