@@ -1,5 +1,6 @@
 //! A burst while it runs, as `attach` and `serve` show it and `logs` tells it: from what is in the depot alone.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::elsewhere::{self, Elsewhere};
@@ -65,10 +66,10 @@ fn line(side: &str, entry: &Entry) -> Option<String> {
 }
 
 /// One line of the live view.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Row {
     /// What it is about; empty where it belongs to the row above.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// What there is to say.
     pub text: String,
 }
@@ -79,7 +80,10 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut put = |label: &'static str, text: &str| {
         let text = text.to_owned();
-        rows.push(Row { label, text });
+        rows.push(Row {
+            label: Cow::Borrowed(label),
+            text,
+        });
     };
     let since = |at: jiff::Timestamp| now.as_second() - at.as_second();
     let span = |seconds: i64| duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));

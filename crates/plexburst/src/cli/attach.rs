@@ -136,6 +136,6 @@ fn ended(settings: &Settings, id: &str) -> Result<u8> {
 /// The live view, as wide as the terminal.
 fn picture(rows: &[live::Row], width: usize) -> Vec<String> {
     rows.iter()
-        .flat_map(|row| labelled(row.label, &row.text, width))
+        .flat_map(|row| labelled(&row.label, &row.text, width))
         .collect()
 }

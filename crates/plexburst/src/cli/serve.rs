@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Context, print, print_json, quoted};
 use crate::burst::store;
+use crate::config::Settings;
 use crate::depot::Depot;
-use crate::error::{Error, Result};
+use crate::distant::Machine;
+use crate::error::Result;
 use crate::exit;
-use crate::serve::{self, PORT, Server, Shown};
+use crate::serve::{self, Of, PORT, Server, Shown};
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -34,32 +36,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// Runs it, until it is told to end.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
-    let settings = context.settings()?;
-    if let Some(host) = settings.config.home.host.as_ref().filter(|_| !context.here) {
-        return Err(Error::usage(format!(
-            "the bursts of this home are on {host}, and this page shows those of its own machine"
-        ))
-        .hint(
-            "`plexburst attach` shows the one that is under way; so does `plexburst --here serve BURST` where the depot is a \
-             bucket or an SFTP host",
-        ));
+    let of = of(args.run.as_deref(), context).await?;
+    if matches!(of, Of::Afar { .. }) {
+        context.printer.clear();
     }
-    serve::prove(&settings.state_dir)?;
-    let burst = match &args.run {
-        None => None,
-        Some(run) => Some(
-            match super::elsewhere::only_there(&settings, Some(run), context).await? {
-                Some(id) => id,
-                None => store::find(&settings.state_dir, Some(run))?.request.id,
-            },
-        ),
-    };
-    let shown = Shown {
-        depot: Depot::of(&settings.config.depot, "none", &context.printer),
-        settings,
-        burst,
-    };
-    let server = Server::open(args.listen, args.with_token, shown).await?;
+    let server = Server::open(args.listen, args.with_token, of).await?;
     let url = format!("http://{}/", server.address);
     match (&server.token_file, args.json) {
         (file, true) => print_json(&serde_json::json!({ "url": url, "token_file": file }))?,
@@ -77,5 +58,47 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
         () = server.run() => {}
         () = crate::signal::interrupted() => {}
     }
+    tokio::select! {
+        () = server.end() => {}
+        () = crate::signal::interrupted() => {}
+    }
     Ok(exit::DONE)
+}
+
+/// Whose bursts are meant: those of home's machine, unless one of this machine is named or they are asked for.
+async fn of(run: Option<&str>, context: &Context) -> Result<Of> {
+    let settings = context.settings()?;
+    let is_of_here = run.is_some() && store::find(&settings.state_dir, run).is_ok();
+    if settings.config.home.host.is_none() || context.here || is_of_here {
+        return Ok(Of::Here(Box::new(shown(run, settings, context).await?)));
+    }
+    if store::all(&settings.state_dir).is_ok_and(|(known, _)| !known.is_empty()) {
+        context
+            .printer
+            .say("bursts of archives on this machine: `plexburst --here serve`");
+    }
+    Ok(Of::Afar {
+        machine: Box::new(Machine::reach(&settings.config, &context.printer).await?),
+        settings: Box::new(settings),
+        run: run.map(str::to_owned),
+    })
+}
+
+/// What the page of this machine's bursts shows; `run` is the one that was named.
+pub(super) async fn shown(run: Option<&str>, settings: Settings, context: &Context) -> Result<Shown> {
+    serve::prove(&settings.state_dir)?;
+    let burst = match run {
+        None => None,
+        Some(run) => Some(
+            match super::elsewhere::only_there(&settings, Some(run), context).await? {
+                Some(id) => id,
+                None => store::find(&settings.state_dir, Some(run))?.request.id,
+            },
+        ),
+    };
+    Ok(Shown {
+        depot: Depot::of(&settings.config.depot, "none", &context.printer),
+        settings,
+        burst,
+    })
 }

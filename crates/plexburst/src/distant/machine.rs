@@ -9,7 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::error::{Context, Error, Result};
 use crate::exit;
-use crate::host::{Host, Target, equip};
+use crate::host::{Host, Talk, Target, equip};
 use crate::signal::Ear;
 use crate::term::{Printer, bytes};
 
@@ -25,6 +25,14 @@ pub struct Machine {
     /// How long it is tried to reach it again.
     patience: Duration,
     printer: Printer,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Machine {
@@ -133,6 +141,26 @@ impl Machine {
         let text = serde_json::to_vec(order).map_err(|e| Error::unexpected("cannot write an order").because(e))?;
         let dir = self.host.pipe(&self.program, &["at-home", "begin"], &text).await?;
         Ok(dir.trim().to_owned())
+    }
+
+    /// Begins a process there that looks things up with what `order` brings, and ends with its connection.
+    pub(crate) async fn look(&self, order: &Order) -> Result<Talk<'_>> {
+        let line = serde_json::to_string(order).map_err(|e| Error::unexpected("cannot write an order").because(e))?;
+        let mut talk = self.host.talk(&self.program, &["at-home", "look"]).await?;
+        // One that does not take it ends, which is heard.
+        talk.tell(&line).await;
+        Ok(talk)
+    }
+
+    /// Connects anew, once.
+    ///
+    /// # Errors
+    /// It cannot be reached; its host key is another one.
+    pub(crate) async fn reach_once(&mut self) -> Result<()> {
+        let host = Host::connect(&self.target).await?;
+        let old = std::mem::replace(&mut self.host, host);
+        old.close().await;
+        Ok(())
     }
 
     /// Connects anew, for as long as there is patience.

@@ -34,6 +34,7 @@ const SPARE: u64 = 64 << 20;
 /// Where archives wait that were sent here.
 const INCOMING: &str = "incoming";
 const CALL: &str = "call.json";
+const CONFIG: &str = "plexburst.toml";
 const ENDED: &str = "ended";
 
 /// What the process of a call is told.
@@ -44,6 +45,14 @@ pub struct Call {
     pub args: Vec<String>,
     secrets: PathBuf,
     base: PathBuf,
+}
+
+impl Call {
+    /// The configuration that came with it.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.secrets.join(CONFIG)
+    }
 }
 
 /// Begins what the order on stdin says, and gives the call's folder.
@@ -57,35 +66,8 @@ pub async fn begin() -> Result<PathBuf> {
         .context(|| "cannot read the order".to_owned())?;
     let order: Order =
         serde_json::from_slice(&text).map_err(|e| Error::unexpected("cannot understand the order").because(e))?;
-    if order.v > VERSION {
-        return Err(Error::usage("the order is of a newer plexburst"));
-    }
-    let base = PathBuf::from(&order.base);
-    let secrets = PathBuf::from(&order.secrets);
-    let calls = base.join("calls");
-    private(&calls)?;
     // Nobody may remove the secrets between their being written and the call that needs them having its lock.
-    let _turn = turn(&calls)?;
-    forget_old(&calls);
-    private(&secrets)?;
-    for file in &order.files {
-        let name = Path::new(&file.name).file_name().unwrap_or_default();
-        write_private(&secrets.join(name), file.content.as_bytes())?;
-    }
-    let config = secrets.join("plexburst.toml");
-    write_private(&config, order.config.as_bytes())?;
-    let dir = calls.join(&order.id);
-    private(&dir)?;
-    let mut args = vec!["--config".to_owned(), config.display().to_string()];
-    args.extend(order.args);
-    let call = Call {
-        v: VERSION,
-        args,
-        secrets,
-        base,
-    };
-    let text = serde_json::to_vec(&call).map_err(|e| Error::unexpected("cannot write a call").because(e))?;
-    write_private(&dir.join(CALL), &text)?;
+    let (dir, _turn) = prepare(&order)?;
     let output = |name: &str| {
         File::options()
             .create_new(true)
@@ -103,7 +85,7 @@ pub async fn begin() -> Result<PathBuf> {
     let mut child = std::process::Command::new(own)
         .args(["at-home", "run"])
         .arg(&dir)
-        .envs(order.env)
+        .envs(order.env.clone())
         .env("PATH", path)
         .current_dir("/")
         .stdin(Stdio::null())
@@ -122,6 +104,39 @@ pub async fn begin() -> Result<PathBuf> {
         clock.sleep(LOOK / 10).await;
     }
     Ok(dir)
+}
+
+/// Writes down what `order` brings; gives the call's folder, and what keeps others from tidying up before the call has its lock.
+fn prepare(order: &Order) -> Result<(PathBuf, File)> {
+    if order.v > VERSION {
+        return Err(Error::usage("the order is of a newer plexburst"));
+    }
+    let base = PathBuf::from(&order.base);
+    let secrets = PathBuf::from(&order.secrets);
+    let calls = base.join("calls");
+    private(&calls)?;
+    let turn = turn(&calls)?;
+    forget_old(&calls);
+    private(&secrets)?;
+    for file in &order.files {
+        let name = Path::new(&file.name).file_name().unwrap_or_default();
+        write_private(&secrets.join(name), file.content.as_bytes())?;
+    }
+    let config = secrets.join(CONFIG);
+    write_private(&config, order.config.as_bytes())?;
+    let dir = calls.join(&order.id);
+    private(&dir)?;
+    let mut args = vec!["--config".to_owned(), config.display().to_string()];
+    args.extend(order.args.iter().cloned());
+    let call = Call {
+        v: VERSION,
+        args,
+        secrets,
+        base,
+    };
+    let text = serde_json::to_vec(&call).map_err(|e| Error::unexpected("cannot write a call").because(e))?;
+    write_private(&dir.join(CALL), &text)?;
+    Ok((dir, turn))
 }
 
 /// A call in this very process.
@@ -151,6 +166,15 @@ impl Running {
             call,
             _lock: lock,
         })
+    }
+
+    /// Carries out `order` in this very process, which is one that its connection ends.
+    ///
+    /// # Errors
+    /// The disk; a folder that is somebody else's.
+    pub fn here(order: &Order) -> Result<Self> {
+        let (dir, _turn) = prepare(order)?;
+        Self::enter(&dir)
     }
 
     /// Leaves the exit code for whoever follows, and removes what nothing here needs any more.

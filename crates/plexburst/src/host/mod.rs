@@ -11,4 +11,4 @@ pub mod secrets;
 pub mod ssh;
 pub mod user_data;
 
-pub use ssh::{Host, Target};
+pub use ssh::{Host, Talk, Target};

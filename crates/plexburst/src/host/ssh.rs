@@ -210,6 +210,30 @@ impl Host {
         })
     }
 
+    /// Begins a program there that is told lines and answers with lines, for as long as the connection stands.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn talk(&self, program: &str, arguments: &[&str]) -> Result<Talk<'_>> {
+        let mut command = self.session.command(program.to_owned());
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().await.map_err(|error| self.broken(&error))?;
+        let (Some(stdin), Some(stdout)) = (child.stdin().take(), child.stdout().take()) else {
+            return Err(Error::unexpected(
+                "a program that was started has no stdin or no stdout",
+            ));
+        };
+        Ok(Talk {
+            stdin,
+            lines: BufReader::new(stdout).lines(),
+            _child: child,
+        })
+    }
+
     /// Writes what a program there writes to stdout into `to`, and tells how much there is so far.
     ///
     /// # Errors
@@ -350,6 +374,33 @@ impl Lines<'_> {
     /// The next line; `None` when the program or the connection has ended. May be dropped while it waits.
     pub async fn next(&mut self) -> Option<String> {
         self.lines.next_line().await.ok().flatten()
+    }
+}
+
+/// A program there that is told lines and answers with lines. It is told that nobody talks to it any more by its stdin's end.
+pub struct Talk<'h> {
+    stdin: openssh::ChildStdin,
+    lines: tokio::io::Lines<BufReader<openssh::ChildStdout>>,
+    _child: openssh::Child<&'h Session>,
+}
+
+impl Talk<'_> {
+    /// Tells it `line`, which has no end of its own; `false` when it or the connection is gone.
+    pub async fn tell(&mut self, line: &str) -> bool {
+        let whole = format!("{line}\n");
+        self.stdin.write_all(whole.as_bytes()).await.is_ok() && self.stdin.flush().await.is_ok()
+    }
+
+    /// Its next line; `None` when it or the connection has ended.
+    pub async fn hear(&mut self) -> Option<String> {
+        self.lines.next_line().await.ok().flatten()
+    }
+
+    /// Lets it end, and comes back when it has.
+    pub async fn end(self) {
+        let Self { stdin, mut lines, .. } = self;
+        drop(stdin);
+        while lines.next_line().await.ok().flatten().is_some() {}
     }
 }
 

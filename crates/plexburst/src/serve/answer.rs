@@ -10,7 +10,8 @@ use hyper::body::Bytes;
 
 use super::gate::{Gate, Verdict};
 use super::pages;
-use super::view::{Found, View};
+use super::source::Source;
+use super::view::Found;
 
 /// Styles stand in the pages themselves; the one script comes from here; nothing else is loaded or sent anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; \
@@ -20,9 +21,9 @@ const SCRIPT: &str = include_str!("live.js");
 type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub(super) async fn answer<B>(request: &Request<B>, gate: &Gate, view: &View) -> Answer {
+pub(super) async fn answer<B>(request: &Request<B>, gate: &Gate, source: &Source) -> Answer {
     let mut answer = match gate.judge(request.method(), request.uri(), request.headers()) {
-        Verdict::Pass => route(request.uri().path(), view).await,
+        Verdict::Pass => route(request.uri().path(), source).await,
         Verdict::Enter { location, cookie } => enter(&location, &cookie),
         Verdict::Refuse(status, why) => refused(status, why),
     };
@@ -41,28 +42,35 @@ pub(super) async fn answer<B>(request: &Request<B>, gate: &Gate, view: &View) ->
     answer
 }
 
-async fn route(path: &str, view: &View) -> Answer {
+async fn route(path: &str, source: &Source) -> Answer {
     match path {
-        "/" => page(StatusCode::OK, pages::overview(&*view.live().await, &view.history())),
-        "/live.json" => match serde_json::to_vec(&*view.live().await) {
+        "/" => {
+            let (live, history) = (source.live().await, source.history().await);
+            page(StatusCode::OK, pages::overview(&live, &history, source.host()))
+        }
+        "/live.json" => match serde_json::to_vec(&*source.live().await) {
             Ok(bytes) => plain(StatusCode::OK, "application/json", bytes),
             Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "cannot write JSON"),
         },
         "/live.js" => plain(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT),
         _ => match path.strip_prefix("/burst/") {
-            Some(rest) => burst(rest, view),
+            Some(rest) => burst(rest, source).await,
             None => nowhere(),
         },
     }
 }
 
 /// `ID` and `ID/report.json`; an id is only ever compared with those that are known.
-fn burst(rest: &str, view: &View) -> Answer {
+async fn burst(rest: &str, source: &Source) -> Answer {
     let (id, as_json) = match rest.strip_suffix("/report.json") {
         Some(id) => (id, true),
         None => (rest, false),
     };
-    match view.burst(id) {
+    let found = match source.burst(id).await {
+        Ok(found) => found,
+        Err(error) => return refused(StatusCode::BAD_GATEWAY, &error.chain()),
+    };
+    match found {
         None => nowhere(),
         Some(Found::Report(report)) if as_json => match report.to_json() {
             Ok(text) => plain(StatusCode::OK, "application/json", text),

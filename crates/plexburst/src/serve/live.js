@@ -3,7 +3,7 @@
 (function () {
   const by = (id) => document.getElementById(id);
   const made = (name, text) => Object.assign(document.createElement(name), { textContent: text });
-  const classes = { running: "good", waiting: "warn" };
+  const classes = { running: "good", waiting: "warn", unreached: "warn" };
 
   function draw(live) {
     by("state").textContent = live.state;

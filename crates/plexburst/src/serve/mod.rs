@@ -3,10 +3,15 @@
 //! It reads and changes nothing: GET and HEAD alone, no path of the disk is ever made of what a request says, nothing is loaded
 //! from elsewhere. On the loopback it answers whoever calls it by a name of this machine; anywhere else only who has the
 //! token. It speaks no TLS: between machines it belongs behind SSH or a proxy that does.
+//!
+//! What it shows it looks up on this machine ([`view`]) or, where home is on another one, has looked up there ([`afar`]).
 
+mod afar;
 mod answer;
 mod gate;
 mod pages;
+mod source;
+pub mod talk;
 mod token;
 mod view;
 
@@ -23,10 +28,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use self::afar::Afar;
 use self::gate::Gate;
+use self::source::Source;
 use self::view::View;
 use crate::config::Settings;
 use crate::depot::Depot;
+use crate::distant::Machine;
 use crate::error::{Error, Result};
 
 /// Where it listens when nothing is said: near Plex's own ports, and none of them.
@@ -50,7 +58,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     gate: Gate,
-    view: View,
+    source: Source,
 }
 
 /// What is shown.
@@ -64,12 +72,28 @@ pub struct Shown {
     pub burst: Option<String>,
 }
 
+/// Whose bursts are shown.
+#[derive(Debug)]
+pub enum Of {
+    /// Those of this machine.
+    Here(Box<Shown>),
+    /// Those of a home on another one.
+    Afar {
+        /// It, as it is reached.
+        machine: Box<Machine>,
+        /// The settled configuration of here.
+        settings: Box<Settings>,
+        /// The burst that was named.
+        run: Option<String>,
+    },
+}
+
 impl Server {
     /// Listens at `address`. Anything but the loopback wants the token, which is made if there is none.
     ///
     /// # Errors
-    /// The address cannot be had; the token cannot be read or made.
-    pub async fn open(address: SocketAddr, with_token: bool, shown: Shown) -> Result<Self> {
+    /// The address cannot be had; the token cannot be read or made; the other machine has nothing to show.
+    pub async fn open(address: SocketAddr, with_token: bool, of: Of) -> Result<Self> {
         let listener = TcpListener::bind(address).await.map_err(|e| {
             Error::usage(format!("cannot listen at {address}"))
                 .hint("name another address or port: --listen 127.0.0.1:PORT")
@@ -78,10 +102,17 @@ impl Server {
         let bound = listener
             .local_addr()
             .map_err(|e| Error::unexpected("cannot tell where the page listens").because(e))?;
-        let file = token::file(&shown.settings.state_dir);
+        let file = token::file(match &of {
+            Of::Here(shown) => &shown.settings.state_dir,
+            Of::Afar { settings, .. } => &settings.state_dir,
+        });
         let token = match with_token || !address.ip().is_loopback() {
             true => Some(token::ensure(&file)?),
             false => None,
+        };
+        let source = match of {
+            Of::Here(shown) => Source::Here(Box::new(View::new(*shown))),
+            Of::Afar { machine, settings, run } => Source::Afar(Box::new(Afar::open(*machine, *settings, run).await?)),
         };
         Ok(Self {
             listener,
@@ -89,7 +120,7 @@ impl Server {
             token_file: token.as_ref().map(|_| file),
             shared: Arc::new(Shared {
                 gate: Gate::new(token, bound.port()),
-                view: View::new(shown),
+                source,
             }),
         })
     }
@@ -119,10 +150,17 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends what it has elsewhere.
+    pub async fn end(&self) {
+        self.shared.source.end().await;
+    }
+}
+
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request: Request<Incoming>| {
         let shared = shared.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer::answer(&request, &shared.gate, &shared.view).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer::answer(&request, &shared.gate, &shared.source).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

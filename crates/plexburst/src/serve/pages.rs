@@ -3,13 +3,13 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::view::{Live, Note, Past};
+use super::view::{Live, Note, Past, State};
 use crate::report::STYLE;
 
 const MORE_STYLE: &str = include_str!("style.css");
 
-/// The live burst and the history.
-pub(super) fn overview(live: &Live, history: &[Past]) -> String {
+/// The live burst and the history; `host` is the machine that they are on, if it is another one.
+pub(super) fn overview(live: &Live, history: &[Past], host: Option<&str>) -> String {
     frame(
         "plexburst",
         html! {
@@ -18,9 +18,9 @@ pub(super) fn overview(live: &Live, history: &[Past]) -> String {
             script src="live.js" defer {}
         },
         html! {
-            h1 { "plexburst" }
+            h1 { "plexburst" @if let Some(host) = host { " on " (host) } }
             section id="live" data-history=(live.history) {
-                p { span id="state" class={"outcome " (class(live.state))} { (live.state) } " " span id="headline" { (live.headline) } }
+                p { span id="state" class={"outcome " (class(live.state))} { (live.state.word()) } " " span id="headline" { (live.headline) } }
                 dl id="rows" { @for row in &live.rows { dt { (row.label) } dd { (row.text) } } }
                 div id="said" hidden[live.notes.is_empty()] {
                     h2 { "What both sides note" }
@@ -62,11 +62,11 @@ fn lines(notes: &[Note]) -> Markup {
     html! { @for note in notes { li { time { (note.at) } " " (note.text) } } }
 }
 
-fn class(state: &str) -> &'static str {
+fn class(state: State) -> &'static str {
     match state {
-        "running" => "good",
-        "waiting" => "warn",
-        _ => "idle",
+        State::Running => "good",
+        State::Waiting | State::Unreached => "warn",
+        State::Idle => "idle",
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::Shown;
 use crate::burst::live::{self, Row};
 use crate::burst::store::{self, Known, Standing};
 use crate::burst::{elsewhere, side};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::report::Report;
 
 /// So long a look is good for.
@@ -33,12 +33,12 @@ pub(super) struct View {
 }
 
 /// The live burst, or that there is none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Live {
     /// Its id.
     pub(super) burst: Option<String>,
-    /// `running`, `waiting` (for `plexburst resume`) or `idle`.
-    pub(super) state: &'static str,
+    /// How it is.
+    pub(super) state: State,
     /// In words.
     pub(super) headline: String,
     /// As `attach` shows it.
@@ -51,8 +51,33 @@ pub(super) struct Live {
     pub(super) at: String,
 }
 
+/// How the live burst is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// Somebody runs it.
+    Running,
+    /// For `plexburst resume`.
+    Waiting,
+    /// There is none.
+    Idle,
+    /// Home's machine cannot be asked.
+    Unreached,
+}
+
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Idle => "idle",
+            Self::Unreached => "unreached",
+        }
+    }
+}
+
 /// One line of what was noted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Note {
     /// Its time of day at home.
     pub(super) at: String,
@@ -61,11 +86,11 @@ pub(super) struct Note {
 }
 
 /// One burst of the history.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Past {
     pub(super) id: String,
     pub(super) begun: String,
-    pub(super) from: &'static str,
+    pub(super) from: String,
     /// How it stands, and whether that is good.
     pub(super) stands: String,
     pub(super) is_good: bool,
@@ -74,7 +99,8 @@ pub(super) struct Past {
 }
 
 /// One burst of this machine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Found {
     /// It has a report.
     Report(Box<Report>),
@@ -141,13 +167,13 @@ impl View {
             (Err(why), known) => (here_tells(known, why), Vec::new()),
         };
         let (state, headline) = match (is_running, known) {
-            (true, _) => ("running", "a burst is under way".to_owned()),
+            (true, _) => (State::Running, "a burst is under way".to_owned()),
             (false, Some(_)) => (
-                "waiting",
+                State::Waiting,
                 format!("a burst waits: `plexburst resume {id}` goes on with it"),
             ),
             // Whether its controller lives only its own machine knows.
-            (false, None) => ("running", "a burst of another machine".to_owned()),
+            (false, None) => (State::Running, "a burst of another machine".to_owned()),
         };
         Live {
             burst: Some(id.to_owned()),
@@ -183,10 +209,25 @@ impl View {
     }
 }
 
+impl Live {
+    /// In the place of one that cannot be asked for; `last` is what was seen before.
+    pub(super) fn out_of_reach(name: &str, why: &Error, last: Option<&Self>) -> Self {
+        let asked = last.map_or_else(
+            || "it was not seen yet".to_owned(),
+            |last| format!("what stands here was seen at {}", last.at),
+        );
+        Self {
+            state: State::Unreached,
+            headline: format!("{name} cannot be asked ({}); {asked}", why.chain()),
+            ..last.cloned().unwrap_or_else(|| idle(""))
+        }
+    }
+}
+
 fn idle(headline: &str) -> Live {
     Live {
         burst: None,
-        state: "idle",
+        state: State::Idle,
         headline: headline.to_owned(),
         rows: Vec::new(),
         notes: Vec::new(),
@@ -212,7 +253,12 @@ fn is_run(burst: &Known) -> bool {
 /// What this machine knows where the depot says nothing.
 fn here_tells(known: Option<&Known>, why: String) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut put = |label, text: String| rows.push(Row { label, text });
+    let mut put = |label: &'static str, text: String| {
+        rows.push(Row {
+            label: label.into(),
+            text,
+        });
+    };
     if let Some(burst) = known {
         put("burst", burst.request.id.clone());
         if let Standing::Resumable { phase, error } = &burst.standing {
@@ -270,7 +316,7 @@ fn past(burst: &Known) -> Past {
     Past {
         id: burst.request.id.clone(),
         begun: local(burst.request.created_at, "%Y-%m-%d %H:%M"),
-        from: burst.request.source.word(),
+        from: burst.request.source.word().to_owned(),
         stands,
         is_good: matches!(burst.standing, Standing::Committed),
         brought: report.as_ref().map(Report::gained).unwrap_or_default(),

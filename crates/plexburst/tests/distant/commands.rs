@@ -1,8 +1,10 @@
 //! Every command that needs home, carried out there; archives on their way; and what keeps from reaching home.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::common::{self, files, part_count};
+use crate::served::Serving;
 use crate::support::{Distant, said};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,8 +21,25 @@ async fn every_command_is_carried_out_where_home_is() {
     assert_eq!(inspected["sections"][0]["counts"]["tracks"], 4);
     assert_eq!(distant.json(&["verify", "--json"])["ok"], true);
 
-    let report = distant.json(&["sync", "--json"]);
+    let serving = Serving::start(&distant);
+    let mut sync = distant
+        .command(&["sync", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let live = serving
+        .live_while(&mut sync, |live| {
+            let rows = live["rows"].as_array().unwrap();
+            rows.iter().any(|row| row["label"] == "worker") && !live["notes"].as_array().unwrap().is_empty()
+        })
+        .await;
+    assert_eq!(live["state"], "running", "{live:#}");
+    let output = sync.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{}", said(&output), distant.world.logs());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["outcome"], "committed");
+    assert_eq!(live["burst"], report["burst"]);
     let after = files(&distant.world.tracks(distant.section).await);
     assert_eq!(after.len(), 8);
     assert!(
@@ -48,9 +67,20 @@ async fn every_command_is_carried_out_where_home_is() {
         "{told}{}",
         said(&attached)
     );
-    let served = distant.run(&["serve"]);
-    assert_eq!(served.status.code(), Some(2));
-    assert!(said(&served).contains("hint: `plexburst attach`"), "{}", said(&served));
+    let page = serving.get("").await;
+    for part in [
+        "plexburst on nas",
+        "committed",
+        "+4 tracks",
+        &format!("href=\"burst/{id}\""),
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let kept = std::fs::read_to_string(distant.world.path("state/bursts").join(id).join("report.html")).unwrap();
+    assert_eq!(serving.get(&format!("burst/{id}")).await, kept);
+    let json = serving.get(&format!("burst/{id}/report.json")).await;
+    assert!(json.contains("\"outcome\": \"committed\""), "{json}");
+    serving.end();
 
     // Nobody agreed: nothing is even begun there.
     let unasked = distant.run(&["rollback"]);

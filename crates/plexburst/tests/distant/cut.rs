@@ -99,7 +99,7 @@ fn journal(world: &World) -> String {
 }
 
 /// The processes of ssh that the program `pid` has: those that read are its children, the connection is known by its socket.
-fn ssh_of(pid: u32) -> Vec<i32> {
+pub(crate) fn ssh_of(pid: u32) -> Vec<i32> {
     let mut found = Vec::new();
     let mut sockets = Vec::new();
     let all: Vec<(i32, String, String)> = std::fs::read_dir("/proc")

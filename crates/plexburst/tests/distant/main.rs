@@ -8,6 +8,7 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod cut;
+mod served;
 mod sick;
 #[path = "../sshd/mod.rs"]
 mod sshd;
