@@ -150,6 +150,24 @@ fn used(root: &Path) {
         String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")),
         "{version:?}"
     );
+    // Its own units are shown, and are apt's to remove.
+    let said = |output: &Output| {
+        let both = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        both.concat()
+    };
+    let timers = said(&within(&["timer", "show"]));
+    assert!(
+        timers.contains("02:30:00") && timers.contains("10min") && timers.contains("the package"),
+        "{timers}"
+    );
+    let removed = within(&["timer", "remove", "sync", "-y"]);
+    assert_eq!(removed.status.code(), Some(i32::from(plexburst::exit::USAGE)));
+    assert!(said(&removed).contains("apt remove plexburst"), "{}", said(&removed));
+    let uninstall = said(&within(&["uninstall", "--dry-run"]));
+    assert!(
+        uninstall.contains("stays  /usr/lib/systemd/system/plexburst-sync.timer"),
+        "{uninstall}"
+    );
     // No home here: said, with what helps.
     let doctor = within(&["doctor"]);
     let said = String::from_utf8_lossy(&doctor.stderr).into_owned();

@@ -139,6 +139,17 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
     code.map(Some)
 }
 
+/// `doctor` at home, over a connection that stands, with the configuration `settings`.
+pub(super) async fn doctor(machine: &mut Machine, settings: &Settings, context: &Context) -> Result<u8> {
+    let order = settle::order(
+        settings,
+        machine.folders(),
+        Account::NotNeeded,
+        vec!["doctor".to_owned()],
+    )?;
+    follow::carry_out(machine, &order, None, &context.printer, &mut |text| print(text)).await
+}
+
 /// Questions are asked here, where somebody sits.
 fn ask(command: &Command, settings: &Settings, context: &Context) -> Result<()> {
     let host = settings.config.home.host.as_deref().unwrap_or_default();

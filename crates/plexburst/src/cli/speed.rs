@@ -47,12 +47,12 @@ pub(super) fn line(settings: &Settings, measured: Option<&Measured>) -> Result<O
     Ok(Some(text))
 }
 
-/// Whether media that are slower than asked for are agreed to: by `-y`, or by an answer where the last worker found them so.
+/// Whether media that are slower than asked for are agreed to: by `--allow-slow-media`, or by an answer where the last worker found them so.
 /// Nobody is asked where nothing speaks against them.
-pub(super) fn agree(settings: &Settings, options: &Options, yes: bool, context: &Context) -> Result<bool> {
+pub(super) fn agree(settings: &Settings, options: &Options, is_allowed: bool, context: &Context) -> Result<bool> {
     let least = settings.config.media.min_speed;
-    if yes || least.is_none() {
-        return Ok(yes);
+    if is_allowed || least.is_none() {
+        return Ok(is_allowed);
     }
     let Some(measured) = last(settings, options)?.filter(|measured| measured.is_below(least)) else {
         return Ok(false);
@@ -66,7 +66,7 @@ pub(super) fn agree(settings: &Settings, options: &Options, yes: bool, context: 
     confirm::confirm_or(
         &question,
         false,
-        "give -y to go on all the same, or lower `media.min_speed`",
+        "give --allow-slow-media to go on all the same, or lower `media.min_speed`",
         context,
     )?;
     Ok(true)

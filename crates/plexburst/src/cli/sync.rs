@@ -70,9 +70,12 @@ pub(super) struct Args {
     /// Show what would be done, as `plexburst plan` does, and change nothing.
     #[arg(long, conflicts_with = "archive")]
     pub(super) dry_run: bool,
-    /// Agree without being asked: to what a rented machine costs, and to media slower than `media.min_speed`.
+    /// Agree without being asked to what a rented machine costs.
     #[arg(short, long)]
     pub(super) yes: bool,
+    /// Go on where the media are slower than `media.min_speed`; -y does not agree to that.
+    #[arg(long)]
+    allow_slow_media: bool,
     /// Let the burst go on by itself and come back at once; `attach` shows it.
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) detach: bool,
@@ -140,7 +143,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             Source::Archive { path, result }
         }
     };
-    options.accept_slow = super::speed::agree(&settings, &options, args.yes, context)?;
+    options.accept_slow = super::speed::agree(&settings, &options, args.allow_slow_media, context)?;
     if options.on == On::Scaleway {
         let archive = match &source {
             Source::Archive { path, .. } => Some(path.as_path()),

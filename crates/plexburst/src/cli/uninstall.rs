@@ -212,6 +212,16 @@ fn plan(args: &Args, settings: &Settings, area: Option<&Area>, depot: Option<&In
                 .map(|path| thing(path, &format!("timer for {}", what.word()))),
         );
     }
+    let package = Place::of_package();
+    for what in What::BOTH {
+        // Its units are there whoever's bursts they would begin.
+        let text = format!(
+            "the package's timer for {}; `apt remove plexburst` removes it",
+            what.word()
+        );
+        plan.stays
+            .extend(package.units_of(what).into_iter().map(|path| thing(path, &text)));
+    }
     plan_area(args, area, &mut plan)?;
     plan_state(settings, depot, &mut plan)?;
     if let Some(source) = &settings.source {

@@ -180,8 +180,8 @@ impl Error {
                                     SCW_SECRET_KEY) into the environment, or into the file that \
                                     `media.s3.credentials_file` names (mode 0600)"
                 .to_owned(),
-            Self::TooSlow { .. } => "use a worker nearer to the media; or lower `media.min_speed`, then `plexburst resume`; `sync -y` goes on \
-                                     with slow media".to_owned(),
+            Self::TooSlow { .. } => "use a worker nearer to the media; or lower `media.min_speed`, then `plexburst resume`; `sync --allow-slow-media` \
+                                     goes on with them".to_owned(),
             Self::NoFuse(_) => {
                 "install fuse3 (`apt-get install fuse3`) and give this machine /dev/fuse, or set `media.directory`"
                     .to_owned()

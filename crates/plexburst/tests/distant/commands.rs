@@ -206,13 +206,48 @@ async fn a_configuration_is_found_out_there_and_written_here() {
         "true",
     ];
     // How the machine is reached stands in the configuration that is there already.
-    let output = distant.run(&[&args[..], &["--start", "true"]].concat());
+    let output = distant.run(&[&args[..], &["--start", "true", "--no-doctor"]].concat());
     assert!(output.status.success(), "{}", said(&output));
     let toml: toml::Table = std::fs::read_to_string(&written).unwrap().parse().unwrap();
     assert_eq!(toml["home"]["host"].as_str(), Some("nas"));
     assert_eq!(toml["home"]["data_dir"].as_str(), Some(data_dir));
     assert_eq!(toml["media"]["roots"].as_table().unwrap().len(), 1);
-    let left: Vec<_> = std::fs::read_dir(distant.world.path("state")).unwrap().collect();
+    let state = distant.world.path("state");
+    assert_eq!(toml["home"]["directory"].as_str(), state.to_str());
+    assert_eq!(toml["home"]["ssh_config"].as_str(), distant.sshd.config().to_str());
+
+    // It ends with what stands in the way, as found there: nobody said how this server is stopped. The remote is one of the
+    // rclone.conf of here, and so it is written.
+    if common::has("rclone") {
+        let conf = distant.here.path().join("rclone.conf");
+        std::fs::write(&conf, format!("[disk]\ntype = alias\nremote = {media}\n")).unwrap();
+        let args = [
+            "init",
+            "--output",
+            "remote.toml",
+            "--data-dir",
+            data_dir,
+            "--media",
+            "disk:",
+        ];
+        let output = distant.run(&args);
+        let doctor = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{doctor}{}", said(&output));
+        assert!(
+            doctor.contains("REFUSED  home-healthy") && doctor.contains("a burst would not begin"),
+            "{doctor}"
+        );
+        assert!(said(&output).contains("wrote "), "{}", said(&output));
+        let text = std::fs::read_to_string(distant.here.path().join("remote.toml")).unwrap();
+        let toml: toml::Table = text.parse().unwrap();
+        assert_eq!(toml["media"]["rclone_config"].as_str(), conf.to_str());
+        assert_eq!(toml["media"]["roots"].as_table().unwrap().len(), 1);
+        assert!(!text.contains("/dev/shm"), "{text}");
+    } else {
+        common::skip("a remote of rclone for a distant home", "rclone is not installed");
+    }
+
+    let left: Vec<_> = std::fs::read_dir(&state).unwrap().collect();
     let names: Vec<String> = left
         .into_iter()
         .map(|entry| entry.unwrap().file_name().display().to_string())

@@ -98,7 +98,15 @@ async fn slow_media_and_a_mount_with_other_times_stop_a_burst_before_its_scan() 
     assert!(plan["speed"]["speed"]["bytes"].as_u64() > Some(0), "{plan:#}");
     assert_eq!(plan["todo"][0]["new"], 0, "{plan:#}");
     let asked = world.run(&["sync", "--quick"]);
-    assert_ended(&asked, exit::USAGE, &["Go on all the same?", "give -y"], &world);
+    assert_ended(
+        &asked,
+        exit::USAGE,
+        &["Go on all the same?", "give --allow-slow-media"],
+        &world,
+    );
+    // What a machine may cost is another question.
+    let agreed = world.run(&["sync", "--quick", "-y"]);
+    assert_ended(&agreed, exit::USAGE, &["Go on all the same?"], &world);
 
     // The same burst goes on with a lower limit, and meets the mount.
     fs::write(&file, configured.replace(TOO_FAST, "")).unwrap();

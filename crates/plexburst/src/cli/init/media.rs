@@ -18,19 +18,21 @@ pub(super) enum Place {
     Directory(PathBuf),
 }
 
-/// The place that was named, or one of those that rclone knows.
-pub(super) fn place(given: Option<&str>, base: &Path, ask: &Ask<'_>) -> Result<Place> {
-    let beside = Some(base.join("rclone.conf")).filter(|path| path.is_file());
+/// Whether a remote of rclone is named: its name has no slash, and a path of a folder may hold a colon.
+pub(super) fn is_remote(text: &str) -> bool {
+    !text.starts_with(['/', '.'])
+        && text
+            .split_once(':')
+            .is_some_and(|(name, _)| !name.is_empty() && !name.contains('/'))
+}
+
+/// The place that was named, or one of those that rclone knows; by its own configuration, or by the file `config`.
+pub(super) fn place(given: Option<&str>, config: Option<PathBuf>, ask: &Ask<'_>) -> Result<Place> {
     let named = |text: &str| -> Result<Place> {
-        // A remote's name has no slash; a path of a folder may hold a colon.
-        if !text.starts_with(['/', '.'])
-            && text
-                .split_once(':')
-                .is_some_and(|(name, _)| !name.is_empty() && !name.contains('/'))
-        {
+        if is_remote(text) {
             return Ok(Place::Remote {
                 name: text.to_owned(),
-                config: beside.clone(),
+                config: config.clone(),
             });
         }
         let dir =
@@ -44,7 +46,7 @@ pub(super) fn place(given: Option<&str>, base: &Path, ask: &Ask<'_>) -> Result<P
     if let Some(text) = given {
         return named(text);
     }
-    let remotes = remotes(beside.as_deref());
+    let remotes = remotes(config.as_deref());
     if remotes.is_empty() {
         return named(&ask.text(
             "where are the files (a folder, or remote:path of rclone)",

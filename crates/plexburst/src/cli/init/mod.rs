@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Do not end with `doctor`.
     #[arg(long)]
     no_doctor: bool,
+    /// The file is for another machine, where it is called so; what opens something is in the configuration that came along.
+    #[arg(long, hide = true, value_name = "FILE")]
+    called: Option<String>,
 }
 
 fn root(text: &str) -> Result<(String, String), String> {
@@ -89,7 +92,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
             settings.config.home.host.clone_from(&args.host);
         }
         if settings.config.home.host.is_some() {
-            return distant::run(&args, &settings, &output, context).await;
+            return distant::run(&args, settings, &output, context).await;
         }
     }
     let ask = Ask::new(args.yes, context);
@@ -106,7 +109,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     }
     let base = output.parent().unwrap_or(Path::new("/")).to_path_buf();
     let all_roots: Vec<String> = sections.iter().flat_map(|(_, roots)| roots.clone()).collect();
-    let place = media::place(args.media.as_deref(), &base, &ask)?;
+    let rclone_config = match args.called {
+        Some(_) => context.read()?.config.media.rclone_config,
+        None => Some(base.join("rclone.conf")).filter(|path| path.is_file()),
+    };
+    let place = media::place(args.media.as_deref(), rclone_config, &ask)?;
     let roots = media::roots(&place, &all_roots, &args.roots, &ask).await?;
     let answers = Answers {
         stop: command("--stop", args.stop.as_deref(), home.stop, "stops home's Plex", &ask)?,
@@ -129,7 +136,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         if folder.is_none() {
             context.printer.warn(&format!(
                 "no folder of the media stands for {root}: put one into [media.roots] of {}",
-                quoted(&output)
+                args.called.clone().unwrap_or_else(|| quoted(&output))
             ));
         }
     }

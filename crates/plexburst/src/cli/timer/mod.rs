@@ -105,6 +105,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<u8> {
         Action::Show(args) => show(args, context),
         Action::Remove(args) => {
             let place = Place::of(args.into)?;
+            if place.units_of(args.what).is_empty() && !place.is_named() {
+                refuse_of_package(args.what)?;
+            }
             if place.units_of(args.what).is_empty() {
                 return Err(Error::usage(format!(
                     "there is no timer for {} in {}",
@@ -123,6 +126,23 @@ pub(super) fn run(args: Args, context: &Context) -> Result<u8> {
             }
             Ok(exit::DONE)
         }
+    }
+}
+
+/// The package's are removed with it.
+fn refuse_of_package(what: What) -> Result<()> {
+    let package = Place::of_package();
+    match package.units_of(what).is_empty() {
+        true => Ok(()),
+        false => Err(Error::usage(format!(
+            "the timer for {} in {} is the package's",
+            what.word(),
+            package.dir.display()
+        ))
+        .hint(format!(
+            "`systemctl disable --now {}` keeps it from beginning anything; `apt remove plexburst` removes it",
+            place::name(what, "timer")
+        ))),
     }
 }
 
@@ -247,8 +267,14 @@ fn warn_of_key(settings: &Settings, place: &Place, context: &Context) -> Result<
 
 fn show(args: ShowArgs, _context: &Context) -> Result<u8> {
     let place = Place::of(args.into)?;
+    let package = (!place.is_named()).then(Place::of_package);
     let mut timers = Vec::new();
-    for what in What::BOTH {
+    let all = What::BOTH.into_iter().flat_map(|what| {
+        let is_hidden = place.hides_package() && place.timer(what).is_file();
+        let package = package.iter().filter(move |_| !is_hidden);
+        std::iter::once(&place).chain(package).map(move |place| (place, what))
+    });
+    for (place, what) in all {
         let Ok(text) = std::fs::read_to_string(place.timer(what)) else {
             continue;
         };
@@ -263,6 +289,7 @@ fn show(args: ShowArgs, _context: &Context) -> Result<u8> {
             "what": what.word(),
             "when": value(&text, &["OnCalendar=", "OnUnitActiveSec="]),
             "enabled": place.is_enabled(what),
+            "of": place.owner(),
             "command": value(&service, &["ExecStart="]),
             "timer": place.timer(what),
         }));
@@ -278,7 +305,7 @@ fn show(args: ShowArgs, _context: &Context) -> Result<u8> {
         ))?;
         return Ok(exit::DONE);
     }
-    let mut table = crate::term::Table::new(&["timer", "when", "enabled", "runs"]);
+    let mut table = crate::term::Table::new(&["timer", "when", "enabled", "of", "runs"]);
     for timer in &timers {
         let text = |key: &str| timer[key].as_str().unwrap_or_default().to_owned();
         let enabled = match timer["enabled"].as_bool() {
@@ -286,9 +313,22 @@ fn show(args: ShowArgs, _context: &Context) -> Result<u8> {
             Some(false) => "no",
             None => "not known",
         };
-        table.row([text("what"), text("when"), enabled.to_owned(), text("command")]);
+        table.row([
+            text("what"),
+            text("when"),
+            enabled.to_owned(),
+            text("of"),
+            text("command"),
+        ]);
     }
     print(&table.to_string())?;
+    if timers.iter().any(|timer| timer["of"] == Place::of_package().owner()) {
+        print(&format!(
+            "those of the package read /etc/plexburst/plexburst.toml; `systemctl enable --now {}` enables one, and \
+             `apt remove plexburst` removes them",
+            place::name(What::Sync, "timer")
+        ))?;
+    }
     Ok(exit::DONE)
 }
 

@@ -16,6 +16,8 @@ pub(in crate::cli) struct Place {
 #[derive(PartialEq, Eq)]
 enum Kind {
     System,
+    /// Of the Debian package: root's, beside those that root writes.
+    Package,
     User,
     /// Somewhere that systemd does not look.
     Named,
@@ -53,6 +55,32 @@ impl Place {
         })
     }
 
+    /// Where the Debian package has its units.
+    pub(in crate::cli) fn of_package() -> Self {
+        Self {
+            dir: PathBuf::from("/usr/lib/systemd/system"),
+            kind: Kind::Package,
+        }
+    }
+
+    /// Whose units these are.
+    pub(super) fn owner(&self) -> &'static str {
+        match self.kind {
+            Kind::Package => "the package",
+            Kind::System | Kind::User | Kind::Named => "you",
+        }
+    }
+
+    /// Whether units of this place go before the package's.
+    pub(super) fn hides_package(&self) -> bool {
+        self.kind == Kind::System
+    }
+
+    /// Whether systemd may look here at all.
+    pub(super) fn is_named(&self) -> bool {
+        self.kind == Kind::Named
+    }
+
     pub(super) fn service(&self, what: What) -> PathBuf {
         self.dir.join(name(what, "service"))
     }
@@ -81,7 +109,7 @@ impl Place {
                 quoted(&self.service(what)),
                 quoted(&self.timer(what))
             ),
-            Kind::System => format!("systemctl daemon-reload && systemctl enable --now {timer}"),
+            Kind::System | Kind::Package => format!("systemctl daemon-reload && systemctl enable --now {timer}"),
             // Without lingering a user's timers run only while somebody is logged in.
             Kind::User => {
                 format!(
