@@ -6,4 +6,5 @@
 mod common;
 mod daemon;
 mod faults;
+mod recipe;
 mod round;
