@@ -168,14 +168,8 @@ fn changed(context: &mut Context<'_>, writer: &mut Writer, table: &Table, id: i6
     }
     let Some(theirs) = rows::get(context.conn, MAIN, table, id)? else {
         // The worker threw it away. An edit brings it back; what a scan wrote does not.
-        if table.name == "metadata_items"
-            && is_edited(table, &base, &mine)
-            && followed(context, &table.name, id)?.is_none()
-        {
-            match writer.obstacle(context.conn, &table.name)? {
-                None => insert(context, writer, table, mine)?,
-                Some(why) => keep_aside(context, table, id, &mine, why)?,
-            }
+        if table.name == "metadata_items" && is_edited(table, &base, &mine) {
+            edited(context, writer, table, id, base, mine)?;
         }
         return Ok(());
     };
@@ -190,6 +184,36 @@ fn changed(context: &mut Context<'_>, writer: &mut Writer, table: &Table, id: i6
         });
     }
     write(context, writer, table, id, &theirs, merged)
+}
+
+/// An item that home edited and the worker threw away.
+fn edited(
+    context: &mut Context<'_>,
+    writer: &mut Writer,
+    table: &Table,
+    id: i64,
+    mut base: Row,
+    mut mine: Row,
+) -> Step<()> {
+    if let Some(instead) = followed(context, &table.name, id)? {
+        // It has the same file under a number that could not be changed: the edit is about that one.
+        let Some(theirs) = rows::get(context.conn, MAIN, table, instead)? else {
+            return Ok(());
+        };
+        for row in [&mut base, &mut mine] {
+            rows::set(table, row, "id", instead);
+        }
+        let (mut merged, _) = policy::merge(table, &base, &mine, &theirs);
+        keep_words(context, writer, table, instead, &mine, &theirs, &mut merged)?;
+        return write(context, writer, table, instead, &theirs, merged);
+    }
+    match writer.obstacle(context.conn, &table.name)? {
+        None => insert(context, writer, table, mine),
+        Some(why) => match missing::heir(context, id)? {
+            Some(heir) => missing::follow(context, id, heir),
+            None => keep_aside(context, table, id, &mine, why),
+        },
+    }
 }
 
 /// Whether a person did something to the item, as against a scan of home's own.

@@ -203,6 +203,12 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
             .collect::<Result<_, _>>()
             .expect("ids")
     };
+    // Versions of Plex differ in what they have.
+    let has = |table: &str| -> bool {
+        db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")
+            .and_then(|mut statement| statement.exists([table]))
+            .expect("schema")
+    };
     let pick = |ids: &[i64], n: usize| (!ids.is_empty()).then(|| ids[n % ids.len()]);
     let leaves = || {
         ids(
@@ -288,10 +294,12 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
                     "UPDATE play_queues SET playlist_id = NULL WHERE playlist_id = ?1",
                     &[&id],
                 );
-                run(
-                    "UPDATE custom_channels SET playlist_id = NULL WHERE playlist_id = ?1",
-                    &[&id],
-                );
+                if has("custom_channels") {
+                    run(
+                        "UPDATE custom_channels SET playlist_id = NULL WHERE playlist_id = ?1",
+                        &[&id],
+                    );
+                }
                 run("DELETE FROM play_queue_items WHERE metadata_item_id = ?1", &[&id]);
                 run("DELETE FROM metadata_items WHERE id = ?1", &[&id]);
             }
@@ -520,7 +528,9 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
             }
         }
         Act::Bookmark(n) => {
-            if let Some(setting) = pick(&ids("SELECT id FROM metadata_item_settings ORDER BY id"), n) {
+            if has("metadata_item_setting_markers")
+                && let Some(setting) = pick(&ids("SELECT id FROM metadata_item_settings ORDER BY id"), n)
+            {
                 run(
                     "INSERT INTO metadata_item_setting_markers (marker_type, metadata_item_setting_id, start_time_offset) VALUES (3, ?1, ?2)",
                     &[&setting, &at],
@@ -617,10 +627,7 @@ pub(crate) fn act(fixture: &Fixture, pair: &Pair, act: &Act, step: usize) {
         }
         Act::Odds(n) => {
             let (table, row) = TABLES[n % TABLES.len()];
-            let known = db
-                .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")
-                .and_then(|mut s| s.exists([table]));
-            if !known.expect("schema") {
+            if !has(table) {
                 return;
             }
             run(&format!("INSERT INTO {table} {row}"), params![format!("step {step}")]);

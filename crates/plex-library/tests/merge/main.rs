@@ -16,6 +16,7 @@ mod history;
 mod household;
 mod layered;
 mod odd;
+mod old;
 mod properties;
 mod real;
 mod refusals;

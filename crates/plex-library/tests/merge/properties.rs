@@ -18,7 +18,7 @@ use crate::support::{Trio, assert_same, dangling, databases, dump, open, rows};
 /// Cases of an ordinary run: enough to notice a slip, few enough not to be waited for.
 const CASES: u32 = 4;
 
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     std::env::var("PLEXBURST_PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
@@ -130,7 +130,7 @@ pub(crate) fn live(trio: &Trio, home: &[Act], worker: &[Act], from: usize) {
     });
 }
 
-fn ids_of(fixture: &Fixture, table: &str) -> BTreeSet<i64> {
+pub(crate) fn ids_of(fixture: &Fixture, table: &str) -> BTreeSet<i64> {
     rows(
         &open(&fixture.databases_dir),
         &format!("SELECT id FROM {table} NOT INDEXED"),
@@ -141,7 +141,7 @@ fn ids_of(fixture: &Fixture, table: &str) -> BTreeSet<i64> {
     .collect()
 }
 
-fn map(fixture: &Fixture, sql: &str) -> BTreeMap<String, String> {
+pub(crate) fn map(fixture: &Fixture, sql: &str) -> BTreeMap<String, String> {
     rows(&open(&fixture.databases_dir), sql, ())
         .iter()
         .filter_map(|row| row.split_once('|'))
@@ -149,27 +149,8 @@ fn map(fixture: &Fixture, sql: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What has to hold of the result, whatever happened.
-fn judge(trio: &Trio, worker_before: &BTreeMap<&str, BTreeSet<i64>>, files_before: &BTreeMap<String, String>) {
-    for (table, had) in worker_before {
-        let (base, mine, result) = (
-            ids_of(&trio.base, table),
-            ids_of(&trio.mine, table),
-            ids_of(&trio.theirs, table),
-        );
-        for id in base.intersection(&mine).filter(|id| had.contains(id)) {
-            assert!(
-                result.contains(id),
-                "{table} {id} is in base, home and worker, and not in the result"
-            );
-        }
-        for id in base.iter().filter(|id| !mine.contains(id)) {
-            assert!(
-                !result.contains(id) || is_kept_container(trio, table, *id),
-                "{table} {id} was deleted at home and is in the result"
-            );
-        }
-    }
+/// Ratings, offsets, counts and the history.
+pub(crate) fn judge_state(trio: &Trio) {
     let settings = "SELECT id, coalesce(rating, '') || '/' || coalesce(view_offset, '') FROM metadata_item_settings";
     let counts = "SELECT id, coalesce(view_count, 0) FROM metadata_item_settings";
     let (result, home) = (map(&trio.theirs, settings), map(&trio.mine, settings));
@@ -208,6 +189,31 @@ fn judge(trio: &Trio, worker_before: &BTreeMap<&str, BTreeSet<i64>>, files_befor
     for (id, view) in &home {
         assert_eq!(result.get(id), Some(view), "view {id}");
     }
+}
+
+/// What has to hold of the result, whatever happened.
+fn judge(trio: &Trio, worker_before: &BTreeMap<&str, BTreeSet<i64>>, files_before: &BTreeMap<String, String>) {
+    for (table, had) in worker_before {
+        let (base, mine, result) = (
+            ids_of(&trio.base, table),
+            ids_of(&trio.mine, table),
+            ids_of(&trio.theirs, table),
+        );
+        for id in base.intersection(&mine).filter(|id| had.contains(id)) {
+            assert!(
+                result.contains(id),
+                "{table} {id} is in base, home and worker, and not in the result"
+            );
+        }
+        for id in base.iter().filter(|id| !mine.contains(id)) {
+            assert!(
+                !result.contains(id) || is_kept_container(trio, table, *id),
+                "{table} {id} was deleted at home and is in the result"
+            );
+        }
+    }
+    judge_state(trio);
+    let number = |text: &String| text.parse::<i64>().expect("count");
     let files = "SELECT file, count(*) FROM media_parts WHERE file IS NOT NULL GROUP BY file";
     let (result, home) = (map(&trio.theirs, files), map(&trio.mine, files));
     for (file, times) in &result {
@@ -257,7 +263,7 @@ fn judge(trio: &Trio, worker_before: &BTreeMap<&str, BTreeSet<i64>>, files_befor
 }
 
 /// Tables of which the result has home's rows and no others.
-const HOMES: [&str; 30] = [
+pub(crate) const HOMES: [&str; 30] = [
     "accounts",
     "devices",
     "preferences",

@@ -147,10 +147,25 @@ pub(crate) fn whole(dir: &Path) {
     has_its_words(dir).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// The tables whose titles are searched, and their index, which has another name in each generation of Plex.
+fn searched(conn: &Connection) -> Vec<(&'static str, String)> {
+    [("metadata_items", "fts4_metadata_titles"), ("tags", "fts4_tag_titles")]
+        .into_iter()
+        .map(|(table, name)| {
+            let known = rows(
+                conn,
+                "SELECT name FROM sqlite_schema WHERE name IN (?1, ?1 || '_icu') ORDER BY name DESC LIMIT 1",
+                [name],
+            );
+            (table, known.into_iter().next().expect("a search index"))
+        })
+        .collect()
+}
+
 /// Whether the search indices hold the words of their rows.
 fn has_its_words(dir: &Path) -> Result<(), String> {
     let conn = open(dir);
-    for index in ["fts4_metadata_titles_icu", "fts4_tag_titles_icu"] {
+    for (_, index) in searched(&conn) {
         conn.execute_batch(&format!("INSERT INTO {index}({index}) VALUES('integrity-check')"))
             .map_err(|error| format!("{index} does not hold the words of its rows: {error}"))?;
     }
@@ -178,10 +193,7 @@ fn sound(dir: &Path) {
         let found = rows(&conn, &format!("PRAGMA integrity_check(\"{table}\")"), ());
         assert_eq!(found, ["ok"], "{table}");
     }
-    for (table, index) in [
-        ("metadata_items", "fts4_metadata_titles_icu"),
-        ("tags", "fts4_tag_titles_icu"),
-    ] {
+    for (table, index) in searched(&conn) {
         let unlisted = rows(
             &conn,
             &format!("SELECT docid FROM {index}_docsize WHERE docid NOT IN (SELECT id FROM {table} NOT INDEXED)"),
@@ -315,7 +327,9 @@ pub(crate) fn dangling(fixture: &Fixture) -> BTreeSet<Dangling> {
             found.insert((table.to_owned(), column.to_owned(), id.parse().expect("number")));
         }
     };
-    for (table, column, target) in REFERENCES {
+    let known: BTreeSet<String> = rows(&conn, "SELECT name FROM sqlite_schema", ()).into_iter().collect();
+    // Versions of Plex differ in what they have.
+    for (table, column, target) in REFERENCES.iter().filter(|(table, ..)| known.contains(*table)) {
         collect(
             table,
             column,
