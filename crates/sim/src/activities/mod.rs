@@ -78,6 +78,8 @@ pub(crate) struct Activity {
     pub(crate) cancel: Arc<Cancel>,
     seen_from: Instant,
     context_from: Instant,
+    /// Whether its beginning was told: no message speaks of it before it can be seen.
+    is_told: bool,
     /// Unix seconds.
     started_at: i64,
 }
@@ -86,6 +88,13 @@ impl Activity {
     /// Whether a client is told the section and item yet.
     pub(crate) fn shows_context(&self) -> bool {
         Instant::now() >= self.context_from
+    }
+
+    /// Whether this is the moment from which messages speak of it.
+    fn begins_to_be_told(&mut self) -> bool {
+        let begins = !self.is_told && Instant::now() >= self.seen_from;
+        self.is_told |= begins;
+        begins
     }
 
     fn message(&self, event: &str) -> String {
@@ -153,9 +162,12 @@ impl Activities {
             cancel: Arc::default(),
             seen_from: now + seen,
             context_from: now + seen + context,
+            is_told: seen.is_zero(),
             started_at: clock::now(),
         };
-        self.send(activity.message("started"));
+        if activity.is_told {
+            self.send(activity.message("started"));
+        }
         let handle = Handle {
             uuid: activity.uuid.clone(),
             cancel: Arc::clone(&activity.cancel),
@@ -233,9 +245,12 @@ impl Handle {
         if let Some(activity) = current.iter_mut().find(|activity| activity.uuid == self.uuid) {
             activity.progress = percent;
             subtitle.clone_into(&mut activity.subtitle);
-            let message = activity.message("updated");
+            let started = activity.begins_to_be_told().then(|| activity.message("started"));
+            let updated = activity.is_told.then(|| activity.message("updated"));
             drop(current);
-            self.activities.send(message);
+            for message in started.into_iter().chain(updated) {
+                self.activities.send(message);
+            }
         }
     }
 }
@@ -247,7 +262,9 @@ impl Drop for Handle {
             let mut activity = current.remove(at);
             drop(current);
             activity.progress = 100.0;
-            self.activities.send(activity.message("ended"));
+            if activity.is_told {
+                self.activities.send(activity.message("ended"));
+            }
             // History is worth no failure: nobody is left to be told.
             let _ = record(&self.activities.history, &activity);
         }
@@ -307,13 +324,16 @@ mod tests {
 
     #[test]
     fn may_be_seen_late_and_its_context_later() {
-        let (activities, _messages) = activities();
+        let (activities, mut messages) = activities();
         activities.set_delays(Duration::ZERO, Duration::from_secs(60));
         let late = activities.start(Subject::new("library.update.section", "Scanning").in_section(3));
         assert!(!activities.visible()[0].shows_context());
         activities.set_delays(Duration::from_secs(60), Duration::ZERO);
         let unseen = activities.start(Subject::new("library.update.section", "Scanning"));
+        unseen.progress(50.0, "Album");
         assert_eq!(activities.visible().len(), 1);
+        assert!(messages.try_recv().unwrap().contains("started"));
+        assert!(messages.try_recv().is_err(), "nothing is told of what cannot be seen");
         activities.cancel_all();
         assert!(late.cancel().is_cancelled() && unseen.cancel().is_cancelled());
     }

@@ -23,6 +23,11 @@ impl Place {
         self.root.join("Plug-in Support/Databases")
     }
 
+    /// Where logs are.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("Logs")
+    }
+
     /// The simulator's own settings; a real server has no such file.
     pub(crate) fn tempo(&self) -> PathBuf {
         self.root.join("sim.json")

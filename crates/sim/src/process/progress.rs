@@ -6,10 +6,14 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::server::log::Log;
+
 /// Where the lines go.
 pub(crate) struct Progress {
     out: Mutex<Box<dyn Write + Send>>,
     is_broken: AtomicBool,
+    /// The child's own log, in which each line is as well.
+    log: Option<Log>,
 }
 
 impl fmt::Debug for Progress {
@@ -31,7 +35,13 @@ impl Progress {
         Self {
             out: Mutex::new(Box::new(out)),
             is_broken: AtomicBool::new(false),
+            log: None,
         }
+    }
+
+    /// With a log of the child's own, beside the server's.
+    pub(crate) fn logged(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// One line; `done` of `total`, or an unknown share when `total` is 0. `item` is the rating key worked on, or 0.
@@ -41,6 +51,9 @@ impl Progress {
             .map_or(-1, |percent| i64::try_from(percent).unwrap_or(100));
         // A line break in a title would make two lines of one.
         let text = text.replace(['\n', '\r'], " ");
+        if let Some(log) = &self.log {
+            log.debug(format_args!("[{item}] {text} ({done} of {total})"));
+        }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if writeln!(out, "progress {percent} {item} {text}")
             .and_then(|()| out.flush())

@@ -34,7 +34,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::analysis::{self, Backlog};
-use crate::process::{Cancel, Process, Progress, log};
+use crate::process::{Cancel, Place, Process, Progress, log};
+use crate::server::log::{Log, PLEX_LOG_BYTES};
 use crate::store::StoreError;
 
 /// Why a scan ended early.
@@ -102,7 +103,7 @@ struct Options {
     /// Accepted and of no effect.
     #[arg(short = 'p', long)]
     progress: bool,
-    /// Accepted and of no effect.
+    /// What the name of its log ends in.
     #[arg(long)]
     log_file_suffix: Option<String>,
     /// Accepted and of no effect.
@@ -131,7 +132,15 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let support = std::env::var_os("PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR")
         .ok_or("PLEX_MEDIA_SERVER_APPLICATION_SUPPORT_DIR is not set")?;
-    let mut process = Process::open(support.as_ref(), Cancel::on_terminate()?, Progress::standard())?;
+    // A scan has the plain name, everything else a suffix (facts/plex.md §4.3).
+    let stem = match (options.scan, &options.log_file_suffix) {
+        (_, Some(suffix)) => format!("Plex Media Scanner {suffix}"),
+        (true, None) => "Plex Media Scanner".to_owned(),
+        (false, None) => "Plex Media Scanner Analysis".to_owned(),
+    };
+    let logs = Place::below(support.as_ref()).logs();
+    let progress = Progress::standard().logged(Log::open(&logs, &stem, PLEX_LOG_BYTES));
+    let mut process = Process::open(support.as_ref(), Cancel::on_terminate()?, progress)?;
     if options.list {
         return list(&process);
     }
