@@ -1,7 +1,7 @@
 //! Plex itself: talking to a server, running one on the worker, keeping it quiet, and making it index.
 //!
 //! [`client`] speaks HTTP, [`runtime`] starts and stops a server of the worker's own, [`preferences`] keep it from
-//! deleting and from working unasked.
+//! deleting and from working unasked; [`listen`] hears what a server tells by itself, [`index`] makes it work.
 
 pub mod account;
 #[cfg(test)]
@@ -9,6 +9,7 @@ pub(crate) mod canned;
 pub mod client;
 mod failure;
 pub mod index;
+pub mod listen;
 pub mod preferences;
 pub mod ready;
 pub mod runtime;

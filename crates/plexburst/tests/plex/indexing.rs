@@ -2,35 +2,37 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plex_library::Databases;
 use plexburst::clock::SystemClock;
 use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
 use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
+use plexburst::plex::listen::Listener;
 use plexburst::plex::preferences::{self, Preferences};
 use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
 use plexburst::plex::runtime::{Bind, Confinement, Native, Runtime, Spec};
 
 use crate::support::{PROGRAM, free_port, skip};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-struct Worker {
+pub(crate) struct Worker {
     dir: tempfile::TempDir,
-    server: Native,
+    pub(crate) server: Native,
     root: PathBuf,
 }
 
 impl Worker {
     /// A server over three synthesised tracks; in a cell with home's path where that can be had.
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         Self::with(test, 3)
     }
 
-    fn with(test: &str, tracks: usize) -> Self {
+    pub(crate) fn with(test: &str, tracks: usize) -> Self {
         let dir = tempfile::Builder::new().prefix("plexburst-test-").tempdir().unwrap();
         let media = dir.path().join("media/Music");
         let spec = sim::music::Spec {
@@ -76,16 +78,16 @@ impl Worker {
         Self { dir, server, root }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("support/Plex Media Server").join(name)
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let token = preferences::local_token(self.server.data_dir());
         Client::new("worker", &self.server.address(), token.as_ref()).unwrap()
     }
 
-    async fn start(&mut self) -> (Ready, Vec<Waiting>) {
+    pub(crate) async fn start(&mut self) -> (Ready, Vec<Waiting>) {
         self.server.start().await.unwrap();
         let mut seen = Vec::new();
         let state = || self.server.state();
@@ -103,7 +105,7 @@ impl Worker {
         (ready.unwrap(), seen)
     }
 
-    async fn create_section(&self) -> i64 {
+    pub(crate) async fn create_section(&self) -> i64 {
         let new = NewSection {
             title: "Music".into(),
             kind: "artist".into(),
@@ -116,7 +118,7 @@ impl Worker {
     }
 
     /// A claim with a Plex Pass.
-    async fn claim(&self) {
+    pub(crate) async fn claim(&self) {
         let client = self.client();
         let plextv = sim::plextv::PlexTv::at(&self.dir.path().join("support/plextv"));
         let claim = plextv.issue_claim(true).unwrap();
@@ -131,7 +133,7 @@ impl Worker {
         assert_eq!(pass, Pass::Active);
     }
 
-    async fn index(&self, section: i64, sonic: bool) -> SectionReport {
+    pub(crate) async fn index(&self, section: i64, sonic: bool) -> SectionReport {
         self.watched(section, sonic, LIMIT, &mut |_| ()).await
     }
 
@@ -151,10 +153,12 @@ impl Worker {
             sonic: limit,
             ..Limits::local().looking(INTERVAL, 100_000)
         };
+        let listener = Listener::begin(&client, Arc::new(SystemClock));
         let indexer = Indexer {
             client: &client,
             server: &self.server,
             counters: &counters,
+            heard: listener.heard(),
             clock: &SystemClock,
             limits: &limits,
         };

@@ -8,6 +8,10 @@
 mod cell;
 #[cfg(all(test, feature = "demo"))]
 mod indexing;
+#[cfg(all(test, feature = "demo"))]
+mod listening;
+#[cfg(all(test, feature = "demo"))]
+mod locked;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! and a section whose media were dead or have deceived the scan is begun again from its checkpoint.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use crate::plex::client::Client;
 use crate::plex::index::{
     DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Verdict, Wish,
 };
+use crate::plex::listen::Listener;
 use crate::plex::runtime::Server;
 
 /// What became of a section.
@@ -177,10 +179,12 @@ async fn attempt(
     watch.refresh().await?;
     watch.warm().await?;
     let (counters, limits) = (DatabaseCounters::new(w.databases()), limits(w));
+    let listener = Listener::begin(client, Arc::new(SystemClock));
     let indexer = Indexer {
         client,
         server,
         counters: &counters,
+        heard: listener.heard(),
         clock: &SystemClock,
         limits: &limits,
     };

@@ -9,6 +9,7 @@ mod error;
 mod flexible;
 mod household;
 mod model;
+mod websocket;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use model::{
     Account, Activity, ButlerStarted, ButlerTask, Identity, Item, ItemKind, Location, NewSection, Page, Part, Pass,
     Playlist, Section, ServerInfo, Session, Setting,
 };
+pub(super) use websocket::Socket;
 
 /// How long a call may take when nothing else is said. Plex answers most within milliseconds, but a server in the
 /// middle of a scan holds requests for seconds.
@@ -63,6 +65,7 @@ pub struct Client {
     base: String,
     server: String,
     address: Address,
+    token: Option<HeaderValue>,
 }
 
 impl fmt::Debug for Client {
@@ -86,10 +89,12 @@ impl Client {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("X-Plex-Product", HeaderValue::from_static("plexburst"));
         headers.insert("X-Plex-Client-Identifier", HeaderValue::from_static("plexburst"));
+        let mut own = None;
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(token.reveal())
                 .map_err(|_| refuse("the token has characters that a header cannot carry".to_owned()))?;
             value.set_sensitive(true);
+            own = Some(value.clone());
             headers.insert("X-Plex-Token", value);
         }
         let mut builder = reqwest::Client::builder()
@@ -112,6 +117,7 @@ impl Client {
             base,
             server: server.to_owned(),
             address: address.clone(),
+            token: own,
         })
     }
 
@@ -204,20 +210,10 @@ impl Call<'_> {
             .text()
             .await
             .map_err(|error| self.error(kind(error, self.limit)))?;
-        let said = || error::gist(&body);
-        Err(self.error(match status {
-            200..=299 => {
-                return Ok(Answer { status, location, body });
-            }
-            // The relay of a cell answers for a server that does not listen yet.
-            502 if cell => Kind::Refused,
-            400 => Kind::BadRequest(said()),
-            401 => Kind::Unauthorised,
-            403 => Kind::Forbidden(said()),
-            404 => Kind::NotFound,
-            503 => Kind::Starting(said()),
-            status => Kind::Status { status, body: said() },
-        }))
+        match status {
+            200..=299 => Ok(Answer { status, location, body }),
+            status => Err(self.error(self::status(status, cell, &body))),
+        }
     }
 
     /// Sends it and reads the JSON of the answer.
@@ -242,6 +238,21 @@ fn encode(text: &str, into: &mut String) {
                 let _ = write!(into, "%{byte:02X}");
             }
         }
+    }
+}
+
+/// What a status means that is not the answer.
+fn status(status: u16, is_cells: bool, body: &str) -> Kind {
+    let said = || error::gist(body);
+    match status {
+        // The relay of a cell answers for a server that does not listen yet.
+        502 if is_cells => Kind::Refused,
+        400 => Kind::BadRequest(said()),
+        401 => Kind::Unauthorised,
+        403 => Kind::Forbidden(said()),
+        404 => Kind::NotFound,
+        503 => Kind::Starting(said()),
+        status => Kind::Status { status, body: said() },
     }
 }
 

@@ -137,6 +137,35 @@ pub struct Activity {
     pub section: Option<i64>,
 }
 
+impl Activity {
+    /// Whether it is work on the library; what the server does with its provider or its updates is none of ours.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        ["library.", "media.", "general.db."]
+            .iter()
+            .any(|prefix| self.kind.starts_with(prefix))
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.title.is_empty() { &self.kind } else { &self.title }
+    }
+
+    /// What it is, what it is at and how far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = self.name().to_owned();
+        if !self.subtitle.is_empty() {
+            text = format!("{text} {}", self.subtitle);
+        }
+        if self.progress >= 0.0 {
+            text = format!("{text} {:.0} %", self.progress);
+        }
+        text
+    }
+}
+
 fn context_section<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let context = match &value {

@@ -95,7 +95,7 @@ impl fmt::Display for Outcome {
 /// What the witnesses together say of a step while it runs. That it is over is an [`Outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Somebody is at work, and counters or activities move.
+    /// Somebody is at work, and counters or activities move, or notifications tell of it.
     Working,
     /// Somebody is at work; neither moves, but there is computing or reading.
     Slow,

@@ -1,7 +1,7 @@
 //! Waiting until a step is really over, and telling working, slow and stalled apart.
 //!
-//! Every look asks several witnesses: the activities, the section's own flag, the processes, the CPU, the counters.
-//! Idle means that all of them say so, several looks in a row, since an activity (or its section) may show up a second
+//! Every look asks several witnesses: the activities, the section's own flag, the processes, the CPU, the counters, and
+//! what the server has told by itself since the last look (whose silence proves nothing). Idle means that all of them say so, several looks in a row, since an activity (or its section) may show up a second
 //! late. A stall means that somebody claims to be at work while no witness has seen anything move.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::report::{Error, Outcome, Progress, Step, Verdict};
 use crate::clock::Clock;
 use crate::plex::client::{Activity, Client, Error as CallError};
+use crate::plex::listen::{Heard, News};
 use crate::plex::runtime::{CpuMeter, Process, Runtime, State};
 
 /// Counting may take at most this share of the time: a fiftieth.
@@ -49,6 +50,7 @@ pub(super) struct Watch<'a> {
     pub(super) clock: &'a dyn Clock,
     pub(super) counters: &'a dyn Counters,
     pub(super) server: &'a dyn Observed,
+    pub(super) heard: &'a Heard,
     pub(super) limits: &'a Limits,
     pub(super) section: i64,
     pub(super) title: &'a str,
@@ -153,27 +155,31 @@ impl Watch<'_> {
                 }
             }
             failing = 0;
+            // Taken after the look, so that what it was asked about is heard as well.
+            let news = self.heard.news();
+            let told_of = news.moves > 0;
             let works = look.cpu.is_some_and(|percent| percent >= self.limits.idle_cpu);
             let went_on = last.as_ref().is_some_and(|last| last.activities != look.activities);
             let reads = last.as_ref().is_some_and(|last| {
                 let more = look.read.zip(last.read).map(|(now, before)| now.saturating_sub(before));
                 more.is_some_and(|more| more >= READING)
             });
-            if stirred || went_on || last.is_none() {
+            if stirred || went_on || told_of || last.is_none() {
                 told = now;
             }
-            if stirred || went_on || works || reads || last.is_none() {
+            if stirred || went_on || told_of || works || reads || last.is_none() {
                 moved = now;
             }
             let verdict = self.verdict(&look, now - told, now - moved);
-            let evidence = self.evidence(&look, known, now - told, now - moved);
+            let evidence = self.evidence(&look, &news, known, now - told, now - moved);
             if said != Some(verdict) {
                 said = Some(verdict);
                 tracing::debug!(title = self.title, step = %wait.step, %verdict, evidence);
             }
             seen |= !look.busy.is_empty() || stirred || look.scanned_at != wait.scanned_at;
             let nothing_left = wait.step == Step::Sonic && known.is_some_and(|known| is_complete(known.share));
-            let quiet = look.busy.is_empty() || nothing_left;
+            // An activity may be heard before it is listed.
+            let quiet = (look.busy.is_empty() && news.at_work.is_empty()) || nothing_left;
             idle = if quiet && !stirred && known.is_some() {
                 idle + 1
             } else {
@@ -251,8 +257,8 @@ impl Watch<'_> {
             Err(call) => return Ok(Err(Failed::Call(call))),
         };
         let section = sections.iter().find(|section| section.id == self.section);
-        let working: Vec<&Activity> = activities.iter().filter(|activity| is_work(&activity.kind)).collect();
-        let mut busy: Vec<String> = working.iter().map(|activity| describe(activity)).collect();
+        let working: Vec<&Activity> = activities.iter().filter(|activity| activity.is_work()).collect();
+        let mut busy: Vec<String> = working.iter().map(|activity| activity.text()).collect();
         for refreshing in sections.iter().filter(|section| section.refreshing) {
             busy.push(format!("{} being scanned", refreshing.title));
         }
@@ -321,7 +327,7 @@ impl Watch<'_> {
     }
 
     /// What each witness says, for whoever has to judge the decision.
-    fn evidence(&self, look: &Look, known: Option<Counted>, told: Duration, still: Duration) -> String {
+    fn evidence(&self, look: &Look, news: &News, known: Option<Counted>, told: Duration, still: Duration) -> String {
         let at_work = if look.busy.is_empty() {
             "nobody at work".to_owned()
         } else {
@@ -342,7 +348,7 @@ impl Watch<'_> {
             .map_or_else(String::new, |read| format!(", {} read", crate::term::bytes(read)));
         let limits = self.limits;
         format!(
-            "{at_work}; {counted}, {cpu}{read}; counters and activities moved {} s ago, anything {} s ago; a stall is {} \
+            "{at_work}; {counted}, {cpu}{read}, {news}; counters and activities moved {} s ago, anything {} s ago; a stall is {} \
              min ({} looks, {:.1} s apart)",
             told.as_secs(),
             still.as_secs(),
@@ -379,29 +385,6 @@ fn bytes_read(processes: &[Process]) -> Option<u64> {
 
 fn is_complete(share: Option<(u64, u64)>) -> bool {
     share.is_some_and(|(done, all)| done >= all)
-}
-
-/// Work on the library; what the server does with its provider or its updates is none of ours.
-fn is_work(kind: &str) -> bool {
-    ["library.", "media.", "general.db."]
-        .iter()
-        .any(|prefix| kind.starts_with(prefix))
-}
-
-fn describe(activity: &Activity) -> String {
-    let name = if activity.title.is_empty() {
-        &activity.kind
-    } else {
-        &activity.title
-    };
-    let mut text = name.clone();
-    if !activity.subtitle.is_empty() {
-        text = format!("{text} {}", activity.subtitle);
-    }
-    if activity.progress >= 0.0 {
-        text = format!("{text} {:.0} %", activity.progress);
-    }
-    text
 }
 
 /// Keeps the counting from becoming the work: a large library takes seconds to count.

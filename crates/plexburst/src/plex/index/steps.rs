@@ -8,6 +8,7 @@ use super::report::{Error, Outcome, Progress, SectionReport, Step, StepReport};
 use super::settle::{Observed, Wait, Watch};
 use crate::clock::Clock;
 use crate::plex::client::{Client, Error as CallError, Kind, Section};
+use crate::plex::listen::Heard;
 use crate::plex::preferences;
 
 /// Failed files that a report names.
@@ -47,6 +48,8 @@ pub struct Indexer<'a> {
     pub server: &'a dyn Observed,
     /// Its library.
     pub counters: &'a dyn Counters,
+    /// What the server tells by itself.
+    pub heard: &'a Heard,
     /// Where time comes from.
     pub clock: &'a dyn Clock,
     /// How patient to be.
@@ -246,6 +249,7 @@ impl Run<'_> {
             client,
             server,
             counters,
+            heard,
             clock,
             limits,
         } = *self.indexer;
@@ -260,6 +264,7 @@ impl Run<'_> {
             clock,
             counters,
             server,
+            heard,
             limits,
             section: section.id,
             title: &section.title,

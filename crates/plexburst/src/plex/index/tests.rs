@@ -9,7 +9,10 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::plex::canned::{Answer, Canned};
 use crate::plex::client::{Address, Client};
+use crate::plex::listen::Heard;
 use crate::plex::runtime::{Exit, Process, State};
+
+mod heard;
 
 /// What the part is: by the number of the act (1 the scan, 2 what comes after) and the seconds since it began.
 /// Before the first act everything is quiet.
@@ -26,6 +29,8 @@ struct Script {
     state: Part<State>,
     /// (tracks with Sonic data, tracks).
     sonic: Part<(u64, u64)>,
+    /// What the websocket tells.
+    heard: Part<String>,
 }
 
 const QUIET: Script = Script {
@@ -35,10 +40,12 @@ const QUIET: Script = Script {
     files: |_, _| Some(10),
     state: |_, _| State::Running,
     sonic: |_, _| (10, 10),
+    heard: |_, _| String::new(),
 };
 
 struct Plex {
     script: Script,
+    heard: Heard,
     clock: Arc<ManualClock>,
     /// The act and when it began.
     act: Mutex<(u64, Duration)>,
@@ -48,6 +55,7 @@ impl Plex {
     fn new(script: Script, clock: Arc<ManualClock>) -> Self {
         Self {
             script,
+            heard: Heard::default(),
             clock,
             act: Mutex::default(),
         }
@@ -72,6 +80,7 @@ impl Observed for Plex {
     }
 
     fn processes(&self) -> io::Result<Vec<Process>> {
+        self.heard.hear(&self.now(self.script.heard, QUIET.heard));
         let scanner = Process {
             pid: 7,
             parent: 1,
@@ -164,6 +173,7 @@ async fn run(script: Script, wish: Wish, refuses: Option<Moment>) -> Run {
         client: &client,
         server: &*plex,
         counters: &*plex,
+        heard: &plex.heard,
         clock: &*clock,
         limits: &limits,
     };
@@ -415,6 +425,7 @@ async fn a_section_that_does_not_exist() {
         client: &client,
         server: &plex,
         counters: &plex,
+        heard: &plex.heard,
         clock: &*clock,
         limits: &limits,
     };
@@ -609,6 +620,7 @@ async fn a_clock_that_jumps_makes_no_stall() {
         client: &client,
         server: &*plex,
         counters: &*plex,
+        heard: &plex.heard,
         clock: &*clock,
         limits: &limits,
     };
