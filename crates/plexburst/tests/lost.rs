@@ -140,6 +140,15 @@ async fn a_depot_that_is_away_ends_no_work() {
     let slow = at(&world, "support/Plex Media Server/sim.json");
     std::fs::write(&slow, r#"{"analysis_delay_ms": 800}"#).unwrap();
     wait_until("a checkpoint", LIMIT, || checkpoints(&world) > 0);
+    let heard = world.path("attach.log");
+    let said = || std::fs::read_to_string(&heard).unwrap_or_default();
+    let mut attach = world
+        .command(&["attach"])
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&heard).unwrap())
+        .spawn()
+        .unwrap();
+    wait_until("the burst as attach shows it", LIMIT, || said().contains("checkpoint 1 in the depot"));
     let (depot, away) = (world.path("depot"), world.path("away"));
     std::fs::rename(&depot, &away).unwrap();
     // A file in its place: nothing can be read, written or made below it.
@@ -153,17 +162,18 @@ async fn a_depot_that_is_away_ends_no_work() {
                 && (sonic(&world) > seen || sonic(&world) == TRACKS)
         },
     );
+    wait_until("attach to say since when", LIMIT, || said().contains("does not answer since"));
     let held = checkpoints(&world);
     std::fs::remove_file(&depot).unwrap();
     std::fs::rename(&away, &depot).unwrap();
     wait_until("a checkpoint again", LIMIT, || {
         checkpoints(&world) > held || world.workers().is_empty()
     });
-    // The controller may have given up meanwhile; its worker has not.
-    let ended = burst.wait().unwrap();
-    if !ended.success() {
-        world.json(&["resume", "--json"]);
-    }
+    // Neither the controller nor who watches has given up meanwhile.
+    assert!(burst.wait().unwrap().success(), "{}", world.logs());
+    assert!(world.logs().contains("the depot is there again"), "{}", world.logs());
+    assert!(attach.wait().unwrap().success(), "{}", said());
+    assert!(said().contains("the depot answers again, after"), "{}", said());
     let report = world.json(&["report", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}\n{}", world.logs());
     assert_eq!(world.tracks(section).await.len() as u64, TRACKS);

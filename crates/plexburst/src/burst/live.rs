@@ -7,6 +7,7 @@ use super::elsewhere::{self, Elsewhere};
 use super::journal::{Entry, Event};
 use super::phase::Phase;
 use super::store::{self, Standing};
+use super::tail::Tail;
 use crate::cloud::offer::Offer;
 use crate::cloud::price::Euros;
 use crate::config::Settings;
@@ -38,16 +39,16 @@ pub async fn look(settings: &Settings, place: &Depot, id: &str) -> Result<Option
     }
 }
 
+/// How far both sides' journals were read.
+pub type Seen = [Tail; 2];
+
 /// What each side has noted beyond `seen`, by time. Counted by side: what another machine noted before comes later.
-pub fn fresh(burst: &Elsewhere, seen: &mut [usize; 2]) -> Vec<(jiff::Timestamp, String)> {
+pub fn fresh(burst: &Elsewhere, seen: &mut Seen) -> Vec<(jiff::Timestamp, String)> {
     let mut all = Vec::new();
     let sides = [("home", &burst.controller), ("worker", &burst.worker)];
     for ((name, entries), seen) in sides.into_iter().zip(seen) {
-        // A worker that took another's place begins a journal of its own.
-        let from = if entries.len() < *seen { 0 } else { *seen };
-        let lines = entries.iter().skip(from);
+        let lines = seen.take(entries).iter();
         all.extend(lines.filter_map(|entry| Some((entry.at, line(name, entry)?))));
-        *seen = entries.len();
     }
     all.sort_by_key(|(at, _)| *at);
     all

@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::{Context, print};
 use crate::burst::live;
 use crate::burst::store::{self, Standing};
+use crate::burst::tail::Tail;
+use crate::burst::watcher::{Looked, Watcher};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::depot::Depot;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::signal::Ear;
-use crate::term::{View, labelled};
+use crate::term::{Printer, View, duration, labelled};
 
 /// Between two looks: each asks the depot for a few small objects.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,22 +35,22 @@ pub(super) struct LogsArgs {
     follow: bool,
 }
 
-/// The burst that is meant, and the depot that it is in.
-async fn find(settings: &Settings, run: Option<&str>, context: &Context) -> Result<(Depot, String)> {
-    let place = Depot::of(&settings.config.depot, "none", &context.printer)?;
-    let id = match super::elsewhere::shown_there(settings, run, context).await? {
-        Some(id) => id,
-        None => store::find(&settings.state_dir, run)?.request.id,
-    };
-    Ok((place, id))
+/// The burst that is meant.
+async fn find(settings: &Settings, run: Option<&str>, context: &Context) -> Result<String> {
+    match super::elsewhere::shown_there(settings, run, context).await? {
+        Some(id) => Ok(id),
+        None => Ok(store::find(&settings.state_dir, run)?.request.id),
+    }
 }
 
 /// `attach`.
 pub(super) async fn attach(args: &AttachArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
-    let (place, id) = find(&settings, args.run.as_deref(), context).await?;
+    let id = find(&settings, args.run.as_deref(), context).await?;
+    let mut watcher = Watcher::new(settings.clone(), &id, &context.printer)?;
     let mut view = View::on_terminal();
-    let mut seen = [0, 0];
+    let mut seen = live::Seen::default();
+    let mut is_told = false;
     // Also a word to leave that comes while the depot is asked is heard.
     let mut ear = Ear::open();
     let left = || {
@@ -58,25 +59,27 @@ pub(super) async fn attach(args: &AttachArgs, context: &Context) -> Result<u8> {
     };
     loop {
         let looked = tokio::select! {
-            looked = live::look(&settings, &place, &id) => looked?,
+            looked = watcher.look(jiff::Timestamp::now()) => looked?,
             _ = ear.next() => return left(),
         };
-        let Some(burst) = looked else {
-            break;
-        };
         let now = jiff::Timestamp::now();
+        if looked == Looked::Over {
+            break;
+        }
         match &mut view {
-            Some(view) => view.draw(&picture(&live::rows(&burst, now), View::width())),
+            Some(view) => view.draw(&picture(&watcher.rows(now), View::width())),
             None => {
-                for (_, line) in live::fresh(&burst, &mut seen) {
+                tell(&watcher, &looked, &mut is_told, now, &context.printer);
+                let burst = watcher.burst().filter(|_| looked != Looked::Stale);
+                for (_, line) in burst.map(|burst| live::fresh(burst, &mut seen)).unwrap_or_default() {
                     context.printer.say(&line);
                 }
-                if let Some(progress) = &burst.progress {
+                if let Some(progress) = burst.and_then(|burst| burst.progress.as_ref()) {
                     context.printer.progress(&format!("worker: {}", progress.text));
                 }
             }
         }
-        if !matches!(burst.standing, Standing::Resumable { .. }) {
+        if has_ended(&watcher) {
             break;
         }
         tokio::select! {
@@ -90,17 +93,19 @@ pub(super) async fn attach(args: &AttachArgs, context: &Context) -> Result<u8> {
 /// `logs`.
 pub(super) async fn logs(args: &LogsArgs, context: &Context) -> Result<u8> {
     let settings = context.settings()?;
-    let (place, id) = find(&settings, args.run.as_deref(), context).await?;
-    let mut seen = [0, 0];
+    let id = find(&settings, args.run.as_deref(), context).await?;
+    let mut watcher = Watcher::new(settings.clone(), &id, &context.printer)?;
+    let mut seen = live::Seen::default();
+    let mut is_told = false;
     let mut ear = Ear::open();
     loop {
         let looked = tokio::select! {
-            looked = live::look(&settings, &place, &id) => looked?,
+            looked = watcher.look(jiff::Timestamp::now()) => looked?,
             _ = ear.next() => return Ok(exit::DONE),
         };
-        let Some(burst) = looked else {
+        if looked == Looked::Over {
             // What the depot has no more the burst's own folder has.
-            if seen == [0, 0] {
+            if !seen.iter().any(Tail::is_begun) {
                 let known = store::find(&settings.state_dir, Some(&id))?;
                 let log = known.dir.join("log.txt");
                 let text = std::fs::read_to_string(&log)
@@ -108,11 +113,19 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> Result<u8> {
                 print(&text)?;
             }
             return Ok(exit::DONE);
-        };
-        for (at, line) in live::fresh(&burst, &mut seen) {
+        }
+        tell(
+            &watcher,
+            &looked,
+            &mut is_told,
+            jiff::Timestamp::now(),
+            &context.printer,
+        );
+        let burst = watcher.burst().filter(|_| looked != Looked::Stale);
+        for (at, line) in burst.map(|burst| live::fresh(burst, &mut seen)).unwrap_or_default() {
             print(&format!("{} {line}", at.strftime("%Y-%m-%dT%H:%M:%SZ")))?;
         }
-        if !args.follow || !matches!(burst.standing, Standing::Resumable { .. }) {
+        if !args.follow || has_ended(&watcher) {
             return Ok(exit::DONE);
         }
         tokio::select! {
@@ -120,6 +133,31 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> Result<u8> {
             _ = ear.next() => return Ok(exit::DONE),
         }
     }
+}
+
+/// Says once that the depot is away, and once that it is back.
+fn tell(watcher: &Watcher, looked: &Looked, is_told: &mut bool, now: jiff::Timestamp, printer: &Printer) {
+    match (looked, watcher.away()) {
+        (Looked::Stale, Some(away)) if !*is_told => {
+            printer.warn(&format!("the depot {}", away.text(now)));
+            *is_told = true;
+        }
+        (Looked::Back(away), _) => {
+            let gone = u64::try_from(now.as_second() - away.since.as_second()).unwrap_or(0);
+            printer.say(&format!(
+                "the depot answers again, after {}",
+                duration(Duration::from_secs(gone))
+            ));
+            *is_told = false;
+        }
+        _ => {}
+    }
+}
+
+fn has_ended(watcher: &Watcher) -> bool {
+    watcher
+        .burst()
+        .is_some_and(|burst| !matches!(burst.standing, Standing::Resumable { .. }))
 }
 
 fn ended(settings: &Settings, id: &str) -> Result<u8> {

@@ -145,6 +145,17 @@ impl Depot {
         &self.id
     }
 
+    /// Whether it is a folder that is not there: nothing that is missing in it says anything. A remote depot that does not
+    /// answer is waited for by whatever asks it.
+    pub fn is_away(&self) -> bool {
+        self.place.is_away()
+    }
+
+    /// How long a depot that does not answer is to be waited for.
+    pub fn patience(&self) -> std::time::Duration {
+        self.place.patience()
+    }
+
     /// How the depot is called in messages.
     pub fn name(&self) -> &str {
         self.place.name()

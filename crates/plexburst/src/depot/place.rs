@@ -77,6 +77,16 @@ impl Place {
         &self.name
     }
 
+    /// Whether it is a folder that is not there; that of a remote place shows when it is asked.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(&self.store, Store::Directory(store) if !store.is_there())
+    }
+
+    /// How long what does not answer is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// In a folder, puts `bytes` under `key` at once; `None` when that takes a request to another machine.
     pub(super) fn put_now(&self, key: &str, bytes: &[u8]) -> Option<Result<()>> {
         let Store::Directory(store) = &self.store else {

@@ -161,7 +161,10 @@ impl View {
                 if !matches!(burst.standing, Standing::Resumable { .. }) {
                     return idle(&format!("burst {id} has ended"));
                 }
-                (live::rows(&burst, now), notes(live::fresh(&burst, &mut [0, 0])))
+                (
+                    live::rows(&burst, now),
+                    notes(live::fresh(&burst, &mut live::Seen::default())),
+                )
             }
             (Ok(None), _) => return idle(&format!("burst {id} has ended")),
             (Err(why), known) => (here_tells(known, why), Vec::new()),
@@ -283,7 +286,7 @@ fn of_journal(burst: &Known) -> Result<Vec<(Timestamp, String)>> {
         worker: Vec::new(),
         progress: None,
     };
-    Ok(live::fresh(&burst, &mut [0, 0]))
+    Ok(live::fresh(&burst, &mut live::Seen::default()))
 }
 
 fn notes(lines: Vec<(Timestamp, String)>) -> Vec<Note> {

@@ -202,9 +202,7 @@ async fn it_cancels_and_what_was_done_is_not_lost() {
     let output = command(&world, &cloud, &["resume", "--json"]);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", world.logs());
-    // A worker that is past its first phase when it is first looked at is shown from where it is: then its scan tells.
-    let goes_on = ["goes on from checkpoint", "files 8 → 8"];
-    assert!(goes_on.iter().any(|words| said.contains(words)), "{said}");
+    assert!(said.contains("goes on from checkpoint"), "{said}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["outcome"], "committed");
     assert_eq!(report["after"]["sections"][0]["counts"]["tracks"], 8);

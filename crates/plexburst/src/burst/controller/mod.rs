@@ -9,6 +9,7 @@ mod archive;
 mod aside;
 mod catch_up;
 mod end;
+mod follow;
 mod guards;
 mod logs;
 mod moment;

@@ -1,5 +1,5 @@
-//! Provision, work and destroy: a worker is started, followed through what it leaves in the depot, and removed when
-//! its result is there and verified.
+//! Provision, work and destroy: a worker is started, followed through what it leaves in the depot (`follow`), and removed
+//! when its result is there and verified.
 //!
 //! The worker needs nobody once it runs. A controller that comes back finds it by its lock; a worker that was killed
 //! is started again on the same folder and goes on from its own journal.
@@ -7,16 +7,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::account::{self, Desk};
-use super::place::{self, Alive, Place};
-use super::{Controller, Prepared, logs, wind_up};
+use super::{Controller, Prepared, account, follow, logs, place, wind_up};
 use crate::burst::elsewhere;
 use crate::burst::journal::{self, Entry, Event};
-use crate::burst::measured::Measured;
 use crate::burst::phase::Phase;
 use crate::burst::request::On;
-use crate::burst::spec::{self, Made, Parked, Progress, WorkerSpec, key};
-use crate::clock::{Clock, SystemClock};
+use crate::burst::spec::{self, Made, Parked, WorkerSpec, key};
+use crate::burst::tail::Tail;
 use crate::cloud::price::Euros;
 use crate::error::{Error, Result};
 use crate::exit;
@@ -24,8 +21,6 @@ use crate::media::mappings::Mappings;
 
 /// Between two looks at what the worker left in the depot.
 pub(super) const LOOK: Duration = Duration::from_millis(300);
-/// How often a worker that was killed is started again before a person is asked.
-const RESTARTS: u32 = 2;
 /// How long a worker may take to take its lock.
 pub(super) const START: Duration = Duration::from_secs(30);
 /// Where Plex's own package puts the server.
@@ -56,10 +51,12 @@ pub(super) async fn have_done(c: &Controller, prepared: &Prepared, parked: &Park
         }
         None => {
             correct_here(c, prepared, parked).await?;
+            // Before the worker is begun: what it says first is said to whoever follows it.
+            let mut tail = Tail::after(&worker_entries(c).await?);
             let place = place::provide(c, prepared, parked).await?;
             c.side
                 .phase(Phase::Work, "the worker indexes", async || {
-                    let made = follow(c, &place).await?;
+                    let made = follow::follow(c, &place, &mut tail).await?;
                     account::keep(c, &place).await?;
                     Ok(made)
                 })
@@ -206,12 +203,12 @@ fn has_way_out() -> bool {
 }
 
 /// How a worker ended, if its journal tells.
-enum End {
+pub(super) enum End {
     Parked(Made),
     Failed(Error),
 }
 
-fn parked_or_failed(entries: &[Entry]) -> Option<End> {
+pub(super) fn parked_or_failed(entries: &[Entry]) -> Option<End> {
     if let Ok(Some(made)) = journal::facts::<Made>(entries, Phase::ParkResult) {
         return Some(End::Parked(made));
     }
@@ -257,7 +254,7 @@ pub(super) async fn may_begin(c: &Controller) -> Result<()> {
     }
 }
 
-fn cancelled(c: &Controller, why: &[u8]) -> Error {
+pub(super) fn cancelled(c: &Controller, why: &[u8]) -> Error {
     Error::new(
         exit::RESUMABLE,
         format!("the worker was cancelled: {}", String::from_utf8_lossy(why)),
@@ -270,104 +267,6 @@ fn cancelled(c: &Controller, why: &[u8]) -> Error {
 
 pub(super) async fn worker_entries(c: &Controller) -> Result<Vec<Entry>> {
     elsewhere::entries_of_worker(&c.depot).await
-}
-
-/// Shows what the worker does until its result is parked, starting it again when it was killed.
-async fn follow(c: &Controller, place: &Place) -> Result<Made> {
-    // What a failed attempt before this one left must not be taken for this one's end.
-    let mut seen = worker_entries(c).await?.len();
-    if let Some(End::Parked(made)) = parked_or_failed(&worker_entries(c).await?) {
-        return Ok(made);
-    }
-    place.start(c).await?;
-    let mut restarts = 0;
-    let mut was_lost = false;
-    let mut desk = Desk::default();
-    let mut is_measured = false;
-    loop {
-        // The lock is looked at first: a worker that ends in between has written its last line before.
-        let alive = place.is_alive(c).await?;
-        let entries = worker_entries(c).await?;
-        for entry in entries.iter().skip(seen) {
-            show(c, entry);
-        }
-        if !is_measured {
-            is_measured = keep_speed(c, &entries)?;
-        }
-        let is_news = entries.len() > seen;
-        seen = seen.max(entries.len());
-        if let Some(bytes) = c.depot.read(key::WORKER_PROGRESS).await?
-            && let Ok(progress) = serde_json::from_slice::<Progress>(&bytes)
-            && alive != Alive::No
-        {
-            let cost = match place.cost().await {
-                Some(cost) => format!(", {} so far", Euros(cost)),
-                None => String::new(),
-            };
-            c.printer().progress(&format!("worker: {}{cost}", progress.text));
-        }
-        if alive == Alive::Unknown && !was_lost && !place.is_seen_through_depot() {
-            c.printer()
-                .warn("the worker's machine does not answer; the worker goes on by itself, and is asked again");
-        }
-        was_lost = alive == Alive::Unknown;
-        if alive == Alive::Yes {
-            desk.attend(c, place).await?;
-            wind_up::nothing_lost_by_ending(c, &entries).await?;
-        }
-        if alive != Alive::Yes
-            && let Some(End::Parked(made)) = parked_or_failed(&entries)
-        {
-            return Ok(made);
-        }
-        if alive == Alive::No {
-            match parked_or_failed(&entries) {
-                // It did what it was told to, so it is not started again.
-                _ if let Some(why) = c.depot.read(key::CANCEL).await? => return Err(cancelled(c, &why)),
-                _ if wind_up::is_wanted(c).await? => return wind_up::last_checkpoint(c).await,
-                Some(End::Failed(error)) if is_news || restarts > 0 => return Err(error),
-                _ if restarts < RESTARTS => {
-                    restarts += 1;
-                    c.side.note(
-                        Phase::Work,
-                        format!("the worker is gone without a word; started again ({restarts} of {RESTARTS})"),
-                    )?;
-                    c.printer()
-                        .warn("the worker is gone without a word; it is started again where it stopped");
-                    place.start(c).await?;
-                }
-                _ => {
-                    return Err(
-                        Error::failed(format!("the worker keeps dying: {}", place.last_words(c).await))
-                            .hint("worker.log in its folder has all it said"),
-                    );
-                }
-            }
-        }
-        SystemClock.sleep(place.patience()).await;
-    }
-}
-
-/// Keeps what the worker measured of the media for the plans of later bursts; false while it has not yet.
-fn keep_speed(c: &Controller, entries: &[Entry]) -> Result<bool> {
-    // Those of a worker of before say nothing.
-    let Ok(Some(Some(mounted))) = journal::facts::<Option<spec::Mounted>>(entries, Phase::Mount) else {
-        return Ok(false);
-    };
-    if let Some(speed) = mounted.speed {
-        let media = c.media()?.name();
-        Measured::now(c.id(), &c.request.options.on, &media, speed).keep(c.dir())?;
-    }
-    Ok(true)
-}
-
-fn show(c: &Controller, entry: &Entry) {
-    match &entry.event {
-        Event::Started => c.printer().say(&format!("  worker    {}", entry.phase)),
-        Event::Note { text } => c.printer().say(&format!("  worker    {}: {text}", entry.phase)),
-        Event::Failed { error, .. } => c.printer().warn(&format!("worker: {} failed: {error}", entry.phase)),
-        Event::Done { .. } | Event::Undone | Event::Resource(_) => {}
-    }
 }
 
 impl Controller {

@@ -20,6 +20,11 @@ impl Directory {
         Self { root }
     }
 
+    /// Whether it is there: a disk may be pulled out, a share unmounted.
+    pub(crate) fn is_there(&self) -> bool {
+        self.root.is_dir()
+    }
+
     pub(super) async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Fault> {
         apart(|| self.put_now(key, bytes))
     }
