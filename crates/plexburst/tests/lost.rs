@@ -148,7 +148,9 @@ async fn a_depot_that_is_away_ends_no_work() {
         .stderr(std::fs::File::create(&heard).unwrap())
         .spawn()
         .unwrap();
-    wait_until("the burst as attach shows it", LIMIT, || said().contains("checkpoint 1 in the depot"));
+    wait_until("the burst as attach shows it", LIMIT, || {
+        said().contains("checkpoint 1 in the depot")
+    });
     let (depot, away) = (world.path("depot"), world.path("away"));
     std::fs::rename(&depot, &away).unwrap();
     // A file in its place: nothing can be read, written or made below it.
@@ -162,7 +164,9 @@ async fn a_depot_that_is_away_ends_no_work() {
                 && (sonic(&world) > seen || sonic(&world) == TRACKS)
         },
     );
-    wait_until("attach to say since when", LIMIT, || said().contains("does not answer since"));
+    wait_until("attach to say since when", LIMIT, || {
+        said().contains("does not answer since")
+    });
     let held = checkpoints(&world);
     std::fs::remove_file(&depot).unwrap();
     std::fs::rename(&away, &depot).unwrap();

@@ -127,3 +127,25 @@ impl Watcher {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_when_is_said_in_time_of_day_and_in_hours() {
+        let since = jiff::Timestamp::from_second(1_790_000_000).unwrap();
+        let away = Away {
+            since,
+            why: "no answer within 15 s".to_owned(),
+        };
+        let hour = jiff::Timestamp::from_second(1_790_003_600).unwrap();
+        let clock = since.strftime("%H:%M:%S UTC");
+        assert_eq!(
+            away.text(hour),
+            format!(
+                "does not answer since {clock} (1 h 00 min); what is shown is what it said last: no answer within 15 s"
+            )
+        );
+    }
+}

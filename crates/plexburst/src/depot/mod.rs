@@ -145,6 +145,15 @@ impl Depot {
         &self.id
     }
 
+    /// The same part, waited for no longer than `patience` when it does not answer: for what has another try later.
+    #[must_use]
+    pub fn waited_for(&self, patience: std::time::Duration) -> Self {
+        Self {
+            place: Arc::new(self.place.waited_for(patience)),
+            ..self.clone()
+        }
+    }
+
     /// Whether it is a folder that is not there: nothing that is missing in it says anything. A remote depot that does not
     /// answer is waited for by whatever asks it.
     pub fn is_away(&self) -> bool {

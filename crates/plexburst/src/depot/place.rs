@@ -26,14 +26,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const WORTH_A_WORD: Duration = Duration::from_secs(4);
 
 /// A place with the patience to use it.
+#[derive(Clone)]
 pub(super) struct Place {
-    store: Store,
+    store: Arc<Store>,
     name: String,
     is_remote: bool,
     patience: Duration,
     clock: Arc<dyn Clock>,
     printer: Option<Printer>,
-    line: Line,
+    line: Arc<Line>,
     /// Bytes of a part.
     pub(super) part: usize,
 }
@@ -51,11 +52,13 @@ impl Place {
         let (store, name) = open(config, &env)?;
         let is_remote = !matches!(store, Store::Directory(_));
         // A folder is no line that others share.
-        let line = Line::new(config.limit_rate.filter(|_| is_remote).map(config::Rate::bytes));
+        let line = Arc::new(Line::new(
+            config.limit_rate.filter(|_| is_remote).map(config::Rate::bytes),
+        ));
         let part = usize::try_from(config.part_bytes).unwrap_or(usize::MAX).max(1024);
         Ok(Self {
             is_remote,
-            store,
+            store: Arc::new(store),
             name,
             patience: Duration::from_secs(config.patience),
             clock: Arc::new(SystemClock),
@@ -77,9 +80,17 @@ impl Place {
         &self.name
     }
 
+    /// The same place, waited for no longer than `patience`.
+    pub(super) fn waited_for(&self, patience: Duration) -> Self {
+        Self {
+            patience: self.patience.min(patience),
+            ..self.clone()
+        }
+    }
+
     /// Whether it is a folder that is not there; that of a remote place shows when it is asked.
     pub(super) fn is_away(&self) -> bool {
-        matches!(&self.store, Store::Directory(store) if !store.is_there())
+        matches!(&*self.store, Store::Directory(store) if !store.is_there())
     }
 
     /// How long what does not answer is waited for.
@@ -89,7 +100,7 @@ impl Place {
 
     /// In a folder, puts `bytes` under `key` at once; `None` when that takes a request to another machine.
     pub(super) fn put_now(&self, key: &str, bytes: &[u8]) -> Option<Result<()>> {
-        let Store::Directory(store) = &self.store else {
+        let Store::Directory(store) = &*self.store else {
             return None;
         };
         let done = store.put_now(key, bytes);

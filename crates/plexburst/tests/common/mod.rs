@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -303,6 +304,33 @@ impl World {
         dirs.pop().unwrap()
     }
 
+    /// The archive of the newest burst's logs, by name.
+    pub(crate) fn packed_logs(&self) -> BTreeMap<String, String> {
+        let file = std::fs::File::open(self.burst_dir().join("logs.tar.zst")).unwrap();
+        let bytes = zstd::decode_all(file).unwrap();
+        let mut tar = tar::Archive::new(bytes.as_slice());
+        let entries = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.path().unwrap().display().to_string(), text)
+        });
+        entries.collect()
+    }
+
+    /// The media behind a mount by rclone instead of a folder; false, with the reason printed, where none can be had.
+    pub(crate) fn mount_media(&mut self, test: &str) -> bool {
+        if !has("rclone") || !has("fusermount3") || !Path::new("/dev/fuse").exists() {
+            skip(test, "no mount by rclone can be had; the media are a folder");
+            return false;
+        }
+        let conf = self.path("rclone.conf");
+        let text = format!("[files]\ntype = alias\nremote = {}\n", self.media().display());
+        std::fs::write(&conf, text).unwrap();
+        self.media_config = format!("remote = \"files:\"\nrclone_config = {conf:?}\n");
+        true
+    }
+
     /// Keeps a helper process until the world ends.
     pub(crate) fn keep(&mut self, child: Child) {
         self.helpers.push(child);
@@ -357,6 +385,45 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         // Home may still be running in it.
         drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// What every burst's archive of logs has: what Plex, its scanner, both sides and (with `is_mounted`) the mount have said, and
+/// none of `secrets`.
+pub(crate) fn hold_everything(logs: &BTreeMap<String, String>, is_mounted: bool, secrets: &[String]) {
+    let find = |end: &str| logs.iter().find(|(name, _)| name.ends_with(end));
+    let all = [
+        "Plex-Media-Server.log",
+        "Plex-Media-Scanner.log",
+        "worker.log",
+        "terminal.log",
+    ];
+    for end in all.into_iter().chain(is_mounted.then_some("mount-rclone.log")) {
+        let (_, text) = find(end).unwrap_or_else(|| panic!("{end} is not in {:?}", logs.keys()));
+        // A mount that nothing happened to may have said nothing.
+        assert!(
+            end == "mount-rclone.log" || !text.is_empty() || end == "worker.log",
+            "{end} is empty"
+        );
+    }
+    for name in ["journal.jsonl", "worker-journal.jsonl"] {
+        assert!(find(name).is_some(), "{name} is not in {:?}", logs.keys());
+    }
+    hold_no_secret(logs, secrets);
+}
+
+/// None of `secrets` is in the logs.
+pub(crate) fn hold_no_secret(logs: &BTreeMap<String, String>, secrets: &[String]) {
+    let secrets: Vec<&str> = secrets
+        .iter()
+        .map(|secret| secret.trim())
+        .filter(|secret| !secret.is_empty())
+        .collect();
+    assert!(!secrets.is_empty());
+    for secret in secrets {
+        for (name, text) in logs {
+            assert!(!text.contains(secret), "{name} has {}…", &secret[..4]);
+        }
     }
 }
 

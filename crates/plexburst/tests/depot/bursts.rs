@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::common::{World, files, look};
+use crate::common::{World, files, hold_everything, look};
 use crate::support::{Place, SECRET};
 
 /// A home with 4 tracks and 4 more in the media; its depot is `place`, encrypted.
@@ -168,8 +168,20 @@ fn retention(world: &World, kept: &Path) {
 async fn a_burst_goes_round_through_an_sftp_host() {
     let test = "a_burst_goes_round_through_an_sftp_host";
     let Some(mut place) = Place::sftp(test) else { return };
-    let (world, section) = world(&mut place).await;
+    let (mut world, section) = world(&mut place).await;
+    let is_mounted = world.mount_media(test);
+    let root = world.media().join("Music").display().to_string();
+    world.configure(&[(&root, "Music")]);
     let report = burst(&world, section, 2, 8).await;
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let mut secrets = vec![
+        read(&world.path("claim")),
+        read(&world.data_dir().join(".LocalAdminToken")),
+    ];
+    secrets.push(lines(read(&world.path("identity"))).pop().unwrap());
+    secrets.push(lines(read(place.config.ssh_key.as_deref().unwrap())).swap_remove(1));
+    hold_everything(&world.packed_logs(), is_mounted, &secrets);
     assert!(report["bytes_up"].as_u64().unwrap() > 0);
     assert!(report["bytes_saved_down"].as_u64().unwrap() > 0, "{report:#}");
     assert_eq!(look("verify", &world.data_dir())["ok"], true);

@@ -21,9 +21,9 @@ use crate::daemon::Daemon;
 const LONG: Duration = Duration::from_secs(180);
 
 /// A container that can be started, with what the simulator is to do.
-struct Case {
-    dir: tempfile::TempDir,
-    server: Docker,
+pub(crate) struct Case {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) server: Docker,
 }
 
 fn spec(daemon: &Daemon, dir: &Path, image: &str, memory_mib: u64) -> Spec {
@@ -50,7 +50,7 @@ fn spec(daemon: &Daemon, dir: &Path, image: &str, memory_mib: u64) -> Spec {
 }
 
 impl Case {
-    async fn new(daemon: &Daemon, image: &str, tempo: &str, memory_mib: u64) -> Self {
+    pub(crate) async fn new(daemon: &Daemon, image: &str, tempo: &str, memory_mib: u64) -> Self {
         let dir = tempfile::Builder::new().prefix("pbf-").tempdir().unwrap();
         let spec = spec(daemon, dir.path(), image, memory_mib);
         let data = spec.support.join("Plex Media Server");
@@ -63,7 +63,7 @@ impl Case {
         Self { dir, server }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let token = preferences::local_token(self.server.data_dir());
         Client::new("worker", &self.server.address(), token.as_ref()).unwrap()
     }
@@ -74,7 +74,7 @@ impl Case {
     }
 
     /// Waits until it is up, by `clock`.
-    async fn ready(&self, clock: &dyn Clock, limit: u64) -> Result<ready::Ready, ready::Error> {
+    pub(crate) async fn ready(&self, clock: &dyn Clock, limit: u64) -> Result<ready::Ready, ready::Error> {
         let state = || self.server.state();
         let process = ready::Process {
             state: &state,
@@ -237,7 +237,7 @@ async fn each_fault_ends_as_what_it_is() {
     drop(orphan);
 }
 
-fn has_swap() -> bool {
+pub(crate) fn has_swap() -> bool {
     let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
     swaps.lines().count() > 1
 }

@@ -5,6 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod daemon;
+#[cfg(test)]
+#[path = "../common/eta.rs"]
+mod eta;
 mod faults;
 mod recipe;
 mod round;
+mod time;

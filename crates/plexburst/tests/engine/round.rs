@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{World, files, skip, wait_until};
+use crate::common::{World, files, hold_everything, skip, wait_until};
 use crate::daemon::{Daemon, IMAGE};
 
 /// A home that knows the first 4 tracks; 4 more are in the media. Its worker runs in Docker.
@@ -39,7 +39,9 @@ async fn a_burst_goes_round_in_a_container() {
     daemon.image();
     // Home's own container is none of plexburst's business.
     daemon.ask(&["create", "--name", "plex", &format!("{IMAGE}:{}", sim::server::VERSION)]);
-    let (world, section) = world(&daemon).await;
+    let (mut world, section) = world(&daemon).await;
+    let is_mounted = world.mount_media(NAME);
+    configure(&mut world, &daemon, IMAGE);
     let before = files(&world.tracks(section).await);
 
     let mut burst = world
@@ -91,6 +93,12 @@ async fn a_burst_goes_round_in_a_container() {
     );
     // Nothing of it is left, and what is somebody else's is there.
     assert_eq!(daemon.containers(), ["plex"]);
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
+    let secrets = [
+        read(world.path("claim")),
+        read(world.data_dir().join(".LocalAdminToken")),
+    ];
+    hold_everything(&world.packed_logs(), is_mounted, &secrets);
 }
 
 /// The worker is killed while its container works: the container goes with it, and the next process of the worker makes
@@ -138,5 +146,54 @@ async fn a_killed_worker_takes_its_container_along() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["outcome"], "committed");
     assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    assert!(daemon.containers().is_empty());
+}
+
+/// The worker's Plex takes more memory than its container may have: the kernel ends it, the burst fails with home unchanged, and
+/// both the report and the logs say of what it died.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_runs_out_is_in_the_post_mortem() {
+    const NAME: &str = "memory_that_runs_out_is_in_the_post_mortem";
+    if crate::faults::has_swap() {
+        return skip(NAME, "this machine swaps, so two GiB more would have to be eaten");
+    }
+    let daemon = match Daemon::start() {
+        Ok(daemon) => daemon,
+        Err(why) => return skip(NAME, &why),
+    };
+    daemon.image();
+    let (world, section) = world(&daemon).await;
+    let before = files(&world.tracks(section).await);
+    let path = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let eats = "env = { PLEX_SIM_TEMPO = '{\"eats_mib\": 700}', ";
+    let text = text.replace("env = { ", eats).replace("memory = 1.0", "memory = 0.25");
+    assert!(text.contains(eats) && text.contains("memory = 0.25"), "{text}");
+    std::fs::write(&path, text).unwrap();
+    let output = world.run(&["sync"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}\n{}", world.logs());
+    assert!(
+        said.contains("memory ran out") && said.contains("worker.memory"),
+        "{said}"
+    );
+    let report = world.json(&["report", "--json"]);
+    let memory = report["post_mortem"]["memory"].to_string();
+    assert!(memory.contains("memory ran out (OOM)"), "{report:#}");
+    let report = world.run(&["report"]);
+    let told = String::from_utf8_lossy(&report.stdout);
+    assert!(told.contains("out of memory:"), "{told}");
+    let logs = world.packed_logs();
+    assert!(
+        logs.keys().any(|name| name.ends_with("Plex-Media-Server.log")),
+        "{:?}",
+        logs.keys()
+    );
+    let journal = logs
+        .iter()
+        .find(|(name, _)| name.ends_with("worker-journal.jsonl"))
+        .unwrap();
+    assert!(journal.1.contains("memory ran out"), "{}", journal.1);
+    assert_eq!(files(&world.tracks(section).await), before, "home is what it was");
     assert!(daemon.containers().is_empty());
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use plex_library::Databases;
 use plexburst::clock::SystemClock;
 use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
-use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
+use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, SectionReport, Step, Wish};
 use plexburst::plex::listen::Listener;
 use plexburst::plex::preferences::{self, Preferences};
 use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
 use plexburst::plex::runtime::{Bind, Confinement, Native, Runtime, Spec};
 
+use crate::eta;
 use crate::support::{PROGRAM, free_port, skip};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -134,23 +135,13 @@ impl Worker {
     }
 
     pub(crate) async fn index(&self, section: i64, sonic: bool) -> SectionReport {
-        self.watched(section, sonic, LIMIT, &mut |_| ()).await
-    }
-
-    async fn watched(
-        &self,
-        section: i64,
-        sonic: bool,
-        limit: Duration,
-        progress: &mut dyn FnMut(&Progress),
-    ) -> SectionReport {
         let client = self.client();
         let counters = DatabaseCounters::new(Databases::at(self.file("Plug-in Support/Databases")));
         let limits = Limits {
             grace: Duration::from_millis(1500),
-            scan: limit,
-            analyse: limit,
-            sonic: limit,
+            scan: LIMIT,
+            analyse: LIMIT,
+            sonic: LIMIT,
             ..Limits::local().looking(INTERVAL, 100_000)
         };
         let listener = Listener::begin(&client, Arc::new(SystemClock));
@@ -168,7 +159,7 @@ impl Worker {
             force: false,
         };
         let guard = async |_: Moment| Ok(());
-        indexer.section(section, &wish, guard, progress).await.unwrap()
+        indexer.section(section, &wish, guard, &mut |_| ()).await.unwrap()
     }
 }
 
@@ -237,69 +228,18 @@ async fn from_the_first_start_to_sonic_and_a_clean_stop() {
     assert!(!Path::new("/plexburst-test-root").exists());
 }
 
-/// The whole Sonic path on real audio: how wrong the time to go was at each third, and how soon the end was known. With
-/// `PLEXBURST_SOAK` the analysis takes minutes, so that the thirds are looks apart.
+/// See [`eta`]; with `PLEXBURST_SOAK` the analysis takes minutes.
 #[tokio::test]
 async fn the_time_to_go_and_the_end() {
-    const TRACKS: u64 = 18;
-    let mut worker = Worker::with("the_time_to_go_and_the_end", usize::try_from(TRACKS).unwrap());
+    let tracks = usize::try_from(eta::TRACKS).unwrap();
+    let mut worker = Worker::with("the_time_to_go_and_the_end", tracks);
     worker.start().await;
     worker.claim().await;
     let client = worker.client();
     preferences::forbid_deleting(&client).await.unwrap();
     preferences::quiet(&client, 12).await.unwrap();
-    let delay = if std::env::var_os("PLEXBURST_SOAK").is_some() {
-        6000
-    } else {
-        400
-    };
-    let slow = worker.file("sim.json");
     let section = worker.create_section().await;
-    let mut looks: Vec<Progress> = Vec::new();
-    let report = worker
-        .watched(section, true, Duration::from_secs(1800), &mut |progress| {
-            if progress.step == Step::Loudness && looks.iter().all(|look| look.step != Step::Loudness) {
-                // Read by the next analyser that is begun: Sonic's.
-                fs::write(&slow, format!(r#"{{"analysis_delay_ms": {delay}}}"#)).unwrap();
-            }
-            looks.push(progress.clone());
-        })
-        .await;
-    assert_eq!(report.after().sonic, TRACKS, "{report:?}");
-    looks.retain(|look| look.step == Step::Sonic);
-    let done = |look: &Progress| look.share.map_or(0, |(done, _)| done);
-    let ended = looks.iter().position(|look| done(look) == TRACKS);
-    // The last look is the one that ends the step, and is told nobody; it may be the one that saw the last track.
-    let over = ended.map_or(report.steps.last().unwrap().millis, |at| {
-        u64::try_from(looks[at].elapsed.as_millis()).unwrap()
-    });
-    for third in 1..=2 {
-        let look = looks.iter().find(|look| done(look) >= TRACKS * third / 3);
-        let told = look.and_then(|look| Some((look.elapsed, look.remaining()?)));
-        let Some((elapsed, (soonest, latest))) = told.filter(|(elapsed, _)| elapsed.as_millis() < u128::from(over))
-        else {
-            println!("at {third}/3: over before it was counted");
-            continue;
-        };
-        assert!(soonest <= latest);
-        let left = Duration::from_millis(over).saturating_sub(elapsed).as_secs_f64();
-        let told = (soonest + latest).as_secs_f64() / 2.0;
-        let error = (told - left).abs() / left.max(INTERVAL.as_secs_f64());
-        println!(
-            "at {third}/3: {:.1} to {:.1} s to go, {left:.1} s were left: {:.0} % wrong in the middle",
-            soonest.as_secs_f64(),
-            latest.as_secs_f64(),
-            error * 100.0
-        );
-        // What was counted may be a fiftieth of the time old, and a loaded machine changes its pace; nonsense is more.
-        assert!(error < 3.0 || left < 10.0, "{told} told, {left} left");
-    }
-    // Two looks in a row at which nobody is at work end the step, and the second of them is told nobody.
-    let settling = ended.map_or(0, |at| looks.len() - at);
-    println!("{settling} looks after the last track until the end was known");
-    // How long a process that has done its last track lives on is the machine's affair, unless it does nothing else.
-    let is_alone = std::env::var_os("PLEXBURST_SOAK").is_some();
-    assert!(settling <= 2 || !is_alone, "the end was known {settling} looks late");
+    eta::measure(&client, &worker.server, worker.server.data_dir(), section).await;
     assert!(worker.server.stop(LIMIT).await.unwrap().clean);
 }
 

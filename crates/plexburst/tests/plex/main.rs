@@ -7,6 +7,9 @@
 #[cfg(test)]
 mod cell;
 #[cfg(all(test, feature = "demo"))]
+#[path = "../common/eta.rs"]
+mod eta;
+#[cfg(all(test, feature = "demo"))]
 mod indexing;
 #[cfg(all(test, feature = "demo"))]
 mod listening;

@@ -66,6 +66,14 @@ async fn from_nothing_to_a_merged_home_and_nothing_billed() {
         sweep.status.success() && told.contains("nothing of plexburst's"),
         "{told}"
     );
+    let identity = std::fs::read_to_string(world.path("identity")).unwrap();
+    let mut secrets = vec![
+        KEY.1.to_owned(),
+        cloud.access().secret_key.clone(),
+        "not-for-the-machine".to_owned(),
+    ];
+    secrets.push(identity.lines().last().unwrap().to_owned());
+    common::hold_everything(&world.packed_logs(), true, &secrets);
     // No key is in anything that the burst keeps.
     let kept = Command::new("grep")
         .args(["-rlF", KEY.1])

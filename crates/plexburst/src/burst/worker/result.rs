@@ -13,7 +13,7 @@ use crate::burst::journal::Event;
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
 use crate::burst::spec::Made;
-use crate::depot::Object;
+use crate::depot::{Depot, Object};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::home::{discard, files_in};
@@ -99,10 +99,10 @@ pub(super) async fn park(w: &Worker) -> Result<()> {
     let packed: Packed = w.side.facts(Phase::Delta)?;
     w.side
         .phase(Phase::ParkResult, "parking the result in the depot", async || {
-            let delta = put_folder(w, "result/delta", &w.dir.join("delta")).await?;
+            let delta = put_folder(&w.depot, "result/delta", &w.dir.join("delta")).await?;
             let bundles = match packed.bundle_files {
                 0 => Vec::new(),
-                _ => put_folder(w, "result/bundles", &w.dir.join("bundles")).await?,
+                _ => put_folder(&w.depot, "result/bundles", &w.dir.join("bundles")).await?,
             };
             let why = why_over(w);
             let mut warnings = Vec::new();
@@ -151,11 +151,11 @@ fn why_over(w: &Worker) -> String {
 }
 
 /// Every file of a folder, under the same name.
-pub(super) async fn put_folder(w: &Worker, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
+pub(super) async fn put_folder(depot: &Depot, prefix: &str, dir: &Path) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for path in files_in(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        objects.push(w.depot.put_file(&format!("{prefix}/{name}"), &path).await?);
+        objects.push(depot.put_file(&format!("{prefix}/{name}"), &path).await?);
     }
     Ok(objects)
 }

@@ -23,6 +23,7 @@ use super::restore::Restored;
 use super::{Indexed, Worker, result};
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
+use crate::burst::side::Side;
 use crate::burst::spec::{Made, Section, key};
 use crate::clock::Clock;
 use crate::depot::{Depot, Object};
@@ -33,6 +34,8 @@ use crate::home::discard;
 const VERSION: u32 = 1;
 /// With so many folders of bundles they are packed anew as one.
 const PACKS: usize = 60;
+/// So long a depot that does not answer holds up one: the next scan waits for it, and there will be another try.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How finely the time of analysis is counted.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -130,13 +133,16 @@ impl Saver {
 
 /// Takes one and notes it. A depot that cannot be written is said, and tried again the next time.
 pub(super) async fn save(w: &Worker, section: i64, why: &str) -> Result<()> {
-    let phase = Phase::Index { section };
-    match act(w).await {
-        Ok((number, bytes)) => w.side.note(
+    noted(&w.side, Phase::Index { section }, why, act(w).await)
+}
+
+fn noted(side: &Side, phase: Phase, why: &str, made: Result<(u32, u64)>) -> Result<()> {
+    match made {
+        Ok((number, bytes)) => side.note(
             phase,
             format!("checkpoint {number} in the depot, {}, {why}", crate::term::bytes(bytes)),
         ),
-        Err(error) => w.side.note(
+        Err(error) => side.note(
             phase,
             format!(
                 "warning: no checkpoint could be taken ({why}); the one before still holds: {}",
@@ -147,8 +153,9 @@ pub(super) async fn save(w: &Worker, section: i64, why: &str) -> Result<()> {
 }
 
 async fn act(w: &Worker) -> Result<(u32, u64)> {
+    let depot = w.depot.waited_for(PATIENCE);
     let mut packed = Arc::clone(&w.saver.packed).lock_owned().await;
-    let last = Saved::newest(&w.depot).await?;
+    let last = Saved::newest(&depot).await?;
     let number = last.as_ref().map_or(0, |last| last.number) + 1;
     let is_anew = packed.is_none() || last.as_ref().is_some_and(|last| last.bundles.len() >= PACKS);
     let since = if is_anew {
@@ -175,7 +182,7 @@ async fn act(w: &Worker) -> Result<(u32, u64)> {
             v: VERSION,
             number,
             at: jiff::Timestamp::now(),
-            delta: result::put_folder(w, &format!("{prefix}/delta"), &folder(w).join("delta")).await?,
+            delta: result::put_folder(&depot, &format!("{prefix}/delta"), &folder(w).join("delta")).await?,
             bundles: match &last {
                 Some(last) if !is_anew => last.bundles.clone(),
                 _ => Vec::new(),
@@ -187,17 +194,17 @@ async fn act(w: &Worker) -> Result<(u32, u64)> {
             let bundles = folder(w).join("bundles");
             saved
                 .bundles
-                .push(result::put_folder(w, &format!("{prefix}/bundles"), &bundles).await?);
+                .push(result::put_folder(&depot, &format!("{prefix}/bundles"), &bundles).await?);
         }
         let text = serde_json::to_vec(&saved).map_err(|e| Error::unexpected("cannot note a checkpoint").because(e))?;
-        w.depot.put_bytes(key::CHECKPOINT, &text).await?;
+        depot.put_bytes(key::CHECKPOINT, &text).await?;
         Ok::<Saved, Error>(saved)
     };
     let saved = put.await?;
     *packed = Some(made.index);
     discard(&folder(w))?;
     if let Some(last) = last {
-        forget(w, &last, is_anew).await;
+        forget(&depot, &last, is_anew).await;
     }
     let bytes = saved
         .delta
@@ -209,13 +216,13 @@ async fn act(w: &Worker) -> Result<(u32, u64)> {
 }
 
 /// The one before is of no use any more. One that stays costs a little room until the burst's end.
-async fn forget(w: &Worker, last: &Saved, with_bundles: bool) {
+async fn forget(depot: &Depot, last: &Saved, with_bundles: bool) {
     let mut folders = vec![format!("checkpoint/{}/delta", last.number)];
     if with_bundles {
         folders.extend((1..=last.number).map(|number| format!("checkpoint/{number}/bundles")));
     }
     for folder in folders {
-        if let Err(error) = w.depot.below(&folder).remove_all().await {
+        if let Err(error) = depot.below(&folder).remove_all().await {
             tracing::debug!("{}", error.chain());
         }
     }
@@ -365,6 +372,79 @@ mod tests {
             let due = 30 + 15 * number;
             assert!((due..=due + 1).contains(minute), "{saved:?}");
         }
+    }
+
+    /// Two hours of analysis, for one of which the depot is away: everything is tried when it is due, the work never waits,
+    /// and what was noted meanwhile is there afterwards.
+    #[tokio::test]
+    async fn a_depot_that_is_gone_for_an_hour_costs_its_checkpoints_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = crate::config::Depot {
+            directory: Some(dir.path().join("depot")),
+            ..crate::config::Depot::default()
+        };
+        let printer = crate::term::Printer::new(true);
+        let depot = Depot::of(&config, "B", &printer).unwrap();
+        std::fs::create_dir(dir.path().join("worker")).unwrap();
+        let side = Side::open(&dir.path().join("worker"), printer).unwrap();
+        let journal = Arc::new(crate::depot::Status::new(depot.clone(), key::WORKER_JOURNAL));
+        let sealed = Arc::clone(&journal);
+        side.on_write(move |entries| {
+            sealed.say(crate::burst::elsewhere::sealed(entries)?);
+            Ok(())
+        });
+        let phase = Phase::Index { section: 3 };
+        side.write(phase, crate::burst::journal::Event::Started).unwrap();
+        let clock = ManualClock::new();
+        let minutes = || clock.passed().as_secs() / 60;
+        let (place, away) = (dir.path().join("depot"), dir.path().join("away"));
+        let beside = Beside::default();
+        beside.is_analysing.set(true);
+        let worked_away = Cell::new(0);
+        let story = async {
+            loop {
+                tokio::task::yield_now().await;
+                match minutes() {
+                    20..80 if place.is_dir() => {
+                        std::fs::rename(&place, &away).unwrap();
+                        std::fs::write(&place, "").unwrap();
+                    }
+                    20..80 => worked_away.set(worked_away.get() + 1),
+                    80.. if place.is_file() => {
+                        std::fs::remove_file(&place).unwrap();
+                        std::fs::rename(&away, &place).unwrap();
+                    }
+                    125.. => return beside.over.notify_one(),
+                    _ => {}
+                }
+            }
+        };
+        let mut number = 0;
+        let saving = now_and_then(&clock, 15 * MINUTE, &beside, async |why| {
+            let made = depot.put_bytes(key::CHECKPOINT, minutes().to_string().as_bytes()).await;
+            number += u32::from(made.is_ok());
+            noted(&side, phase, why, made.map(|()| (number, 1)))
+        });
+        let (result, ()) = tokio::join!(saving, story);
+        result.unwrap();
+        journal.settled().await.unwrap();
+        let there = crate::burst::elsewhere::entries_of_worker(&depot).await.unwrap();
+        assert_eq!(there, side.journal().entries(), "what was noted meanwhile is there");
+        let count = |words: &str| {
+            let is_it = |entry: &&crate::burst::journal::Entry| matches!(&entry.event, crate::burst::journal::Event::Note { text } if text.contains(words));
+            there.iter().filter(is_it).count()
+        };
+        // Due at 15; at 30, 45, 60 and 75; at 90, 105 and 120.
+        assert_eq!(
+            (count("no checkpoint could be taken"), count("in the depot, 1 B")),
+            (4, 4)
+        );
+        let last: u64 = String::from_utf8(depot.read(key::CHECKPOINT).await.unwrap().unwrap())
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((120..123).contains(&last), "{last}");
+        assert!(worked_away.get() >= 60, "the work went on: {}", worked_away.get());
     }
 
     #[tokio::test]
