@@ -13,10 +13,13 @@ use crate::cloud::price::Euros;
 use crate::config::Settings;
 use crate::depot::Depot;
 use crate::error::{Error, Result};
-use crate::term::duration;
+use crate::term::whole;
 
 /// A worker that has said nothing for so long is named as silent; it says something at every look at Plex.
 const SILENT: i64 = 300;
+
+/// What the parts of a worker's line are about, and the word that says so in the line itself.
+const PARTS: [(&str, &str); 3] = [("now", ""), ("waits", "waiting "), ("media", "media ")];
 
 /// As the depot tells; `None` for a burst that has left it, since it has ended.
 ///
@@ -87,7 +90,7 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
         });
     };
     let since = |at: jiff::Timestamp| now.as_second() - at.as_second();
-    let span = |seconds: i64| duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let span = |seconds: i64| whole(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     let request = &burst.request;
     put(
         "burst",
@@ -120,9 +123,13 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
         put("worker", &format!("{text}{}", super::version::unlike(program)));
     }
     if let Some(progress) = &burst.progress {
-        // Counts, rate and rest; what is waited for; how the media are.
-        for (label, part) in ["now", "", ""].into_iter().zip(progress.text.splitn(3, "; ")) {
-            put(label, part);
+        let parts = if progress.parts.is_empty() {
+            std::slice::from_ref(&progress.text)
+        } else {
+            &progress.parts
+        };
+        for (part, (label, word)) in parts.iter().zip(PARTS) {
+            put(label, part.strip_prefix(word).unwrap_or(part));
         }
         let silent = since(progress.at);
         let word = if silent > SILENT {

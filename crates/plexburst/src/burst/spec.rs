@@ -251,6 +251,9 @@ pub struct Progress {
     pub at: jiff::Timestamp,
     /// One line for a person.
     pub text: String,
+    /// The same in its parts, while Plex indexes: what is counted, what is waited for, how the media are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// The version of the worker's program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,

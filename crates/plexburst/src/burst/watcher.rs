@@ -8,7 +8,7 @@ use super::live::{self, Row};
 use crate::config::{self, Settings};
 use crate::depot::Depot;
 use crate::error::Result;
-use crate::term::{Printer, duration};
+use crate::term::{Printer, whole};
 
 /// How long one look may take, and how long a depot is asked again within it: whoever watches wants to know.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ impl Away {
         format!(
             "does not answer since {} ({}); what is shown is what it said last: {}",
             self.since.strftime("%H:%M:%S UTC"),
-            duration(Duration::from_secs(seconds)),
+            whole(Duration::from_secs(seconds)),
             self.why
         )
     }

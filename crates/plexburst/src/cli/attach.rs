@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::signal::Ear;
-use crate::term::{Printer, View, duration, labelled};
+use crate::term::{Printer, View, labelled, whole};
 
 /// Between two looks: each asks the depot for a few small objects.
 const LOOK: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ fn tell(watcher: &Watcher, looked: &Looked, is_told: &mut bool, now: jiff::Times
             let gone = u64::try_from(now.as_second() - away.since.as_second()).unwrap_or(0);
             printer.say(&format!(
                 "the depot answers again, after {}",
-                duration(Duration::from_secs(gone))
+                whole(Duration::from_secs(gone))
             ));
             *is_told = false;
         }

@@ -258,12 +258,23 @@ pub fn duration(span: Duration) -> String {
     }
 }
 
+/// As [`duration`], in whole seconds: for what is told while it goes on.
+#[must_use]
+pub fn whole(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => duration(span),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn units_are_clear() {
+        assert_eq!(whole(Duration::from_millis(1500)), "1 s");
+        assert_eq!(whole(Duration::from_millis(61_500)), "1 min 01 s");
         assert_eq!(bytes(12), "12 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(5 << 30), "5.0 GiB");

@@ -16,7 +16,7 @@ use crate::burst::tail::Tail;
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::price::Euros;
 use crate::error::{Error, Result};
-use crate::term::duration;
+use crate::term::whole;
 
 /// How often a worker that was killed is started again before a person is asked.
 const RESTARTS: u32 = 2;
@@ -75,7 +75,7 @@ impl Following<'_> {
         let now = SystemClock.now();
         if !depot.is_away() {
             if let Some(since) = self.away.take() {
-                printer.say(&format!("the depot is there again, after {}", duration(now - since)));
+                printer.say(&format!("the depot is there again, after {}", whole(now - since)));
             }
             return Ok(false);
         }
@@ -90,7 +90,7 @@ impl Following<'_> {
             return Err(Error::failed(format!(
                 "the depot at {} is not there since {}",
                 depot.name(),
-                duration(gone)
+                whole(gone)
             ))
             .hint(
                 "see that its disk is there, then `plexburst resume`; `depot.patience` says how long it is waited for",
@@ -99,8 +99,8 @@ impl Following<'_> {
         printer.progress(&format!(
             "the depot at {} is not there since {}; waited for up to {}",
             depot.name(),
-            duration(gone),
-            duration(depot.patience())
+            whole(gone),
+            whole(depot.patience())
         ));
         Ok(true)
     }

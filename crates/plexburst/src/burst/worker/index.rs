@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::progress::Teller;
 use super::series::Series;
 use super::watch::Watch;
-use super::{Worker, checkpoint, recover, saver};
+use super::{Worker, checkpoint, recover, saver, serve};
 use crate::burst::phase::Phase;
 use crate::burst::request::{Monitoring, On};
 use crate::burst::spec::Section;
@@ -136,7 +136,7 @@ async fn one(
                 drop(watch);
                 match (report, trouble) {
                     (Ok(report), None) => break report,
-                    (Err(error), None) => return Err(error),
+                    (Err(error), None) => return Err(serve::or_its_end(server, client, error).await),
                     (Err(error), Some(_)) if recovered == RECOVERIES => return Err(error),
                     (_, Some(trouble)) => {
                         recovered += 1;
@@ -216,7 +216,7 @@ async fn attempt(
             }
         }
         series.look(section.id, progress, &health);
-        teller.tell(&format!("{progress}; {health}"));
+        teller.tell_all(vec![progress.counted(), progress.waited(), health.to_string()]);
     };
     let indexing = async {
         let report = indexer.section(section.id, wish, guard, &mut tell).await;

@@ -273,29 +273,37 @@ async fn drive(w: &Worker, media: &mut Opened, server: &mut Server) -> Result<()
     let has_pass = w
         .side
         .again(Phase::Quiet, "keeping Plex quiet", async || {
-            preferences::forbid_deleting(&client).await.map_err(Error::from)?;
-            let names = preferences::OFF.len();
-            let off = format!("{names} preferences that delete are off on the worker, and read back");
-            w.found(Phase::Quiet, &Finding::passed(Guard::DeletingOff, off))?;
-            let state = || server.state();
-            let process = ready::Process {
-                state: &state,
-                data_dir: server.data_dir(),
-            };
-            let has_pass = claim::claim(w, &client, process, &teller).await?;
-            let hour = jiff::ZonedDateTime::now().hour();
-            let quieted = preferences::quiet(&client, hour).await.map_err(Error::from)?;
-            w.found(Phase::Quiet, &found::invisible(&client).await?)?;
-            if !quieted.unknown.is_empty() {
-                w.side.note(
-                    Phase::Quiet,
-                    format!("this version has no preference {}", quieted.unknown.join(", ")),
-                )?;
+            match quiet(w, server, &client, &teller).await {
+                Err(error) => Err(serve::or_its_end(server, &client, error).await),
+                has_pass => has_pass,
             }
-            Ok(has_pass)
         })
         .await?;
     index::all(w, media, server, client, has_pass, &teller).await
+}
+
+/// What deletes is off and proved, the server is claimed, everything else keeps quiet; whether it has Plex Pass.
+async fn quiet(w: &Worker, server: &Server, client: &Client, teller: &Teller<'_>) -> Result<bool> {
+    preferences::forbid_deleting(client).await.map_err(Error::from)?;
+    let names = preferences::OFF.len();
+    let off = format!("{names} preferences that delete are off on the worker, and read back");
+    w.found(Phase::Quiet, &Finding::passed(Guard::DeletingOff, off))?;
+    let state = || server.state();
+    let process = ready::Process {
+        state: &state,
+        data_dir: server.data_dir(),
+    };
+    let has_pass = claim::claim(w, client, process, teller).await?;
+    let hour = jiff::ZonedDateTime::now().hour();
+    let quieted = preferences::quiet(client, hour).await.map_err(Error::from)?;
+    w.found(Phase::Quiet, &found::invisible(client).await?)?;
+    if !quieted.unknown.is_empty() {
+        w.side.note(
+            Phase::Quiet,
+            format!("this version has no preference {}", quieted.unknown.join(", ")),
+        )?;
+    }
+    Ok(has_pass)
 }
 
 /// Starts Plex again after it was stopped in the middle of a section, as quiet as it was: its claim and its preferences

@@ -30,6 +30,15 @@ impl<'a> Teller<'a> {
     /// Says what is going on. A depot that cannot be written is noticed by the journal; progress is not worth ending the
     /// work for.
     pub(super) fn tell(&self, text: &str) {
+        self.put(text, Vec::new());
+    }
+
+    /// The same of what has several parts.
+    pub(super) fn tell_all(&self, parts: Vec<String>) {
+        self.put(&parts.join("; "), parts);
+    }
+
+    fn put(&self, text: &str, parts: Vec<String>) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_some_and(|at| at.elapsed() < EVERY) {
             return;
@@ -39,6 +48,7 @@ impl<'a> Teller<'a> {
         let progress = Progress {
             at: jiff::Timestamp::now(),
             text: text.to_owned(),
+            parts,
             program: Some(crate::burst::version::PROGRAM.to_owned()),
         };
         if let Ok(bytes) = serde_json::to_vec(&progress) {

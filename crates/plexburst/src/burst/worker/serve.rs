@@ -3,17 +3,24 @@
 //! An image is pulled here, before anything that expires (a claim) is asked for.
 
 use std::fs;
+use std::time::Duration;
 
 use super::Worker;
 use super::progress::Teller;
 use crate::burst::phase::Phase;
 use crate::burst::runtime::{self, Way};
+use crate::clock::{Clock, SystemClock};
 use crate::config::CellMode;
 use crate::error::{Context, Error, Result};
 use crate::media::Opened;
+use crate::plex::client::Client;
 use crate::plex::runtime::docker::{self, Docker, Image};
-use crate::plex::runtime::{self as plex_runtime, Confinement, Native, Server};
+use crate::plex::runtime::{self as plex_runtime, Confinement, Native, Runtime, Server, State};
 
+/// How long the end of a server is waited for that answers, or does not.
+const ANSWERS: Duration = Duration::from_secs(3);
+const SILENT: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(200);
 /// The share of a machine's memory that is left to everything else: a tenth.
 const LEFT: u64 = 10;
 
@@ -92,6 +99,31 @@ pub(super) async fn clear(w: &Worker) -> Result<()> {
             .map_err(plex_runtime::Error::from)?;
     }
     Ok(())
+}
+
+/// The failure of work with a server, or the server's own end when that is why: a call that breaks off says nothing of the
+/// memory that ran out. Whoever looks after the server may see its end a moment later than the call.
+pub(super) async fn or_its_end(server: &Server, client: &Client, error: Error) -> Error {
+    let since = SystemClock.now();
+    loop {
+        if let State::Crashed(exit) = server.state() {
+            let ended = Error::failed(format!("the worker's Plex {exit}")).because(error);
+            return match exit.hint() {
+                Some(hint) => ended.hint(hint),
+                None => ended,
+            };
+        }
+        // One that was started again by its container answers before it is seen that it is another.
+        let patience = if client.identity().await.is_ok() {
+            ANSWERS
+        } else {
+            SILENT
+        };
+        if SystemClock.now() - since > patience {
+            return error;
+        }
+        SystemClock.sleep(LOOK).await;
+    }
 }
 
 /// The container's name: home's own may be called plex.

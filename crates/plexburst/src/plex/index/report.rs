@@ -248,36 +248,49 @@ fn range((soonest, latest): (Duration, Duration)) -> String {
     }
 }
 
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, ", self.title, self.step)?;
+impl Progress {
+    /// How far it is, how fast, and how long it may take.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        let mut text = format!("{}: {}, ", self.title, self.step);
         match self.share {
-            Some((done, all)) => write!(f, "{done} of {all}")?,
-            None => write!(f, "{} files", self.counts.files)?,
+            Some((done, all)) => text.push_str(&format!("{done} of {all}")),
+            None => text.push_str(&format!("{} files", self.counts.files)),
         }
         if self.rate >= 0.1 {
-            write!(f, ", {:.1}/min", self.rate)?;
+            text.push_str(&format!(", {:.1}/min", self.rate));
         }
         if let Some(left) = self.remaining() {
-            write!(f, ", {} to go", range(left))?;
+            text.push_str(&format!(", {} to go", range(left)));
         }
         if matches!(self.verdict, Verdict::Slow | Verdict::Still) {
-            write!(f, ", {}", self.verdict)?;
+            text.push_str(&format!(", {}", self.verdict));
         }
-        let waited = if self.busy.is_empty() {
-            "for Plex to stay quiet".to_owned()
+        text
+    }
+
+    /// What is waited for, and since when.
+    #[must_use]
+    pub fn waited(&self) -> String {
+        let mut text = if self.busy.is_empty() {
+            "waiting for Plex to stay quiet".to_owned()
         } else {
-            self.busy.join(", ")
+            format!("waiting for Plex: {}", self.busy.join(", "))
         };
-        write!(f, "; waiting {waited}")?;
         if let Some(percent) = self.cpu {
-            write!(f, ", CPU {percent:.0} %")?;
+            text.push_str(&format!(", CPU {percent:.0} %"));
         }
         let most = match self.limit.as_secs() / 60 {
             minutes @ 0..=180 => format!("{minutes} min"),
             minutes => format!("{} h", minutes / 60),
         };
-        write!(f, ", {} s of at most {most}", self.elapsed.as_secs())
+        format!("{text}, {} of at most {most}", crate::term::whole(self.elapsed))
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.counted(), self.waited())
     }
 }
 
@@ -361,7 +374,7 @@ mod tests {
         let mut progress = Progress {
             step: Step::Sonic,
             title: "Music".into(),
-            elapsed: Duration::from_secs(600),
+            elapsed: Duration::from_millis(600_400),
             limit: Duration::from_secs(72 * 3600),
             counts: Counts::default(),
             share: Some((100, 1100)),
@@ -376,14 +389,14 @@ mod tests {
         };
         assert_eq!(
             progress.to_string(),
-            "Music: Sonic analysis, 100 of 1100, 10.0/min, 90 to 112 min to go; waiting media.generate.music.analysis 9 %, \
-             600 s of at most 72 h"
+            "Music: Sonic analysis, 100 of 1100, 10.0/min, 90 to 112 min to go; waiting for Plex: \
+             media.generate.music.analysis 9 %, 10 min 00 s of at most 72 h"
         );
         progress.cpu = Some(187.4);
         assert!(
             progress
                 .to_string()
-                .ends_with("analysis 9 %, CPU 187 %, 600 s of at most 72 h"),
+                .ends_with("analysis 9 %, CPU 187 %, 10 min 00 s of at most 72 h"),
             "{progress}"
         );
         // A rate that falls makes the range wide, and little that was gained makes it wider.

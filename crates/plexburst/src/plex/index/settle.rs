@@ -263,8 +263,10 @@ impl Watch<'_> {
             busy.push(format!("{} being scanned", refreshing.title));
         }
         let scanners = processes.iter().filter(|process| process.is_scanner()).count();
-        if scanners > 0 {
-            busy.push(format!("{scanners} scanner processes"));
+        match scanners {
+            0 => {}
+            1 => busy.push("1 scanner process".to_owned()),
+            more => busy.push(format!("{more} scanner processes")),
         }
         Ok(Ok(Look {
             busy,
@@ -349,10 +351,13 @@ impl Watch<'_> {
         let limits = self.limits;
         format!(
             "{at_work}; {counted}, {cpu}{read}, {news}; counters and activities moved {} s ago, anything {} s ago; a stall is {} \
-             min ({} looks, {:.1} s apart)",
+             ({} looks, {:.1} s apart)",
             told.as_secs(),
             still.as_secs(),
-            limits.stall().as_secs() / 60,
+            match limits.stall().as_secs() {
+                seconds @ 0..60 => format!("{seconds} s"),
+                seconds => format!("{} min", seconds / 60),
+            },
             limits.stall_looks,
             limits.interval.as_secs_f64(),
         )

@@ -219,7 +219,7 @@ async fn an_activity_that_shows_up_late_is_waited_for() {
     assert!(
         run.seen
             .iter()
-            .any(|progress| progress.to_string().contains("waiting Scanning Music"))
+            .any(|progress| progress.to_string().contains("waiting for Plex: Scanning Music"))
     );
 }
 
@@ -246,7 +246,7 @@ async fn a_scanner_that_hangs_is_a_stall_and_is_asked_to_stop() {
         panic!("{report:?}")
     };
     assert!(
-        busy.contains("Music being scanned") && busy.contains("1 scanner processes"),
+        busy.contains("Music being scanned") && busy.contains("1 scanner process"),
         "{busy}"
     );
     assert_eq!((*seconds, report.steps.len()), (60, 1));
@@ -508,7 +508,7 @@ async fn every_fault_ends_as_it_should() {
                 ..QUIET
             },
             wish: Wish::default(),
-            ends: "scanning: stalled: nothing moved for 1 min (1 scanner processes)",
+            ends: "scanning: stalled: nothing moved for 1 min (1 scanner process)",
             within: 80,
         },
         Fault {

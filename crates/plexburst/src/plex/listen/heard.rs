@@ -19,6 +19,8 @@ struct State {
     going: HashMap<String, (Activity, bool)>,
     item: String,
     moves: u64,
+    /// Those that were asked for.
+    told: u64,
     last: Option<String>,
 }
 
@@ -27,6 +29,8 @@ struct State {
 pub struct News {
     /// Notifications of work that went on.
     pub moves: u64,
+    /// All of them before.
+    pub before: u64,
     /// Activities that have moved and, as far as was heard, have not ended.
     pub at_work: Vec<String>,
     /// What the newest of them was about.
@@ -91,8 +95,11 @@ impl Heard {
             }
         }
         at_work.sort();
+        let (moves, before) = (std::mem::take(&mut state.moves), state.told);
+        state.told += moves;
         News {
-            moves: std::mem::take(&mut state.moves),
+            moves,
+            before,
             at_work,
             last: state.last.take(),
             is_listening: state.is_listening,
@@ -113,6 +120,9 @@ fn has_moved(before: &Activity, now: &Activity) -> bool {
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.moves, &self.last, &self.why_not) {
+            (0, _, _) if self.is_listening && self.before > 0 => {
+                write!(f, "nothing heard now, {} notifications before", self.before)
+            }
             (0, _, _) if self.is_listening => f.write_str("nothing heard"),
             (0, _, Some(why)) => write!(f, "no websocket ({why})"),
             (0, _, None) => f.write_str("no websocket yet"),
