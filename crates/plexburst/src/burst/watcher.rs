@@ -122,7 +122,10 @@ impl Watcher {
             .unwrap_or_default();
         if let Some(away) = &self.away {
             let text = away.text(now);
-            rows.push(Row { label: "depot", text });
+            rows.push(Row {
+                label: "depot".into(),
+                text,
+            });
         }
         rows
     }
