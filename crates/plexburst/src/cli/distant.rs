@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Command, Context, confirm, export, print};
+use super::{Command, Context, confirm, export, print, print_folded};
 use crate::burst::request::On;
 use crate::burst::store;
 use crate::config::Settings;
@@ -90,6 +90,14 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
         )
         .hint("leave out --detach; Ctrl-C twice leaves it alone, `plexburst attach` shows it again"));
     }
+    if let Command::Report(args) = command
+        && args.open
+    {
+        return Err(
+            Error::usage("the page lies on home's machine, which is not the one with your browser")
+                .hint("`plexburst serve` shows it here"),
+        );
+    }
     context.warn_ignored(&settings);
     ask(command, &settings, context)?;
     if let Command::Sync(args) = command
@@ -134,7 +142,20 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
     }
     let order = settle::order(&settings, machine.folders(), account, args)?;
     let claim = LateClaim::of(&settings, machine.folders());
-    let code = follow::carry_out(&mut machine, &order, claim, &context.printer, &mut |text| print(text)).await;
+    let show = match command {
+        Command::Doctor(args) if !args.json => print_folded,
+        Command::Plan(args) if !args.json => print_folded,
+        _ => print,
+    };
+    let code = follow::carry_out(&mut machine, &order, claim, &context.printer, &mut |text| show(text)).await;
+    if let (Command::Report(args), Ok(exit::DONE)) = (command, &code)
+        && !args.json
+    {
+        context.printer.say(&format!(
+            "pages lie on {}; `plexburst serve` shows them here",
+            machine.name()
+        ));
+    }
     machine.leave().await;
     code.map(Some)
 }
@@ -147,7 +168,7 @@ pub(super) async fn doctor(machine: &mut Machine, settings: &Settings, context: 
         Account::NotNeeded,
         vec!["doctor".to_owned()],
     )?;
-    follow::carry_out(machine, &order, None, &context.printer, &mut |text| print(text)).await
+    follow::carry_out(machine, &order, None, &context.printer, &mut |text| print_folded(text)).await
 }
 
 /// Questions are asked here, where somebody sits.

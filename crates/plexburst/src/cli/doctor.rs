@@ -3,7 +3,7 @@
 use plex_library::Databases;
 use serde::Serialize;
 
-use super::{Context, print, print_json};
+use super::{Context, print_folded, print_json};
 use crate::burst::controller;
 use crate::burst::guard::before::{self, Subject};
 use crate::burst::guard::{Finding, Findings, Outcome};
@@ -61,7 +61,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8> {
             guards,
         })?;
     } else {
-        print(&text(&guards))?;
+        print_folded(&text(&guards))?;
     }
     Ok(match outcome {
         Ok(()) => exit::DONE,
@@ -81,10 +81,20 @@ pub(super) fn text(guards: &Findings) -> String {
     }
     let count = |outcome| guards.0.iter().filter(|f| f.outcome == outcome).count();
     text.push_str(&match count(Outcome::Refused) {
-        0 => format!("\na burst would begin; {} warnings\n", count(Outcome::Warned)),
-        refused => format!("\na burst would not begin: {refused} guards refuse\n"),
+        0 => format!(
+            "\na burst would begin; {}\n",
+            counted(count(Outcome::Warned), "warning", "warnings")
+        ),
+        refused => format!(
+            "\na burst would not begin: {}\n",
+            counted(refused, "guard refuses", "guards refuse")
+        ),
     });
     text
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 fn hint(finding: &Finding) -> Option<&str> {
@@ -106,6 +116,6 @@ mod tests {
         assert!(text.contains("passed   free-space       5 GiB free\n"), "{text}");
         assert!(text.contains("REFUSED  roots-exist      no /tv\n"), "{text}");
         assert!(text.contains(" hint: add it to `media.roots`\n"), "{text}");
-        assert!(text.ends_with("a burst would not begin: 1 guards refuse\n"), "{text}");
+        assert!(text.ends_with("a burst would not begin: 1 guard refuses\n"), "{text}");
     }
 }

@@ -42,7 +42,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::term::Printer;
+use crate::term::{Printer, folded};
 
 /// Lends a weak Plex server a big machine for a few hours.
 #[derive(Debug, Parser)]
@@ -349,6 +349,20 @@ fn print(text: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|e| Error::unexpected("cannot write the result").because(e)),
     }
+}
+
+/// Prints a result in which long lines belong below their columns: on a terminal they are broken between words.
+fn print_folded(text: &str) -> Result<()> {
+    let stdout = std::io::stdout();
+    let width = match std::io::IsTerminal::is_terminal(&stdout) {
+        true => rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col)),
+        false => 0,
+    };
+    if width == 0 {
+        return print(text);
+    }
+    let lines: Vec<String> = text.lines().flat_map(|line| folded(line, width, 4)).collect();
+    print(&lines.join("\n"))
 }
 
 /// A path as it can be pasted into a shell.

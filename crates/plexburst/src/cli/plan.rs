@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Context, doctor, price, print, print_json, speed};
+use super::{Context, doctor, price, print_folded, print_json, speed};
 use crate::burst::controller;
 use crate::burst::guard::Findings;
 use crate::burst::guard::before::{self, Subject};
@@ -49,7 +49,7 @@ pub(super) struct Args {
     accept_losses: u64,
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What `--json` prints.
@@ -189,7 +189,7 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
             text.push('\n');
         }
         text.push_str(&doctor::text(&guards));
-        print(&text)?;
+        print_folded(&text)?;
     }
     Ok(match outcome {
         Ok(()) => exit::DONE,

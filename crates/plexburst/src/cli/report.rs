@@ -16,13 +16,13 @@ pub(super) struct Args {
     pub(super) run: Option<String>,
     /// Open the page in a browser.
     #[arg(long, conflicts_with = "json")]
-    open: bool,
+    pub(super) open: bool,
     /// List the reports that there are.
     #[arg(long, conflicts_with_all = ["open", "run"])]
     list: bool,
     /// One JSON object on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs it.

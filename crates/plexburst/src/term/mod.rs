@@ -2,6 +2,7 @@
 //! [`result`]. On a terminal the current activity is one line that is redrawn; elsewhere it is a timestamped line, at
 //! most one every ten seconds while something is going on.
 
+mod fold;
 mod table;
 mod view;
 pub mod wire;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+pub use fold::folded;
 pub use table::Table;
 pub use view::{View, labelled};
 use wire::{Said, What};
@@ -21,6 +23,9 @@ use wire::{Said, What};
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// What goes on is told to another machine's printer no more often than this.
 const WIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a time takes before a line.
+const STAMP: usize = "00:00:00 ".len();
 
 /// Where and how to say things.
 #[derive(Clone)]
@@ -189,7 +194,11 @@ impl Printer {
         let line = self.note(at, text);
         match &self.inner.how {
             How::Quiet if !is_warning => {}
-            How::Live(bar) => bar.println(line),
+            How::Live(bar) => {
+                for piece in folded(&line, View::width(), STAMP) {
+                    bar.println(piece);
+                }
+            }
             How::Wire if is_warning => send(What::Warning(text.to_owned())),
             How::Wire => send(What::Line(text.to_owned())),
             // A closed stderr ends nothing.

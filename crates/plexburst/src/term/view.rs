@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use super::fold::broken;
+
 /// How wide a terminal is taken for that does not say.
 const WIDTH: usize = 80;
 
@@ -51,36 +53,8 @@ impl View {
 pub fn labelled(label: &str, text: &str, width: usize) -> Vec<String> {
     const LABEL: usize = 10;
     let room = width.saturating_sub(LABEL + 1).max(20);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        let mut word = word;
-        loop {
-            let used = line.chars().count();
-            let needed = word.chars().count() + usize::from(used > 0);
-            if used + needed <= room {
-                if used > 0 {
-                    line.push(' ');
-                }
-                line.push_str(word);
-                break;
-            }
-            if used > 0 {
-                lines.push(std::mem::take(&mut line));
-                continue;
-            }
-            // A word longer than a line: a path.
-            let cut = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
-            lines.push(word[..cut].to_owned());
-            word = &word[cut..];
-            if word.is_empty() {
-                break;
-            }
-        }
-    }
-    if !line.is_empty() || lines.is_empty() {
-        lines.push(line);
-    }
+    let text: Vec<&str> = text.split_whitespace().collect();
+    let lines = broken(&text.join(" "), room, true);
     let label = |number: usize| if number == 0 { label } else { "" };
     let placed = lines.iter().enumerate();
     placed

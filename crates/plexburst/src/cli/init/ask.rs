@@ -30,8 +30,12 @@ impl<'a> Ask<'a> {
         let shown = default.map_or_else(String::new, |default| format!(" [{default}]"));
         loop {
             let Some(answer) = confirm::ask(&format!("{question}{shown}: "), self.context)? else {
-                return Err(Error::usage(format!("{question}? There is no terminal to ask on"))
-                    .hint(format!("{option} answers it; -y takes what was found")));
+                return Err(
+                    Error::usage(format!("{question}? There is no terminal to ask on")).hint(match default {
+                        Some(_) => format!("{option} answers it; -y takes what was found"),
+                        None => format!("{option} answers it"),
+                    }),
+                );
             };
             match (answer.as_str(), default) {
                 ("", Some(default)) => return Ok(default.to_owned()),

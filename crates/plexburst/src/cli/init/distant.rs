@@ -13,9 +13,18 @@ use crate::exit;
 /// Writes what is found at the machine of `settings` (its `home.host`) to `output`. Nobody sits there, so what cannot be found
 /// is an error with the option that says it; where the files are is asked here.
 pub(super) async fn run(args: &Args, mut settings: Settings, output: &Path, context: &Context) -> Result<u8> {
+    // Whether it can be reached comes first: nobody should answer for nothing.
+    let mut machine = Machine::reach(&settings.config, &context.printer).await?;
     let media = match &args.media {
-        Some(media) => Some(media.clone()),
-        None => ask_for_media(&settings, args, context)?,
+        Some(media) => Ok(Some(media.clone())),
+        None => ask_for_media(&settings, args, context),
+    };
+    let media = match media {
+        Ok(media) => media,
+        Err(error) => {
+            machine.leave().await;
+            return Err(error);
+        }
     };
     // What opens the media is a file of this machine, and goes along.
     let beside = output.parent().map(|dir| dir.join("rclone.conf"));
@@ -26,7 +35,6 @@ pub(super) async fn run(args: &Args, mut settings: Settings, output: &Path, cont
     media_config.remote = media.clone().filter(|text| media::is_remote(text));
     media_config.directory = None;
     media_config.s3 = None;
-    let mut machine = Machine::reach(&settings.config, &context.printer).await?;
     let written = write(args, media.as_deref(), &settings, &mut machine, output, context).await;
     let code = match written {
         Ok(exit::DONE) if args.no_doctor => {
@@ -39,7 +47,9 @@ pub(super) async fn run(args: &Args, mut settings: Settings, output: &Path, cont
         Ok(exit::DONE) => {
             context.printer.say(&format!("wrote {}", quoted(output)));
             match load(output) {
-                Ok(settings) => crate::cli::distant::doctor(&mut machine, &settings, context).await,
+                Ok(settings) => crate::cli::distant::doctor(&mut machine, &settings, context)
+                    .await
+                    .inspect(|code| super::next(*code, output, context)),
                 Err(error) => Err(error),
             }
         }

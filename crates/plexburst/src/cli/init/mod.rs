@@ -147,12 +147,31 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         ))?;
         return Ok(exit::DONE);
     }
-    let context = Context {
-        config: Some(output),
+    let own = Context {
+        config: Some(output.clone()),
         here: true,
         printer: context.printer.clone(),
     };
-    doctor::run(&doctor::Args { json: false }, &context).await
+    let code = doctor::run(&doctor::Args { json: false }, &own).await?;
+    next(code, &output, context);
+    Ok(code)
+}
+
+/// What comes after the check, by what it came to.
+fn next(code: u8, output: &Path, context: &Context) {
+    let is_found = output.file_name().is_some_and(|name| name == "plexburst.toml")
+        && std::env::current_dir().is_ok_and(|dir| output.parent() == Some(&dir));
+    let config = match is_found {
+        true => String::new(),
+        false => format!(" --config {}", quoted(output)),
+    };
+    context.printer.say(&match code {
+        exit::DONE => format!("next: `plexburst{config} plan` shows what a burst would do"),
+        _ => format!(
+            "mend what the hints say, in {} or on the machine; `plexburst{config} doctor` looks again",
+            quoted(output)
+        ),
+    });
 }
 
 /// Home, from what was named or found.
@@ -169,7 +188,8 @@ fn home(args: &Args, ask: &Ask<'_>) -> Result<Found> {
     match all.len() {
         0 => {
             let dir = ask.text(
-                "no Plex server was found here. The folder \"Plex Media Server\" of yours",
+                "no Plex server was found here (for one on another machine: `plexburst init --host me@nas`).\nThe folder \
+                 \"Plex Media Server\" of yours",
                 None,
                 "--data-dir",
             )?;
