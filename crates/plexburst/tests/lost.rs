@@ -46,7 +46,7 @@ fn checkpoints(world: &World) -> usize {
 }
 
 /// A burst whose worker has its library; `more` stands under `[limits]`.
-async fn begun(more: &str) -> (World, i64, std::process::Child) {
+async fn begun(more: &str, options: &[&str]) -> (World, i64, std::process::Child) {
     let mut world = World::new();
     world.cell = if has("bwrap") { "auto" } else { "never" };
     world.music(1, 1, 1, 2, 0.5);
@@ -60,7 +60,7 @@ async fn begun(more: &str) -> (World, i64, std::process::Child) {
     let text = std::fs::read_to_string(&path).unwrap() + more;
     std::fs::write(&path, text).unwrap();
     let burst = world
-        .command(&["sync"])
+        .command(&[&["sync"], options].concat())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -73,7 +73,7 @@ async fn begun(more: &str) -> (World, i64, std::process::Child) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
-    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n").await;
+    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n", &["--force-refresh"]).await;
     let slow = at(&world, "support/Plex Media Server/sim.json");
     std::fs::write(&slow, r#"{"analysis_delay_ms": 300}"#).unwrap();
 
@@ -89,6 +89,7 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
     };
     send(Signal::STOP);
     let (held, seen) = (sonic(&world), checkpoints(&world));
+    assert_eq!(journal(&world).matches("all metadata are refreshed").count(), 1);
     wait_until("two checkpoints", LIMIT, || checkpoints(&world) >= seen + 2);
     send(Signal::CONT);
     wait_until("more than the checkpoint has", LIMIT, || sonic(&world) > held);
@@ -110,6 +111,12 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
     assert_eq!(report["after"]["sections"][0]["sonic_analysed"], TRACKS);
     let log = std::fs::read_to_string(world.burst_dir().join("log.txt")).unwrap();
     assert!(log.contains("goes on from checkpoint"), "{log}");
+    // The refresh was in the checkpoint: only the lost worker has done it.
+    assert!(
+        log.contains("all metadata were refreshed before the worker went on"),
+        "{log}"
+    );
+    assert!(!log.contains("refreshing all metadata: "), "{log}");
     // What the fresh worker's Sonic began with is what was not lost.
     let began: u64 = log
         .lines()
@@ -136,7 +143,7 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
 /// A depot that is away for as long as it takes: the worker goes on, and everything is there again when the depot is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_depot_that_is_away_ends_no_work() {
-    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n").await;
+    let (world, section, mut burst) = begun("\ncheckpoint = 0.5\nstall = 100000\n", &[]).await;
     let slow = at(&world, "support/Plex Media Server/sim.json");
     std::fs::write(&slow, r#"{"analysis_delay_ms": 800}"#).unwrap();
     wait_until("a checkpoint", LIMIT, || checkpoints(&world) > 0);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::request::Options;
-use crate::config::{self, CellMode, Limits, Media};
+use crate::config::{self, CellMode, Limits, Media, PreferencesMode};
 use crate::depot::{Depot, Object};
 use crate::error::{Context, Error, Result};
 use crate::media::speed::Speed;
@@ -133,6 +133,9 @@ pub struct WorkerSpec {
     pub container: Container,
     /// Namespaces or not.
     pub cell: CellMode,
+    /// What its Plex may do of its own while a section is analysed.
+    #[serde(default)]
+    pub preferences: PreferencesMode,
     /// Whether the worker's Plex may reach the Internet out of its cell.
     pub internet: bool,
     /// Further folders that the worker's Plex may write to.

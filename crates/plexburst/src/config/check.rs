@@ -295,6 +295,7 @@ fn limits(limits: &Limits) -> Checked {
         ("limits.quick.stall", u64::from(limits.quick.stall)),
         ("limits.section", limits.section),
         ("limits.scan", limits.scan.unwrap_or(limits.section)),
+        ("limits.refresh", limits.refresh.unwrap_or(limits.section)),
         ("limits.analyse", limits.analyse.unwrap_or(limits.section)),
         ("limits.sonic", limits.sonic.unwrap_or(limits.section)),
     ] {

@@ -205,6 +205,8 @@ pub struct Worker {
     pub port: Option<u16>,
     /// Whether Plex runs in namespaces of its own.
     pub cell: CellMode,
+    /// What Plex may do of its own while a section is analysed.
+    pub preferences: PreferencesMode,
     /// Whether the worker's Plex may reach the Internet out of its cell (a real one needs it to match what is new);
     /// unset: when slirp4netns is installed.
     pub internet: Option<bool>,
@@ -252,6 +254,20 @@ pub enum CellMode {
     Never,
 }
 
+/// What the worker's Plex may do of its own while a section is analysed. While one is scanned, and between the sections, it
+/// may do nothing in any of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PreferencesMode {
+    /// Nothing: loudness and Sonic analysis are each let on for their own step alone.
+    #[default]
+    Quiet,
+    /// Loudness and Sonic analysis, in sections of music.
+    Music,
+    /// That, and in the other sections previews, chapter thumbnails and markers, which are made in a step of their own.
+    Everything,
+}
+
 /// `[limits]`, seconds.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -285,9 +301,11 @@ pub struct Limits {
     /// One step of a section's indexing, unless a key of its own says otherwise; with 72 hours, what the earlier scripts
     /// gave Sonic.
     pub section: u64,
-    /// The scan of a section, and the refresh of all metadata; unset: `section`.
+    /// The scan of a section; unset: `section`.
     pub scan: Option<u64>,
-    /// Analysis and loudness of a section; unset: `section`.
+    /// The refresh of all metadata, and a deep scan, which does the same on its way; unset: `scan`.
+    pub refresh: Option<u64>,
+    /// Analysis, loudness, previews and markers of a section; unset: `section`.
     pub analyse: Option<u64>,
     /// Sonic analysis, which works through the whole server; unset: `section`.
     pub sonic: Option<u64>,
@@ -387,6 +405,7 @@ impl Default for Limits {
             idle_cpu: 10.0,
             section: 72 * 3600,
             scan: None,
+            refresh: None,
             analyse: None,
             sonic: None,
             checkpoint: 900.0,

@@ -18,7 +18,10 @@ mod there;
 use std::path::{Path, PathBuf};
 
 pub use depot::{Depot, Encryption};
-pub use file::{CellMode, CloudLimits, Config, Home, Limits, Media, MountProfile, RuntimeMode, S3, Scaleway, Worker};
+pub use file::{
+    CellMode, CloudLimits, Config, Home, Limits, Media, MountProfile, PreferencesMode, RuntimeMode, S3, Scaleway,
+    Worker,
+};
 pub use file::{Mapping, MappingKind};
 pub use notify::{Notify, When};
 pub use rate::Rate;

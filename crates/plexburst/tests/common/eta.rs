@@ -54,7 +54,7 @@ pub(crate) async fn measure(client: &Client, server: &dyn Observed, data: &Path,
     let wish = Wish {
         analyse: true,
         sonic: true,
-        force: false,
+        ..Wish::default()
     };
     let guard = async |_: Moment| Ok(());
     let report = indexer.section(section, &wish, guard, &mut seen).await.unwrap();

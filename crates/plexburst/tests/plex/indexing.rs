@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use plex_library::Databases;
 use plexburst::clock::SystemClock;
+use plexburst::config::PreferencesMode;
 use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
-use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, SectionReport, Step, Wish};
+use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
 use plexburst::plex::listen::Listener;
 use plexburst::plex::preferences::{self, Preferences};
 use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
@@ -135,11 +136,21 @@ impl Worker {
     }
 
     pub(crate) async fn index(&self, section: i64, sonic: bool) -> SectionReport {
+        let wish = Wish {
+            analyse: true,
+            sonic,
+            ..Wish::default()
+        };
+        self.wished(section, &wish, &mut |_| ()).await
+    }
+
+    async fn wished(&self, section: i64, wish: &Wish, progress: &mut dyn FnMut(&Progress)) -> SectionReport {
         let client = self.client();
         let counters = DatabaseCounters::new(Databases::at(self.file("Plug-in Support/Databases")));
         let limits = Limits {
             grace: Duration::from_millis(1500),
             scan: LIMIT,
+            refresh: LIMIT,
             analyse: LIMIT,
             sonic: LIMIT,
             ..Limits::local().looking(INTERVAL, 100_000)
@@ -153,13 +164,8 @@ impl Worker {
             clock: &SystemClock,
             limits: &limits,
         };
-        let wish = Wish {
-            analyse: true,
-            sonic,
-            force: false,
-        };
         let guard = async |_: Moment| Ok(());
-        indexer.section(section, &wish, guard, &mut |_| ()).await.unwrap()
+        indexer.section(section, wish, guard, progress).await.unwrap()
     }
 }
 
@@ -240,6 +246,56 @@ async fn the_time_to_go_and_the_end() {
     preferences::quiet(&client, 12).await.unwrap();
     let section = worker.create_section().await;
     eta::measure(&client, &worker.server, worker.server.data_dir(), section).await;
+    assert!(worker.server.stop(LIMIT).await.unwrap().clean);
+}
+
+/// With everything let on what is no music gets its previews, by the butler's tasks that a server without a pass has; the refresh
+/// comes before it, and all is quiet again afterwards.
+#[tokio::test]
+async fn refreshed_then_everything_then_quiet() {
+    let mut worker = Worker::new("refreshed_then_everything_then_quiet");
+    let film = worker.dir.path().join("media/Music/A Film (2001)/A Film (2001).mkv");
+    fs::create_dir_all(film.parent().unwrap()).unwrap();
+    fs::write(&film, "a film").unwrap();
+    worker.start().await;
+    let client = worker.client();
+    preferences::forbid_deleting(&client).await.unwrap();
+    preferences::quiet(&client, 12).await.unwrap();
+    let new = NewSection {
+        title: "Films".into(),
+        kind: "movie".into(),
+        agent: "tv.plex.agents.movie".into(),
+        scanner: "Plex Movie".into(),
+        language: "en-US".into(),
+        locations: vec![worker.root.display().to_string()],
+    };
+    let section = client.create_section(&new).await.unwrap();
+    let wish = Wish {
+        refresh: true,
+        analyse: true,
+        allow: PreferencesMode::Everything,
+        ..Wish::default()
+    };
+    let mut seen = Vec::new();
+    let report = worker
+        .wished(section, &wish, &mut |progress| seen.push(progress.step))
+        .await;
+    assert!(report.unfinished().is_none(), "{report:?}");
+    let names = ["GenerateChapterThumbBehavior", "GenerateBIFBehavior"];
+    assert_eq!(report.allowed, names);
+    let steps: Vec<Step> = report.steps.iter().map(|step| step.step).collect();
+    let expected = [Step::Scan, Step::Refresh, Step::Analyse, Step::Extras, Step::Extras];
+    assert_eq!(steps, expected, "{report:?}");
+    assert!(seen.contains(&Step::Refresh), "{seen:?}");
+    for name in names {
+        assert!(client.preference(name).await.unwrap().unwrap().is("never"), "{name}");
+    }
+    let log = fs::read_to_string(worker.file("Logs/Plex Media Server.log")).unwrap();
+    assert_eq!(
+        log.matches("Scanner\" --scan --refresh --force --section").count(),
+        1,
+        "{log}"
+    );
     assert!(worker.server.stop(LIMIT).await.unwrap().clean);
 }
 

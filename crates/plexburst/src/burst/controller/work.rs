@@ -169,6 +169,7 @@ pub(super) fn spec_of(c: &Controller, prepared: &Prepared, parked: &Parked) -> R
             time_zone: time_zone(),
         },
         cell: config.worker.cell,
+        preferences: config.worker.preferences,
         internet: has_internet(c),
         writable: config.worker.writable.clone(),
         claim_file: config.worker.claim_file.clone(),

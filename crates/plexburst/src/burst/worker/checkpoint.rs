@@ -53,6 +53,8 @@ pub(super) fn lost(w: &Worker, section: i64) -> Result<Vec<Lost>> {
 
 /// Goes back to it. Plex has to be stopped.
 pub(super) fn go_back(w: &Worker, section: i64) -> Result<()> {
+    // A refresh is undone with the scan, also when this is killed in the middle.
+    forget_refresh(w, section)?;
     tokio::task::block_in_place(|| {
         let (kept, live) = (Databases::at(folder(w, section)), w.databases());
         let staged = swap::area(&live)?.join(STAGED);
@@ -71,5 +73,33 @@ pub(super) fn go_back(w: &Worker, section: i64) -> Result<()> {
 
 /// The section is done.
 pub(super) fn drop(w: &Worker, section: i64) -> Result<()> {
+    forget_refresh(w, section)?;
     discard(&folder(w, section))
+}
+
+fn refreshed(w: &Worker, section: i64) -> PathBuf {
+    w.dir.join("refreshed").join(section.to_string())
+}
+
+/// All metadata of the section are refreshed: a worker that goes on with it need not do that again.
+pub(super) fn note_refresh(w: &Worker, section: i64) -> Result<()> {
+    let path = refreshed(w, section);
+    let folder = w.dir.join("refreshed");
+    std::fs::create_dir_all(&folder).context(|| format!("cannot make {}", folder.display()))?;
+    plex_library::publish::file(&path, b"").context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether they are, in the library as it is now.
+pub(super) fn is_refreshed(w: &Worker, section: i64) -> bool {
+    refreshed(w, section).exists()
+}
+
+fn forget_refresh(w: &Worker, section: i64) -> Result<()> {
+    let path = refreshed(w, section);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

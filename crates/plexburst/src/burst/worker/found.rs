@@ -32,6 +32,7 @@ fn when(moment: Moment) -> &'static str {
         Moment::Before => "before a scan",
         Moment::During => "during a scan",
         Moment::After => "after a scan",
+        Moment::Refreshed => "after the refresh of all metadata",
     }
 }
 

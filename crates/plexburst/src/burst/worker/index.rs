@@ -56,8 +56,10 @@ pub(super) async fn all(
     teller: &Teller<'_>,
 ) -> Result<()> {
     let wish = Wish {
-        force: w.spec.options.force_refresh || w.spec.options.force_deep_scan,
+        deep: w.spec.options.force_deep_scan,
+        refresh: w.spec.options.force_refresh,
         analyse: true,
+        allow: w.spec.preferences,
         sonic: has_pass && !w.spec.options.quick,
     };
     for section in w.selected() {
@@ -84,6 +86,7 @@ fn limits(w: &Worker) -> Limits {
     let limits = Limits {
         guard_every: limits.guard_every.min(seconds(configured.watch)),
         scan: at_most(configured.scan),
+        refresh: at_most(configured.refresh.or(configured.scan)),
         analyse: at_most(configured.analyse),
         sonic: at_most(configured.sonic),
         ..limits
@@ -144,6 +147,10 @@ async fn one(
                     }
                 }
             };
+            if !report.allowed.is_empty() {
+                let allowed = report.allowed.join(", ");
+                w.side.note(phase, format!("let on while it was analysed, and read back: {allowed}"))?;
+            }
             for step in &report.steps {
                 let gained = step.gained();
                 w.side.note(
@@ -188,13 +195,30 @@ async fn attempt(
         clock: &SystemClock,
         limits: &limits,
     };
+    let phase = Phase::Index { section: section.id };
+    let mut wish = wish.clone();
+    if wish.refresh && !wish.deep && checkpoint::is_refreshed(w, section.id) {
+        wish.refresh = false;
+        w.side
+            .note(phase, "all metadata were refreshed before the worker went on")?;
+    }
     let beside = saver::Beside::default();
+    // What looks at every file last: from then on nothing is concluded from the media any more.
+    let last = if wish.refresh && !wish.deep {
+        Moment::Refreshed
+    } else {
+        Moment::After
+    };
     let guard = async |moment: Moment| {
-        let guarded = watch.guard(moment).await;
+        let mut guarded = watch.guard(moment).await;
         if moment == Moment::Before {
             w.saver.may_save(0);
         }
-        if guarded.is_ok() && moment == Moment::After {
+        if guarded.is_ok() && moment == Moment::Refreshed {
+            guarded =
+                checkpoint::note_refresh(w, section.id).and_then(|()| w.side.note(phase, "all metadata are refreshed"));
+        }
+        if guarded.is_ok() && moment == last {
             beside.scanned.notify_one();
             w.saver.may_save(section.id);
         }
@@ -203,9 +227,10 @@ async fn attempt(
     let series = Series::open(w);
     let noted = Cell::new(None);
     let mut tell = |progress: &Progress| {
-        beside
-            .is_analysing
-            .set(matches!(progress.step, Step::Analyse | Step::Loudness | Step::Sonic));
+        beside.is_analysing.set(matches!(
+            progress.step,
+            Step::Analyse | Step::Loudness | Step::Sonic | Step::Extras
+        ));
         let health = watch.health();
         let odd = matches!(progress.verdict, Verdict::Slow | Verdict::Still).then_some(progress.verdict);
         if noted.replace(odd) != odd {
@@ -219,7 +244,7 @@ async fn attempt(
         teller.tell_all(vec![progress.counted(), progress.waited(), health.to_string()]);
     };
     let indexing = async {
-        let report = indexer.section(section.id, wish, guard, &mut tell).await;
+        let report = indexer.section(section.id, &wish, guard, &mut tell).await;
         beside.over.notify_one();
         report
     };

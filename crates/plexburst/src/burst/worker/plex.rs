@@ -10,6 +10,7 @@ use super::progress::Teller;
 use super::{Worker, claim, found, index, saver, serve};
 use crate::burst::elsewhere;
 use crate::burst::guard::{Finding, Guard};
+use crate::burst::journal::Event;
 use crate::burst::phase::Phase;
 use crate::burst::spec::Mounted;
 use crate::clock::{Clock, SystemClock};
@@ -105,7 +106,7 @@ pub(super) async fn prove(w: &Worker, media: &Opened, phase: Phase, files: &[Str
         // While a scan runs this is asked every minute: the journal has the first and the last.
         return match moment {
             Moment::During => Ok(()),
-            Moment::Before | Moment::After => w.found(phase, &found::mount_proved(moment, &proof)),
+            Moment::Before | Moment::After | Moment::Refreshed => w.found(phase, &found::mount_proved(moment, &proof)),
         };
     }
     let failed: Vec<String> = proof.failed().take(3).map(|p| p.file.display().to_string()).collect();
@@ -297,13 +298,27 @@ async fn quiet(w: &Worker, server: &Server, client: &Client, teller: &Teller<'_>
     let hour = jiff::ZonedDateTime::now().hour();
     let quieted = preferences::quiet(client, hour).await.map_err(Error::from)?;
     w.found(Phase::Quiet, &found::invisible(client).await?)?;
-    if !quieted.unknown.is_empty() {
-        w.side.note(
-            Phase::Quiet,
-            format!("this version has no preference {}", quieted.unknown.join(", ")),
-        )?;
+    for line in quieted.lines() {
+        note_once(w, &line)?;
     }
     Ok(has_pass)
+}
+
+/// Notes what a worker before this one on the same folder, or Plex at an earlier start, may have been the reason to note already.
+fn note_once(w: &Worker, line: &str) -> Result<()> {
+    let is_it = |event: &Event| matches!(event, Event::Note { text } if text == line);
+    let is_known = {
+        let journal = w.side.journal();
+        journal
+            .entries()
+            .iter()
+            .any(|entry| entry.phase == Phase::Quiet && is_it(&entry.event))
+    };
+    if is_known {
+        Ok(())
+    } else {
+        w.side.note(Phase::Quiet, line)
+    }
 }
 
 /// Starts Plex again after it was stopped in the middle of a section, as quiet as it was: its claim and its preferences

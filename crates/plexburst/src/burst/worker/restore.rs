@@ -6,8 +6,8 @@ use std::path::Path;
 use plex_library::Databases;
 use serde::{Deserialize, Serialize};
 
-use super::Worker;
 use super::saver::Saved;
+use super::{Worker, checkpoint};
 use crate::burst::journal::Event;
 use crate::burst::parked::unpack;
 use crate::burst::phase::Phase;
@@ -83,6 +83,9 @@ fn go_on_from(w: &Worker, saved: Saved) -> Result<()> {
             saved.done.len()
         ),
     )?;
+    for section in saved.refreshed {
+        checkpoint::note_refresh(w, section)?;
+    }
     for (section, facts) in saved.done {
         let phase = Phase::Index { section };
         w.side.write(phase, Event::Started)?;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 
 use super::restore::Restored;
-use super::{Indexed, Worker, result};
+use super::{Indexed, Worker, checkpoint, result};
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
 use crate::burst::side::Side;
@@ -56,6 +56,9 @@ pub(in crate::burst) struct Saved {
     pub(super) stride: Stride,
     /// What the phases of the sections noted that were done by then.
     pub(super) done: BTreeMap<i64, Value>,
+    /// Sections that were not done, but had all their metadata refreshed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) refreshed: Vec<i64>,
 }
 
 impl Saved {
@@ -166,6 +169,10 @@ async fn act(w: &Worker) -> Result<(u32, u64)> {
     let job = Job::of(w);
     let stride = w.side.facts::<Restored>(Phase::Restore)?.stride;
     let done = done_sections(w);
+    let refreshed = w.selected().map(|section| section.id);
+    let refreshed = refreshed
+        .filter(|section| checkpoint::is_refreshed(w, *section))
+        .collect();
     // Off this task: meanwhile Plex and the media are watched. The lock goes along, so that whoever has to wait for the
     // library being left alone can, even if this future is dropped.
     let (mut packed, made) = tokio::task::spawn_blocking(move || {
@@ -189,6 +196,7 @@ async fn act(w: &Worker) -> Result<(u32, u64)> {
             },
             stride,
             done,
+            refreshed,
         };
         if made.bundle_files > 0 {
             let bundles = folder(w).join("bundles");

@@ -143,7 +143,7 @@ impl<'a> Watch<'a> {
                     self.alive().await?;
                 }
             }
-            Moment::After => {
+            Moment::After | Moment::Refreshed => {
                 self.alive().await?;
                 self.read_all(moment).await?;
                 self.undeceived().await?;

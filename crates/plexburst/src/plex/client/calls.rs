@@ -164,6 +164,14 @@ impl Client {
         self.call(Method::DELETE, &url).send().await.map(drop)
     }
 
+    /// Stops every task of the butler's and forgets those that wait.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn stop_all_of_butler(&self) -> Result<(), Error> {
+        self.call(Method::DELETE, "/butler").send().await.map(drop)
+    }
+
     /// All preferences that the server shows, hidden ones among them.
     ///
     /// # Errors

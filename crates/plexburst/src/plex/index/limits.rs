@@ -25,9 +25,11 @@ pub struct Limits {
     pub sonic_stall_looks: u32,
     /// Percent of one core below which Plex counts as idle.
     pub idle_cpu: f64,
-    /// A scan, and the refresh of all metadata that a forced one is.
+    /// A scan.
     pub scan: Duration,
-    /// Analysis and loudness.
+    /// The refresh of all metadata, and a deep scan, which is one as well.
+    pub refresh: Duration,
+    /// Analysis, loudness, previews and markers.
     pub analyse: Duration,
     /// Sonic, for the whole backlog.
     pub sonic: Duration,
@@ -50,6 +52,7 @@ impl Limits {
             sonic_stall_looks: 10,
             idle_cpu: 10.0,
             scan: 4 * HOUR,
+            refresh: 4 * HOUR,
             analyse: 8 * HOUR,
             sonic: 72 * HOUR,
             guard_every: MINUTE,
@@ -84,13 +87,14 @@ impl Limits {
         }
     }
 
-    /// As they are for one step; `is_refresh`: a scan that refreshes all metadata.
+    /// As they are for one step; `is_deep`: the scan refreshes all metadata on its way.
     #[must_use]
-    pub fn of_step(&self, step: Step, is_refresh: bool) -> Self {
+    pub fn of_step(&self, step: Step, is_deep: bool) -> Self {
         Self {
             stall_looks: match step {
                 Step::Sonic => self.sonic_stall_looks,
-                Step::Idle | Step::Scan if is_refresh => self.refresh_stall_looks,
+                Step::Refresh => self.refresh_stall_looks,
+                Step::Idle | Step::Scan if is_deep => self.refresh_stall_looks,
                 _ => self.stall_looks,
             },
             ..*self
@@ -111,9 +115,10 @@ mod tests {
     #[test]
     fn a_stall_is_interval_times_looks() {
         assert_eq!(Limits::local().stall(), 10 * MINUTE);
-        let cloud = |step, is_refresh| Limits::cloud().of_step(step, is_refresh).stall();
+        let cloud = |step, is_deep| Limits::cloud().of_step(step, is_deep).stall();
         assert_eq!(cloud(Step::Scan, false), 30 * MINUTE);
         assert_eq!(cloud(Step::Scan, true), 2 * HOUR);
+        assert_eq!(cloud(Step::Refresh, false), 2 * HOUR);
         assert_eq!(cloud(Step::Sonic, true), HOUR);
         let limits = Limits::local().looking(Duration::from_secs(2), 300);
         assert_eq!((limits.stall(), limits.scan), (10 * MINUTE, 4 * HOUR));

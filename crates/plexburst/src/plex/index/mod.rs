@@ -1,6 +1,7 @@
 //! Making Plex index: one section at a time, one step at a time, each watched until it is really over.
 //!
-//! [`Indexer::section`] scans, settles, and then has the section analysed: music by Sonic (the butler's MusicAnalysis,
+//! [`Indexer::section`] scans, settles, refreshes all metadata where that is asked for, settles, and then has the section
+//! analysed: music by Sonic (the butler's MusicAnalysis,
 //! where there is Plex Pass) after its loudness, everything else by Plex's own analysis. Guarantees: no step begins
 //! while another runs; a scan begins only when nothing may be deleted (guard 3) and the caller's guard agrees; done,
 //! stalled and timed out are three outcomes; an error while counting is an error, never a zero. Must not: empty a

@@ -16,14 +16,18 @@ use crate::plex::runtime::Exit;
 pub enum Step {
     /// Whatever Plex was at before.
     Idle,
-    /// Finding files; with all metadata when forced.
+    /// Finding files; with all metadata when it is a deep one.
     Scan,
+    /// Asking again for all metadata, after a scan that did not.
+    Refresh,
     /// Plex's own analysis of the files.
     Analyse,
     /// The loudness of tracks.
     Loudness,
     /// Sonic analysis of tracks.
     Sonic,
+    /// Previews, chapter thumbnails and markers of what is no music.
+    Extras,
 }
 
 impl fmt::Display for Step {
@@ -31,9 +35,11 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Idle => "waiting for Plex to be idle",
             Self::Scan => "scanning",
+            Self::Refresh => "refreshing all metadata",
             Self::Analyse => "analysing",
             Self::Loudness => "measuring loudness",
             Self::Sonic => "Sonic analysis",
+            Self::Extras => "making previews and markers",
         })
     }
 }
@@ -141,6 +147,8 @@ impl StepReport {
         let (before, after) = (self.before, self.after);
         match self.step {
             Step::Idle | Step::Scan => format!("files {} → {}", before.files, after.files),
+            Step::Refresh => format!("items {} → {}", before.items, after.items),
+            Step::Extras => format!("of {} files", after.files),
             Step::Analyse => format!("analysed {} → {} of {}", before.analysed, after.analysed, after.files),
             Step::Loudness => format!("loudness {} → {} of {}", before.loudness, after.loudness, after.items),
             Step::Sonic => format!("Sonic {} → {} of {}", before.sonic, after.sonic, after.items),
@@ -161,6 +169,9 @@ pub struct SectionReport {
     pub failed: Vec<String>,
     /// What a person should know besides.
     pub notes: Vec<String>,
+    /// Preferences that were let on during its analysis, set and read back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
 }
 
 impl SectionReport {

@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::report::{Error, Outcome, Progress, SectionReport, Step, StepReport};
 use super::settle::{Observed, Wait, Watch};
 use crate::clock::Clock;
+use crate::config::PreferencesMode;
 use crate::plex::client::{Client, Error as CallError, Kind, Section};
 use crate::plex::listen::Heard;
 use crate::plex::preferences;
@@ -26,17 +27,23 @@ pub enum Moment {
     During,
     /// After a scan.
     After,
+    /// After the refresh of all metadata, which looks at every file like a scan.
+    Refreshed,
 }
 
 /// What is to be done with a section.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// Refresh all metadata along with the scan.
-    pub force: bool,
+    /// Look into folders that seem unchanged as well: Plex refreshes all metadata on its way, so that no refresh follows.
+    pub deep: bool,
+    /// Refresh all metadata after the scan.
+    pub refresh: bool,
     /// Analyse too; scan only when not.
     pub analyse: bool,
     /// Sonic for music; needs Plex Pass on the server.
     pub sonic: bool,
+    /// What Plex may do of its own during the analysis.
+    pub allow: PreferencesMode,
 }
 
 /// Makes one Plex index its sections.
@@ -81,19 +88,22 @@ impl Indexer<'_> {
                 steps: Vec::new(),
                 failed: Vec::new(),
                 notes: Vec::new(),
+                allowed: Vec::new(),
             },
             progress,
-            is_refresh: wish.force,
+            is_deep: wish.deep,
+            allowed: preferences::allowed(wish.allow, section.is_music()),
         };
-        run.scan(wish.force, &mut guard).await?;
-        if wish.analyse {
-            run.analyse(&mut guard).await?;
-            if section.is_music() {
-                run.loudness(&mut guard).await?;
-                if wish.sonic {
-                    run.sonic(&mut guard).await?;
-                }
-            }
+        run.scan(&mut guard).await?;
+        if wish.refresh && !wish.deep {
+            run.refresh(&mut guard).await?;
+        }
+        if wish.analyse && run.report.unfinished().is_none() {
+            run.allow().await?;
+            let done = run.analysis(wish, &mut guard).await;
+            // Whatever came of it: what is let on would start work by itself in the next section's scan.
+            let forbidden = run.forbid().await;
+            done.and(forbidden)?;
         }
         Ok(run.report)
     }
@@ -117,7 +127,9 @@ struct Run<'a> {
     report: SectionReport,
     progress: &'a mut dyn FnMut(&Progress),
     /// The scan refreshes all metadata.
-    is_refresh: bool,
+    is_deep: bool,
+    /// Preferences that are let on during the analysis.
+    allowed: Vec<&'static str>,
 }
 
 /// What the caller's guard is to the steps.
@@ -125,14 +137,41 @@ trait Guard: AsyncFnMut(Moment) -> Result<(), CountError> {}
 impl<G: AsyncFnMut(Moment) -> Result<(), CountError>> Guard for G {}
 
 impl Run<'_> {
-    async fn scan(&mut self, force: bool, guard: &mut impl Guard) -> Result<(), Error> {
+    async fn scan(&mut self, guard: &mut impl Guard) -> Result<(), Error> {
         let limits = self.indexer.limits;
-        if !self
-            .step(Step::Idle, limits.scan, async |_: &Client| Ok(()), guard)
-            .await?
-        {
+        let (id, is_deep) = (self.section.id, self.is_deep);
+        let limit = if is_deep { limits.refresh } else { limits.scan };
+        let nothing = async |_: &Client| Ok(());
+        if !self.step(Step::Idle, limit, nothing, guard).await? {
             return Ok(());
         }
+        self.may_scan(guard).await?;
+        let start = async |client: &Client| client.refresh(id, is_deep, None).await;
+        if self.step(Step::Scan, limit, start, guard).await? {
+            self.ask(guard, Moment::After).await?;
+        }
+        Ok(())
+    }
+
+    /// All metadata anew: Plex has no other call for it than a scan by force, which looks at every file again.
+    async fn refresh(&mut self, guard: &mut impl Guard) -> Result<(), Error> {
+        if self.report.unfinished().is_some() {
+            return Ok(());
+        }
+        self.may_scan(guard).await?;
+        let id = self.section.id;
+        let start = async |client: &Client| client.refresh(id, true, None).await;
+        if self
+            .step(Step::Refresh, self.indexer.limits.refresh, start, guard)
+            .await?
+        {
+            self.ask(guard, Moment::Refreshed).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a scan may begin.
+    async fn may_scan(&self, guard: &mut impl Guard) -> Result<(), Error> {
         // Guard 3, at the last moment before anything could be deleted.
         preferences::prove_off(self.indexer.client)
             .await
@@ -140,11 +179,57 @@ impl Run<'_> {
                 title: self.section.title.clone(),
                 source,
             })?;
-        self.ask(guard, Moment::Before).await?;
-        let id = self.section.id;
-        let start = async |client: &Client| client.refresh(id, force, None).await;
-        if self.step(Step::Scan, limits.scan, start, guard).await? {
-            self.ask(guard, Moment::After).await?;
+        self.ask(guard, Moment::Before).await
+    }
+
+    /// What the mode lets on, for as long as the section is analysed.
+    async fn allow(&mut self) -> Result<(), Error> {
+        if self.allowed.is_empty() {
+            return Ok(());
+        }
+        let allowed = preferences::allow(self.indexer.client, &self.allowed).await;
+        let outcome = allowed.map_err(|call| self.call(call))?;
+        // Names that this version lacks were said when the worker was made quiet.
+        let has = |name: &&'static str| !outcome.unknown.iter().any(|unknown| unknown == name);
+        self.allowed.retain(has);
+        self.report.allowed = self.allowed.iter().map(|name| (*name).to_owned()).collect();
+        for (name, value) in outcome.kept {
+            self.report.notes.push(format!(
+                "{}: the preference {name} of the worker's Plex stays at {value}",
+                self.report.title
+            ));
+        }
+        Ok(())
+    }
+
+    async fn forbid(&mut self) -> Result<(), Error> {
+        let forbidden = preferences::forbid(self.indexer.client, &self.allowed).await;
+        forbidden.map(drop).map_err(|call| self.call(call))
+    }
+
+    async fn analysis(&mut self, wish: &Wish, guard: &mut impl Guard) -> Result<(), Error> {
+        self.analyse(guard).await?;
+        if self.section.is_music() {
+            self.loudness(guard).await?;
+            if wish.sonic {
+                self.sonic(guard).await?;
+            }
+        } else if wish.allow == PreferencesMode::Everything {
+            self.extras(guard).await?;
+        }
+        Ok(())
+    }
+
+    /// Previews and markers: the butler's tasks of what is let on, one after the other.
+    async fn extras(&mut self, guard: &mut impl Guard) -> Result<(), Error> {
+        for (name, task) in preferences::EXTRAS {
+            if self.report.unfinished().is_some() {
+                return Ok(());
+            }
+            if self.allowed.contains(&name) {
+                let limit = self.indexer.limits.analyse;
+                self.task(Step::Extras, task, limit, guard).await?;
+            }
         }
         Ok(())
     }
@@ -204,8 +289,8 @@ impl Run<'_> {
             self.indexer.limits.analyse
         };
         let client = self.indexer.client;
-        let allowed = client.set_preference(preference, "asap").await;
-        if let Err(call) = allowed {
+        let is_on = self.allowed.contains(&preference);
+        if !is_on && let Err(call) = client.set_preference(preference, "asap").await {
             if call.is_temporary() {
                 return Err(self.call(call));
             }
@@ -216,8 +301,28 @@ impl Run<'_> {
                 },
             );
         }
+        let done = self.task(step, task, limit, guard).await;
+        if is_on {
+            return done;
+        }
+        // Whatever came of it: a preference left at asap would start work by itself in the next section's scan.
+        let quiet = client
+            .set_preference(preference, "never")
+            .await
+            .map_err(|call| self.call(call));
+        done.and(quiet)
+    }
+
+    /// Starts one of the butler's tasks and waits until it is over.
+    async fn task(
+        &mut self,
+        step: Step,
+        task: &'static str,
+        limit: Duration,
+        guard: &mut impl Guard,
+    ) -> Result<(), Error> {
         let start = async |client: &Client| client.start_butler(task).await.map(drop);
-        let done = match self.step(step, limit, start, guard).await {
+        match self.step(step, limit, start, guard).await {
             Err(Error::Call { call, .. }) if matches!(call.kind, Kind::NotFound) => self.unstarted(
                 step,
                 Outcome::Skipped {
@@ -225,13 +330,7 @@ impl Run<'_> {
                 },
             ),
             other => other.map(drop),
-        };
-        // Whatever came of it: a preference left at asap would start work by itself in the next section's scan.
-        let quiet = client
-            .set_preference(preference, "never")
-            .await
-            .map_err(|call| self.call(call));
-        done.and(quiet)
+        }
     }
 
     /// Starts a step and waits until it is over; whether the next may begin.
@@ -253,7 +352,7 @@ impl Run<'_> {
             clock,
             limits,
         } = *self.indexer;
-        let limits = &limits.of_step(step, self.is_refresh);
+        let limits = &limits.of_step(step, self.is_deep);
         let before = self.count()?;
         let begun = clock.now();
         let scanned_at = self.indexer.find(self.section.id).await?.scanned_at;
@@ -308,9 +407,10 @@ impl Run<'_> {
         let client = self.indexer.client;
         let halted = match step {
             Step::Idle => Ok(()),
-            Step::Scan | Step::Analyse => client.cancel_refresh(self.section.id).await,
+            Step::Scan | Step::Refresh | Step::Analyse => client.cancel_refresh(self.section.id).await,
             Step::Loudness => client.stop_butler(LOUDNESS).await,
             Step::Sonic => client.stop_butler(SONIC).await,
+            Step::Extras => client.stop_all_of_butler().await,
         };
         if let Err(error) = halted {
             tracing::warn!(%error, %step, "a step could not be stopped");

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::counters::CountError;
 use super::*;
+mod wishes;
+
 use crate::clock::ManualClock;
 use crate::plex::canned::{Answer, Canned};
 use crate::plex::client::{Address, Client};
@@ -236,7 +238,8 @@ async fn a_scanner_that_hangs_is_a_stall_and_is_asked_to_stop() {
         Wish {
             analyse: true,
             sonic: true,
-            force: true,
+            deep: true,
+            ..Wish::default()
         },
         None,
     )
@@ -351,7 +354,7 @@ async fn music_with_a_pass_goes_through_the_butler_and_failed_tracks_have_names(
         Wish {
             analyse: true,
             sonic: true,
-            force: false,
+            ..Wish::default()
         },
         None,
     )
@@ -402,7 +405,7 @@ async fn sonic_is_over_when_no_track_is_left_whatever_lingers() {
     let wish = Wish {
         analyse: true,
         sonic: true,
-        force: false,
+        ..Wish::default()
     };
     let run = run(script, wish, None).await;
     let report = run.result.unwrap();
@@ -443,7 +446,7 @@ async fn every_fault_ends_as_it_should() {
     let sonic = Wish {
         analyse: true,
         sonic: true,
-        force: false,
+        ..Wish::default()
     };
     struct Fault {
         name: &'static str,
@@ -466,7 +469,7 @@ async fn every_fault_ends_as_it_should() {
                 sonic: |act, second| (if act == 2 { second.saturating_sub(50).min(10) } else { 0 }, 10),
                 ..QUIET
             },
-            wish: sonic,
+            wish: sonic.clone(),
             ends: "Sonic analysis: done",
             within: 90,
         },
@@ -477,7 +480,7 @@ async fn every_fault_ends_as_it_should() {
                 sonic: |_, _| (0, 10),
                 ..QUIET
             },
-            wish: sonic,
+            wish: sonic.clone(),
             ends: "Sonic analysis: stalled: nothing moved for 1 min (Optimizing Database)",
             within: 80,
         },
@@ -487,7 +490,7 @@ async fn every_fault_ends_as_it_should() {
                 sonic: |_, _| (0, 10),
                 ..QUIET
             },
-            wish: sonic,
+            wish: sonic.clone(),
             ends: "Sonic analysis: done",
             within: 20,
         },

@@ -80,8 +80,16 @@ pub struct Outcome {
 pub async fn quiet(client: &Client, local_hour: i8) -> Result<Outcome, CallError> {
     let window = butler_window(local_hour);
     let window = window.iter().map(|(name, value)| (*name, value.as_str()));
+    set(client, all().chain(window)).await
+}
+
+/// Sets these, one call each, and reads each back.
+pub(super) async fn set<'a>(
+    client: &Client,
+    preferences: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Outcome, CallError> {
     let mut outcome = Outcome::default();
-    for (name, value) in all().chain(window) {
+    for (name, value) in preferences {
         match client.set_preference(name, value).await {
             Err(error) if matches!(error.kind, Kind::BadRequest(_) | Kind::Forbidden(_) | Kind::NotFound) => {
                 outcome.unknown.push(name.to_owned());
@@ -96,6 +104,19 @@ pub async fn quiet(client: &Client, local_hour: i8) -> Result<Outcome, CallError
         }
     }
     Ok(outcome)
+}
+
+impl Outcome {
+    /// What of it a person should know, each in a line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let unknown =
+            (!self.unknown.is_empty()).then(|| format!("this version has no preference {}", self.unknown.join(", ")));
+        let kept = self.kept.iter();
+        let kept =
+            kept.map(|(name, value)| format!("warning: the preference {name} of the worker's Plex stays at {value}"));
+        unknown.into_iter().chain(kept).collect()
+    }
 }
 
 #[cfg(test)]
