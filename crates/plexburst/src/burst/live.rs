@@ -120,6 +120,7 @@ pub fn rows(burst: &Elsewhere, now: jiff::Timestamp) -> Vec<Row> {
     }
     if let Some(text) = burst.worker_text() {
         let program = burst.progress.as_ref().and_then(|progress| progress.program.as_deref());
+        let text = text.strip_prefix("the worker ").unwrap_or(&text);
         put("worker", &format!("{text}{}", super::version::unlike(program)));
     }
     if let Some(progress) = &burst.progress {

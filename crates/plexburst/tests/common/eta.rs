@@ -13,8 +13,6 @@ use plexburst::plex::listen::Listener;
 
 /// Tracks of the section.
 pub(crate) const TRACKS: u64 = 18;
-/// Between two looks.
-const INTERVAL: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Whether minutes are to be spent, so that the thirds are looks apart.
@@ -22,9 +20,14 @@ fn is_soak() -> bool {
     std::env::var_os("PLEXBURST_SOAK").is_some()
 }
 
+/// Between two looks.
+fn interval() -> Duration {
+    Duration::from_millis(if is_soak() { 1000 } else { 200 })
+}
+
 /// Indexes `section`, which has [`TRACKS`] tracks and none analysed; `data` is the server's folder.
 pub(crate) async fn measure(client: &Client, server: &dyn Observed, data: &Path, section: i64) {
-    let delay = if is_soak() { 6000 } else { 400 };
+    let delay = if is_soak() { 12_000 } else { 400 };
     let slow = data.join("sim.json");
     let mut looks: Vec<Progress> = Vec::new();
     let mut seen = |progress: &Progress| {
@@ -40,7 +43,7 @@ pub(crate) async fn measure(client: &Client, server: &dyn Observed, data: &Path,
         scan: LIMIT,
         analyse: LIMIT,
         sonic: LIMIT,
-        ..Limits::local().looking(INTERVAL, 100_000)
+        ..Limits::local().looking(interval(), 100_000)
     };
     let listener = Listener::begin(client, Arc::new(SystemClock));
     let indexer = Indexer {
@@ -71,13 +74,13 @@ pub(crate) async fn measure(client: &Client, server: &dyn Observed, data: &Path,
         let told = look.and_then(|look| Some((look.elapsed, look.remaining()?)));
         let Some((elapsed, (soonest, latest))) = told.filter(|(elapsed, _)| elapsed.as_millis() < u128::from(over))
         else {
-            println!("at {third}/3: over before it was counted");
+            println!("at {third}/3: over before it was counted, or nothing could be told");
             continue;
         };
         assert!(soonest <= latest);
         let left = Duration::from_millis(over).saturating_sub(elapsed).as_secs_f64();
         let told = (soonest + latest).as_secs_f64() / 2.0;
-        let error = (told - left).abs() / left.max(INTERVAL.as_secs_f64());
+        let error = (told - left).abs() / left.max(interval().as_secs_f64());
         println!(
             "at {third}/3: {:.1} to {:.1} s to go, {left:.1} s were left: {:.0} % wrong in the middle",
             soonest.as_secs_f64(),

@@ -60,7 +60,7 @@ async fn a_scan_is_heard_and_so_is_one_after_a_restart() {
         moves > 0 && news.last.is_some()
     })
     .await;
-    assert!(news.to_string().contains("notifications heard"), "{news}");
+    assert!(news.to_string().contains("heard, the last of"), "{news}");
     drop(listener);
 
     // A claimed server wants a token that it knows.

@@ -14,7 +14,7 @@ use super::{Worker, checkpoint, recover, saver, serve};
 use crate::burst::phase::Phase;
 use crate::burst::request::{Monitoring, On};
 use crate::burst::spec::Section;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::media::Opened;
 use crate::plex::client::Client;
@@ -225,7 +225,7 @@ async fn attempt(
         guarded.map_err(Into::into)
     };
     let series = Series::open(w);
-    let noted = Cell::new(None);
+    let noted = Cell::new((None, None));
     let mut tell = |progress: &Progress| {
         beside.is_analysing.set(matches!(
             progress.step,
@@ -233,7 +233,11 @@ async fn attempt(
         ));
         let health = watch.health();
         let odd = matches!(progress.verdict, Verdict::Slow | Verdict::Still).then_some(progress.verdict);
-        if noted.replace(odd) != odd {
+        let (was, at) = noted.get();
+        // On a slow machine every long track is slow for a while: one line in the time of a stall is enough.
+        let is_due = at.is_none_or(|at| SystemClock.now() - at >= limits.stall());
+        if was != odd && is_due {
+            noted.set((odd, Some(SystemClock.now())));
             let text = format!("{}: {}: {}", progress.title, progress.verdict, progress.evidence);
             // A journal that cannot be written is noticed by the phase's own lines.
             if let Err(error) = w.side.note(Phase::Index { section: section.id }, text) {

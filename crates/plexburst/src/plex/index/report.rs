@@ -249,6 +249,7 @@ fn range((soonest, latest): (Duration, Duration)) -> String {
     let (from, to) = (soonest.as_secs() / 60, latest.as_secs().div_ceil(60));
     match (from, to) {
         (_, 0..=1) => "a minute at most".to_owned(),
+        (0, 2..=180) => format!("{to} min at most"),
         (_, 2..=180) if from == to => format!("{to} min"),
         (_, 2..=180) => format!("{from} to {to} min"),
         _ => format!(

@@ -121,13 +121,20 @@ impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.moves, &self.last, &self.why_not) {
             (0, _, _) if self.is_listening && self.before > 0 => {
-                write!(f, "nothing heard now, {} notifications before", self.before)
+                write!(f, "nothing heard now, {} before", notifications(self.before))
             }
             (0, _, _) if self.is_listening => f.write_str("nothing heard"),
             (0, _, Some(why)) => write!(f, "no websocket ({why})"),
             (0, _, None) => f.write_str("no websocket yet"),
-            (moves, Some(last), _) => write!(f, "{moves} notifications heard, the last of {last}"),
-            (moves, None, _) => write!(f, "{moves} notifications heard"),
+            (moves, Some(last), _) => write!(f, "{} heard, the last of {last}", notifications(moves)),
+            (moves, None, _) => write!(f, "{} heard", notifications(moves)),
         }
+    }
+}
+
+fn notifications(count: u64) -> String {
+    match count {
+        1 => "1 notification".to_owned(),
+        more => format!("{more} notifications"),
     }
 }

@@ -77,7 +77,7 @@ async fn it_is_opened_again_after_its_end() {
     assert!(news.is_listening);
     let again = listener.heard().news();
     assert_eq!(again.at_work, [""; 0], "told once");
-    assert_eq!(again.to_string(), "nothing heard now, 1 notifications before");
+    assert_eq!(again.to_string(), "nothing heard now, 1 notification before");
     first.close(None).await.unwrap();
     let news = until(&listener, "the end", |news| !news.is_listening).await;
     assert!(

@@ -24,7 +24,7 @@ async fn what_is_heard_to_move_is_no_stall() {
     assert!(run.passed >= Duration::from_secs(300), "{:?}", run.passed);
     let words = |words: &str| run.seen.iter().any(|look| look.evidence.contains(words));
     assert!(
-        words("1 notifications heard, the last of Scanning Music 2 %"),
+        words("1 notification heard, the last of Scanning Music 2 %"),
         "{:?}",
         run.seen.last()
     );
