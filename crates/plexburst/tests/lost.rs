@@ -59,6 +59,9 @@ async fn begun(more: &str, options: &[&str]) -> (World, i64, std::process::Child
     let path = world.path("plexburst.toml");
     let text = std::fs::read_to_string(&path).unwrap() + more;
     std::fs::write(&path, text).unwrap();
+    // What is new lies in a folder of its own.
+    let plan = world.json(&["plan", "--json"]);
+    assert_eq!(plan["todo"][0]["scan"]["folders"]["files"], TRACKS - 2, "{plan:#}");
     let burst = world
         .command(&[&["sync"], options].concat())
         .stdout(Stdio::null())
@@ -111,6 +114,19 @@ async fn a_fresh_worker_goes_on_from_the_last_checkpoint() {
     assert_eq!(report["after"]["sections"][0]["sonic_analysed"], TRACKS);
     let log = std::fs::read_to_string(world.burst_dir().join("log.txt")).unwrap();
     assert!(log.contains("goes on from checkpoint"), "{log}");
+    let scanned = format!("is scanned by path: {} new files in 1 folder, ", TRACKS - 2);
+    assert_eq!(log.matches(&scanned).count(), 2, "{log}");
+    assert!(
+        log.contains(&format!(
+            "all {} new files were found by scanning their folders",
+            TRACKS - 2
+        )),
+        "{log}"
+    );
+    assert!(
+        log.contains("Sonic: complete: blobs 12 of 12, marks of the tracks 12 of 12"),
+        "{log}"
+    );
     // The refresh was in the checkpoint: only the lost worker has done it.
     assert!(
         log.contains("all metadata were refreshed before the worker went on"),

@@ -5,8 +5,10 @@ use plex_library::Databases;
 use serde::Serialize;
 
 use super::guard::survey::Survey;
+use super::request::Options;
 use super::spec::Section;
 use crate::error::{Error, Result};
+use crate::media::scope::Scope;
 use crate::plex::index::{Counters, DatabaseCounters};
 
 /// One section.
@@ -20,12 +22,42 @@ pub struct Todo {
     pub new: Option<u64>,
     /// Files that are others now than the library knows; none as well.
     pub replaced: Option<u64>,
+    /// How much of it is scanned, and why; none when the media could not be listed.
+    pub scan: Option<Scope>,
+    /// Items whose metadata are refreshed after the scan; none when that is not asked for.
+    pub refresh: Option<u64>,
+    /// Its tracks, episodes, movies or photos.
+    pub items: u64,
     /// Known media without Plex's analysis.
     pub without_analysis: u64,
     /// Tracks without their loudness; none but of music.
     pub without_loudness: Option<u64>,
     /// Tracks without Sonic data; none but of music for which it is wanted.
     pub without_sonic: Option<u64>,
+}
+
+impl Todo {
+    /// As these options change it.
+    #[must_use]
+    pub fn with(mut self, options: &Options) -> Self {
+        if options.force_deep_scan {
+            self.scan = Some(Scope::deep());
+        } else if options.force_refresh {
+            self.refresh = Some(self.items);
+        }
+        self
+    }
+
+    /// How it is scanned, in a line, and what comes after that.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        let refresh = self.refresh.map_or_else(String::new, |items| {
+            format!("; then the metadata of all {items} items are refreshed")
+        });
+        self.scan
+            .as_ref()
+            .map(|scan| format!("{} is {scan}{refresh}", self.name))
+    }
 }
 
 /// Of the selected sections.
@@ -53,6 +85,9 @@ pub fn of(
             name: section.name.clone(),
             new: surveyed.map(|one| one.new),
             replaced: surveyed.map(|one| one.changed),
+            scan: surveyed.and_then(|one| one.scan.clone()),
+            refresh: None,
+            items: counts.items,
             without_analysis: counts.files.saturating_sub(counts.analysed),
             without_loudness: is_music.then(|| without(counts.loudness)),
             without_sonic: (is_music && wants_sonic).then(|| without(counts.sonic)),

@@ -159,6 +159,7 @@ pub(super) async fn show(settings: &Settings, options: &Options, json: bool, con
         !options.quick,
         survey.as_ref(),
     )?;
+    let todo: Vec<Todo> = todo.into_iter().map(|one| one.with(options)).collect();
     let speed = speed::last(settings, options)?;
     context.printer.clear();
     let outcome = guards.check();
@@ -233,6 +234,9 @@ fn to_do(text: &mut String, todo: &[Todo]) {
         ]);
     }
     text.push_str(&table.to_string());
+    for line in todo.iter().filter_map(Todo::line) {
+        let _ = writeln!(text, "{line}");
+    }
     text.push('\n');
 }
 

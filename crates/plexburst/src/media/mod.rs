@@ -27,6 +27,7 @@ pub mod rclone_conf;
 pub mod remote;
 mod s3;
 pub mod sample;
+pub mod scope;
 pub mod speed;
 mod store;
 pub mod warm;

@@ -339,11 +339,33 @@ pub(super) fn refresh(context: &Context<'_>, id: i64) -> Result<Reply, Failure> 
     let (name, _) = known(context, id)?;
     let query = &context.request.query;
     let path = query.get("path").filter(|path| !path.is_empty()).map(str::to_owned);
+    if let Some(path) = &path
+        && !is_inside(context, id, path)?
+    {
+        return Err(Failure::BadRequest(format!(
+            "{path:?} lies in no location of the section"
+        )));
+    }
     let scan = Scan {
         force: query.flag("force"),
         path,
     };
     Ok(Reply::empty().activity(scans::request(context.server, id, &name, scan)))
+}
+
+/// Whether a folder is a location of the section or lies in one.
+fn is_inside(context: &Context<'_>, section: i64, path: &str) -> Result<bool, Failure> {
+    context.read(|db| {
+        let mut statement = db.prepare("SELECT root_path FROM section_locations WHERE library_section_id = ?1")?;
+        let mut rows = statement.query([section])?;
+        while let Some(row) = rows.next()? {
+            let root: Option<String> = row.get(0)?;
+            if root.is_some_and(|root| std::path::Path::new(path).starts_with(root)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
 }
 
 /// Scans every section.

@@ -101,6 +101,8 @@ fn one_scan_at_a_time_per_section() {
     wait_until("the first scan runs", || calls(&home).len() == 1);
     home.ok("POST", "/library/sections/1/refresh?path=/music/A%20B");
     home.ok("GET", "/library/sections/1/refresh?path=/music/A%20B");
+    let elsewhere = home.call("GET", "/library/sections/1/refresh?path=/musicals/A", &[]);
+    assert_eq!(elsewhere.status, 400, "no location of the section has it");
     assert_eq!(home.json("/activities")["size"], 2, "an equal scan is not queued twice");
     assert_eq!(calls(&home).len(), 1);
     go(&home);

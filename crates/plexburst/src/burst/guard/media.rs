@@ -272,6 +272,7 @@ mod tests {
                 new: 3,
                 new_bytes: 30,
                 outside: 0,
+                scan: None,
             }],
             missing: (0..missing).map(|number| format!("/tv/{number}.mkv")).collect(),
             ..Survey::default()

@@ -15,6 +15,7 @@ use crate::media::compare::{self, Comparison, File, Respelled};
 use crate::media::listing::Listing;
 use crate::media::mappings::Mappings;
 use crate::media::moves::{self, Ground, Moves, Present};
+use crate::media::scope::Scope;
 use crate::media::{self, Media};
 
 /// Missing files whose names are kept.
@@ -60,6 +61,9 @@ pub struct SectionSurvey {
     pub new_bytes: u64,
     /// Rows of files outside of every root, which no scan will look at.
     pub outside: u64,
+    /// How much of it a worker will scan; none in what an earlier version wrote.
+    #[serde(default)]
+    pub scan: Option<Scope>,
 }
 
 /// A file's time as the library has it.
@@ -221,6 +225,7 @@ async fn one(
         new: 0,
         new_bytes: 0,
         outside: 0,
+        scan: None,
     };
     let missing_before = gathered.missing.len();
     let mut times = Sample::new(section.id);
@@ -255,6 +260,7 @@ async fn one(
         gathered.listed.insert(listing.root().to_owned());
     }
     counted.missing = (gathered.missing.len() - missing_before) as u64;
+    counted.scan = Some(Scope::of(&section.kind, &held, counted.missing).0);
     survey.timed.append(&mut times.taken);
     if counted.missing > 0 {
         gathered.kept.append(&mut held);

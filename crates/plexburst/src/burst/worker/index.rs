@@ -17,9 +17,10 @@ use crate::burst::spec::Section;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::media::Opened;
+use crate::media::scope::Scope;
 use crate::plex::client::Client;
 use crate::plex::index::{
-    DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Verdict, Wish,
+    DatabaseCounters, Indexer, Kind, Limits, Moment, Outcome, Progress, SectionReport, Step, Verdict, Wish,
 };
 use crate::plex::listen::Listener;
 use crate::plex::runtime::Server;
@@ -61,6 +62,7 @@ pub(super) async fn all(
         analyse: true,
         allow: w.spec.preferences,
         sonic: has_pass && !w.spec.options.quick,
+        ..Wish::default()
     };
     for section in w.selected() {
         let was_done = w.side.is_done(Phase::Index { section: section.id });
@@ -147,6 +149,13 @@ async fn one(
                     }
                 }
             };
+            for kind in &report.kinds {
+                let warning = if kind.is_disputed() && kind.kind != Kind::Matched { "warning: " } else { "" };
+                w.side.note(phase, format!("{warning}{kind}"))?;
+            }
+            for decision in &report.decisions {
+                w.side.note(phase, decision)?;
+            }
             if !report.allowed.is_empty() {
                 let allowed = report.allowed.join(", ");
                 w.side.note(phase, format!("let on while it was analysed, and read back: {allowed}"))?;
@@ -172,6 +181,26 @@ async fn one(
     Ok(())
 }
 
+/// Looks what the media have, reads the ends of what is new, and settles how much of the section is scanned.
+async fn scope(w: &Worker, section: &Section, watch: &Watch<'_>, wish: &mut Wish, teller: &Teller<'_>) -> Result<()> {
+    let listings = watch.listings().await?;
+    if let Some(listings) = &listings {
+        watch.warm(listings).await?;
+    }
+    let (scope, new) = match listings {
+        _ if wish.deep => (Scope::deep(), Vec::new()),
+        None => (Scope::whole("its media could not be listed"), Vec::new()),
+        Some(listings) => watch.scope(listings)?,
+    };
+    let text = format!("{:?} is {scope}", section.name);
+    teller.tell(&text);
+    w.side.note(Phase::Index { section: section.id }, text)?;
+    if let Scope::Folders { folders, .. } = scope {
+        (wish.folders, wish.new) = (folders, new);
+    }
+    Ok(())
+}
+
 /// The section from its listing to its analysis, under watch.
 async fn attempt(
     w: &Worker,
@@ -184,7 +213,8 @@ async fn attempt(
 ) -> Result<SectionReport> {
     w.saver.may_save(0);
     watch.refresh().await?;
-    watch.warm().await?;
+    let mut wish = wish.clone();
+    scope(w, section, watch, &mut wish, teller).await?;
     let (counters, limits) = (DatabaseCounters::new(w.databases()), limits(w));
     let listener = Listener::begin(client, Arc::new(SystemClock));
     let indexer = Indexer {
@@ -196,7 +226,6 @@ async fn attempt(
         limits: &limits,
     };
     let phase = Phase::Index { section: section.id };
-    let mut wish = wish.clone();
     if wish.refresh && !wish.deep && checkpoint::is_refreshed(w, section.id) {
         wish.refresh = false;
         w.side

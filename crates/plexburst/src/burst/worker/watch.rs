@@ -19,9 +19,12 @@ use crate::burst::phase::Phase;
 use crate::burst::spec::Section;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::media::compare::Comparison;
 use crate::media::health::{Health, Limits, Monitor, Root, Verdict};
+use crate::media::listing::Listing;
 use crate::media::mappings::Mappings;
 use crate::media::proof::{Outcome, Probed, Proof};
+use crate::media::scope::Scope;
 use crate::media::warm::Warmed;
 use crate::media::{Opened, sample};
 use crate::plex::index::Moment;
@@ -103,19 +106,58 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// What the store has below the section's roots. It is a help, no proof: what cannot be listed is judged by the guard.
+    pub(super) async fn listings(&self) -> Result<Option<Vec<Listing>>> {
+        let listing = async {
+            let mut listings = Vec::new();
+            for root in &self.section.roots {
+                listings.push(self.media.list(root).await?);
+            }
+            Ok::<_, crate::media::Error>(listings)
+        };
+        match self.unless_dead(listing).await? {
+            Ok(listings) => Ok(Some(listings)),
+            Err(error) => {
+                self.note(format!("nothing could be listed ahead of the scan: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// How much has to be scanned, with the new files that have to be in the library afterwards.
+    pub(super) fn scope(&self, mut listings: Vec<Listing>) -> Result<(Scope, Vec<String>)> {
+        let mappings = Mappings::of(&self.w.spec.media)?;
+        // The nearest root first: one may lie inside of another. Two that a mapping made one are one.
+        listings.sort_by(|one, other| other.root().cmp(one.root()));
+        listings.dedup_by(|one, other| one.root() == other.root());
+        let with_nothing_seen = |listing: Listing| {
+            let comparison = Comparison::new(&listing);
+            (listing, comparison)
+        };
+        let mut held: Vec<_> = listings.into_iter().map(with_nothing_seen).collect();
+        let mut missing = 0;
+        tokio::task::block_in_place(|| {
+            plex_library::files::of_section(&self.w.base(), self.section.id, &mut |file| {
+                let path = mappings.map(file.path);
+                // What lies outside of every root no scan looks at.
+                if let Some((listing, comparison)) = held.iter_mut().find(|(listing, _)| listing.covers(&path)) {
+                    missing += u64::from(!comparison.add(listing, &path, file.size));
+                }
+            })
+        })?;
+        Ok(Scope::of(&self.section.kind, &held, missing))
+    }
+
     /// Reads the ends of what the scan will find new, so that Plex does not wait for each.
-    pub(super) async fn warm(&self) -> Result<()> {
+    pub(super) async fn warm(&self, listings: &[Listing]) -> Result<()> {
         let limit = Duration::from_secs_f64(self.w.spec.limits.warm);
         if limit.is_zero() {
             return Ok(());
         }
         let known: HashSet<&str> = self.files.iter().map(String::as_str).collect();
         let warming = async {
-            let mut new = Vec::new();
-            for root in &self.section.roots {
-                let listing = self.media.list(root).await?;
-                new.extend(listing.paths().filter(|file| !known.contains(file.as_str())));
-            }
+            let listed = listings.iter().flat_map(Listing::paths);
+            let mut new: Vec<String> = listed.filter(|file| !known.contains(file.as_str())).collect();
             // Beside each other as Plex comes by them.
             new.sort_unstable();
             self.media.warm(&new, limit).await

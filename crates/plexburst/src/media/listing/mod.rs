@@ -21,12 +21,15 @@ const REPORT_EVERY: u64 = 1000;
 const BLOCK: usize = 1 << 20;
 
 /// Names of files that Plex makes items of; covers, lyrics and subtitles come along with these.
-const MEDIA: [&str; 58] = [
-    "3gp", "aac", "aif", "aiff", "alac", "ape", "asf", "avi", "bmp", "divx", "dsf", "dts", "flac", "flv", "gif",
-    "heic", "iso", "jpeg", "jpg", "m2ts", "m4a", "m4b", "m4p", "m4v", "mka", "mkv", "mov", "mp2", "mp3", "mp4", "mpc",
-    "mpeg", "mpg", "mts", "oga", "ogg", "ogm", "ogv", "opus", "png", "qt", "rm", "rmvb", "tif", "tiff", "ts", "tta",
-    "vob", "wav", "wave", "webm", "webp", "wma", "wmv", "wtv", "wv", "xvid", "strm",
+const AUDIO: [&str; 23] = [
+    "aac", "aif", "aiff", "alac", "ape", "dsf", "dts", "flac", "m4a", "m4b", "m4p", "mka", "mp2", "mp3", "mpc", "oga",
+    "ogg", "opus", "tta", "wav", "wave", "wma", "wv",
 ];
+const VIDEO: [&str; 26] = [
+    "3gp", "asf", "avi", "divx", "flv", "iso", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogm", "ogv",
+    "qt", "rm", "rmvb", "ts", "vob", "webm", "wmv", "wtv", "xvid", "strm",
+];
+const IMAGES: [&str; 9] = ["bmp", "gif", "heic", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
 /// The files below one section root, by path relative to it, in the order of their paths.
 #[derive(Debug, Clone, Default)]
@@ -129,11 +132,30 @@ fn text<'a>(blocks: &'a [String], entry: &Entry) -> &'a str {
     &blocks[block][at..at + len]
 }
 
-/// Whether Plex would make an item of a file with this name.
+/// Whether Plex would make an item of a file with this name, in whatever section.
 pub(super) fn is_media(path: &str) -> bool {
+    has_extension(path, &[&AUDIO, &VIDEO, &IMAGES])
+}
+
+/// The same of a section of this kind, by the API's word.
+pub(super) fn is_media_of(kind: &str, path: &str) -> bool {
+    match kind {
+        "artist" => has_extension(path, &[&AUDIO]),
+        "movie" | "show" => has_extension(path, &[&VIDEO]),
+        "photo" => has_extension(path, &[&IMAGES, &VIDEO]),
+        _ => is_media(path),
+    }
+}
+
+fn has_extension(path: &str, lists: &[&[&str]]) -> bool {
     let hidden = path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
     let extension = path.rsplit_once('.').map(|(_, extension)| extension);
-    !hidden && extension.is_some_and(|extension| MEDIA.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    let is_known = |extension: &str| {
+        lists
+            .iter()
+            .any(|list| list.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    };
+    !hidden && extension.is_some_and(is_known)
 }
 
 /// A listing that is being put together.

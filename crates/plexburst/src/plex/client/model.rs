@@ -326,6 +326,18 @@ pub enum ItemKind {
 }
 
 impl ItemKind {
+    /// Of what has the files in a section of this kind.
+    #[must_use]
+    pub fn of_files(section: &str) -> Option<Self> {
+        Some(match section {
+            "movie" => Self::Movie,
+            "show" => Self::Episode,
+            "artist" => Self::Track,
+            "photo" => Self::Photo,
+            _ => return None,
+        })
+    }
+
     /// Plex's number for it.
     #[must_use]
     pub fn number(self) -> i64 {

@@ -24,6 +24,25 @@ pub struct Counts {
     pub fingerprint: i64,
 }
 
+/// What else the library says of a section, to hold [`Counts`] against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Artists, shows or films; photos in a section of those. Without those in the trash, like all of these.
+    pub tops: u64,
+    /// Of them those with a guid of an agent.
+    pub matched: u64,
+    /// Of them those whose metadata were refreshed some time.
+    pub refreshed: u64,
+    /// Of them those with a picture.
+    pub pictures: u64,
+    /// Files whose medium has streams.
+    pub streams: u64,
+    /// Tracks with the mark of the loudness analysis.
+    pub loudness: u64,
+    /// Tracks with the mark of the Sonic analysis.
+    pub sonic: u64,
+}
+
 /// The Sonic backlog of the whole server: the butler's task works through all of it, whatever the section.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sonic {
@@ -51,6 +70,12 @@ pub trait Counters: Send + Sync {
     /// The database cannot be read.
     fn section(&self, id: i64) -> Result<Counts, CountError>;
 
+    /// The same section, from other places.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    fn marks(&self, id: i64) -> Result<Marks, CountError>;
+
     /// The whole server's Sonic backlog.
     ///
     /// # Errors
@@ -62,4 +87,10 @@ pub trait Counters: Send + Sync {
     /// # Errors
     /// The database cannot be read.
     fn without_sonic(&self, section: i64, limit: u64) -> Result<Vec<String>, CountError>;
+
+    /// Of these files those that the section has not, or only in its trash.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    fn lacking(&self, section: i64, files: &[String]) -> Result<Vec<String>, CountError>;
 }

@@ -6,7 +6,7 @@
 use plex_library::{Databases, open};
 use rusqlite::{Connection, params};
 
-use super::counters::{CountError, Counters, Counts, Sonic};
+use super::counters::{CountError, Counters, Counts, Marks, Sonic};
 
 /// Counts in the library of a `Databases` folder.
 #[derive(Debug, Clone)]
@@ -81,6 +81,45 @@ impl Counters for DatabaseCounters {
         })
     }
 
+    fn marks(&self, id: i64) -> Result<Marks, CountError> {
+        // A mark stands in extra_data as JSON, in the old form percent-encoded.
+        let mark = |prefix: &str, name: &str| {
+            format!("(extra_data LIKE '%{prefix}:{name}%' OR extra_data LIKE '%{prefix}\\%3A{name}%' ESCAPE '\\')")
+        };
+        let (loudness, sonic) = (
+            mark("ln", "loudnessAnalysisVersion"),
+            mark("ms", "musicAnalysisVersion"),
+        );
+        let items = format!(
+            "SELECT count(*) FILTER (WHERE is_top),
+                    count(*) FILTER (WHERE is_top AND guid <> '' AND guid NOT LIKE 'local://%'),
+                    count(*) FILTER (WHERE is_top AND refreshed_at IS NOT NULL),
+                    count(*) FILTER (WHERE is_top AND user_thumb_url <> ''),
+                    count(*) FILTER (WHERE metadata_type = 10 AND {loudness}),
+                    count(*) FILTER (WHERE metadata_type = 10 AND {sonic})
+             FROM (SELECT *, metadata_type IN (1, 2, 8, 13) AS is_top FROM metadata_items NOT INDEXED
+                   WHERE library_section_id = ?1 AND deleted_at IS NULL)"
+        );
+        let streams = "SELECT count(*) FROM media_items mi JOIN media_parts mp ON mp.media_item_id = mi.id
+             WHERE mi.library_section_id = ?1 AND mi.deleted_at IS NULL AND mp.deleted_at IS NULL AND mp.file <> ''
+               AND EXISTS (SELECT 1 FROM media_streams ms WHERE ms.media_item_id = mi.id)";
+        self.read(|db| {
+            let mut marks = db.query_row(&items, [id], |row| {
+                Ok(Marks {
+                    tops: unsigned(row, 0)?,
+                    matched: unsigned(row, 1)?,
+                    refreshed: unsigned(row, 2)?,
+                    pictures: unsigned(row, 3)?,
+                    streams: 0,
+                    loudness: unsigned(row, 4)?,
+                    sonic: unsigned(row, 5)?,
+                })
+            })?;
+            marks.streams = db.query_row(streams, [id], |row| unsigned(row, 0))?;
+            Ok(marks)
+        })
+    }
+
     fn sonic(&self) -> Result<Sonic, CountError> {
         self.read(|db| {
             let tracks = "SELECT count(*) FROM metadata_items m WHERE m.metadata_type = 10 AND m.deleted_at IS NULL
@@ -115,6 +154,21 @@ impl Counters for DatabaseCounters {
             statement.query_map(params![section, limit], |row| row.get(0))?.collect()
         })
     }
+
+    fn lacking(&self, section: i64, files: &[String]) -> Result<Vec<String>, CountError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM media_parts mp JOIN media_items mi ON mi.id = mp.media_item_id
+                   WHERE mp.file = ?1 AND mp.deleted_at IS NULL AND mi.deleted_at IS NULL AND mi.library_section_id = ?2)";
+        self.read(|db| {
+            let mut statement = db.prepare(sql)?;
+            let mut lacking = Vec::new();
+            for file in files {
+                if !statement.query_row(params![file, section], |row| row.get::<_, bool>(0))? {
+                    lacking.push(file.clone());
+                }
+            }
+            Ok(lacking)
+        })
+    }
 }
 
 fn unsigned(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
@@ -135,15 +189,20 @@ mod tests {
     /// The columns that are looked at, and a few rows: two sections of music, one track analysed, one in the trash.
     const LIBRARY: &str = "
         CREATE TABLE metadata_items (id INTEGER PRIMARY KEY, library_section_id INTEGER, metadata_type INTEGER,
-            updated_at INTEGER, changed_at INTEGER, refreshed_at INTEGER, deleted_at INTEGER);
+            updated_at INTEGER, changed_at INTEGER, refreshed_at INTEGER, deleted_at INTEGER, guid TEXT, user_thumb_url TEXT,
+            extra_data TEXT);
         CREATE TABLE media_items (id INTEGER PRIMARY KEY, library_section_id INTEGER, metadata_item_id INTEGER,
             media_analysis_version INTEGER, deleted_at INTEGER);
         CREATE TABLE media_parts (id INTEGER PRIMARY KEY, media_item_id INTEGER, file TEXT, deleted_at INTEGER);
         CREATE TABLE media_streams (id INTEGER PRIMARY KEY, media_item_id INTEGER, stream_type_id INTEGER, extra_data TEXT);
         CREATE TABLE blobs (id INTEGER PRIMARY KEY, linked_type TEXT, linked_id INTEGER, blob_type INTEGER);
-        INSERT INTO metadata_items VALUES (1, 3, 8, 5, 1, NULL, NULL), (2, 3, 9, 5, 1, NULL, NULL),
+        INSERT INTO metadata_items (id, library_section_id, metadata_type, updated_at, changed_at, refreshed_at, deleted_at)
+            VALUES (1, 3, 8, 5, 1, NULL, NULL), (2, 3, 9, 5, 1, NULL, NULL),
             (10, 3, 10, 5, 9223372036854775000, NULL, NULL), (11, 3, 10, 5, 9223372036854775000, NULL, NULL),
             (12, 3, 10, 5, 1, NULL, 99), (20, 4, 10, 5, 1, NULL, NULL), (30, NULL, 12, 5, 1, NULL, NULL);
+        UPDATE metadata_items SET guid = 'plex://artist/1', user_thumb_url = 'metadata://posters/x' WHERE id = 1;
+        UPDATE metadata_items SET extra_data = '{\"ms:musicAnalysisVersion\":\"1\"}' WHERE id IN (10, 12);
+        UPDATE metadata_items SET extra_data = 'ln%3AloudnessAnalysisVersion=2' WHERE id = 11;
         INSERT INTO media_items VALUES (110, 3, 10, 7, NULL), (111, 3, 11, 0, NULL), (112, 3, 12, 7, 99), (120, 4, 20, 7, NULL);
         INSERT INTO media_parts VALUES (210, 110, '/m/a.flac', NULL), (211, 111, '/m/b.flac', NULL),
             (212, 112, '/m/c.flac', 99), (220, 120, '/n/d.flac', NULL);
@@ -183,10 +242,24 @@ mod tests {
         ];
         assert_eq!(seen, [2, 2, 1, 1, 1, 1]);
         assert_eq!(counters.section(4).unwrap().loudness, 1);
+        let marks = counters.marks(3).unwrap();
+        let seen = [
+            marks.tops,
+            marks.matched,
+            marks.refreshed,
+            marks.pictures,
+            marks.streams,
+            marks.loudness,
+            marks.sonic,
+        ];
+        assert_eq!(seen, [1, 1, 0, 1, 2, 1, 1]);
         assert_eq!(counters.section(99).unwrap().files, 0);
         assert_eq!(counters.sonic().unwrap(), Sonic { done: 1, all: 3 });
         assert_eq!(counters.without_sonic(3, 10).unwrap(), ["/m/b.flac"]);
         assert!(counters.without_sonic(3, 0).unwrap().is_empty());
+        // One that is there, one in the trash, one of another section, one of none.
+        let files = ["/m/a.flac", "/m/c.flac", "/n/d.flac", "/m/e.flac"].map(str::to_owned);
+        assert_eq!(counters.lacking(3, &files).unwrap(), files[1..]);
     }
 
     #[test]

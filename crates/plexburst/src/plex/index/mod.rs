@@ -7,6 +7,7 @@
 //! stalled and timed out are three outcomes; an error while counting is an error, never a zero. Must not: empty a
 //! trash, or take silence for the end.
 
+mod complete;
 mod counters;
 mod database;
 mod limits;
@@ -14,7 +15,8 @@ mod report;
 mod settle;
 mod steps;
 
-pub use counters::{CountError, Counters, Counts, Sonic};
+pub use complete::{Completeness, Kind, Witness};
+pub use counters::{CountError, Counters, Counts, Marks, Sonic};
 pub use database::DatabaseCounters;
 pub use limits::Limits;
 pub use report::{Error, Outcome, Progress, SectionReport, Step, StepReport, Verdict};

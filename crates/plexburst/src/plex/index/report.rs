@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::complete::Completeness;
 use super::counters::{CountError, Counts};
 use crate::plex::client::Error as CallError;
 use crate::plex::preferences::GuardError;
@@ -16,6 +17,8 @@ use crate::plex::runtime::Exit;
 pub enum Step {
     /// Whatever Plex was at before.
     Idle,
+    /// Finding the files of some new folders.
+    Folders,
     /// Finding files; with all metadata when it is a deep one.
     Scan,
     /// Asking again for all metadata, after a scan that did not.
@@ -34,6 +37,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Idle => "waiting for Plex to be idle",
+            Self::Folders => "scanning new folders",
             Self::Scan => "scanning",
             Self::Refresh => "refreshing all metadata",
             Self::Analyse => "analysing",
@@ -146,7 +150,7 @@ impl StepReport {
     pub fn gained(&self) -> String {
         let (before, after) = (self.before, self.after);
         match self.step {
-            Step::Idle | Step::Scan => format!("files {} → {}", before.files, after.files),
+            Step::Idle | Step::Folders | Step::Scan => format!("files {} → {}", before.files, after.files),
             Step::Refresh => format!("items {} → {}", before.items, after.items),
             Step::Extras => format!("of {} files", after.files),
             Step::Analyse => format!("analysed {} → {} of {}", before.analysed, after.analysed, after.files),
@@ -169,6 +173,12 @@ pub struct SectionReport {
     pub failed: Vec<String>,
     /// What a person should know besides.
     pub notes: Vec<String>,
+    /// How far each kind is at the end, by each of its witnesses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<Completeness>,
+    /// What was decided on the way, and by what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<String>,
     /// Preferences that were let on during its analysis, set and read back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,

@@ -290,7 +290,7 @@ impl Watch<'_> {
         crate::plex::blocking(|| {
             let counts = self.counters.section(self.section)?;
             let share = match step {
-                Step::Idle | Step::Scan | Step::Refresh | Step::Extras => None,
+                Step::Idle | Step::Folders | Step::Scan | Step::Refresh | Step::Extras => None,
                 Step::Analyse => Some((counts.analysed, counts.files)),
                 Step::Loudness => Some((counts.loudness, counts.items)),
                 Step::Sonic => self.counters.sonic().map(|sonic| Some((sonic.done, sonic.all)))?,

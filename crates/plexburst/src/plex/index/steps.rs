@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::counters::{CountError, Counters};
+use super::complete::{Completeness, Kind};
+use super::counters::{CountError, Counters, Counts, Marks};
 use super::limits::Limits;
 use super::report::{Error, Outcome, Progress, SectionReport, Step, StepReport};
 use super::settle::{Observed, Wait, Watch};
 use crate::clock::Clock;
 use crate::config::PreferencesMode;
-use crate::plex::client::{Client, Error as CallError, Kind, Section};
+use crate::plex::client::{Client, Error as CallError, ItemKind, Kind as Failure, Section};
 use crate::plex::listen::Heard;
 use crate::plex::preferences;
 
@@ -36,6 +37,10 @@ pub enum Moment {
 pub struct Wish {
     /// Look into folders that seem unchanged as well: Plex refreshes all metadata on its way, so that no refresh follows.
     pub deep: bool,
+    /// Only these folders are scanned, when that finds every one of `new`; empty: the whole section.
+    pub folders: Vec<String>,
+    /// Files that the library has to have afterwards.
+    pub new: Vec<String>,
     /// Refresh all metadata after the scan.
     pub refresh: bool,
     /// Analyse too; scan only when not.
@@ -88,13 +93,17 @@ impl Indexer<'_> {
                 steps: Vec::new(),
                 failed: Vec::new(),
                 notes: Vec::new(),
+                kinds: Vec::new(),
+                decisions: Vec::new(),
                 allowed: Vec::new(),
             },
             progress,
             is_deep: wish.deep,
             allowed: preferences::allowed(wish.allow, section.is_music()),
         };
-        run.scan(&mut guard).await?;
+        if wish.deep || wish.folders.is_empty() || !run.folders(wish, &mut guard).await? {
+            run.scan(&mut guard).await?;
+        }
         if wish.refresh && !wish.deep {
             run.refresh(&mut guard).await?;
         }
@@ -104,6 +113,9 @@ impl Indexer<'_> {
             // Whatever came of it: what is let on would start work by itself in the next section's scan.
             let forbidden = run.forbid().await;
             done.and(forbidden)?;
+        }
+        if run.report.unfinished().is_none() {
+            run.kinds(wish).await?;
         }
         Ok(run.report)
     }
@@ -137,6 +149,41 @@ trait Guard: AsyncFnMut(Moment) -> Result<(), CountError> {}
 impl<G: AsyncFnMut(Moment) -> Result<(), CountError>> Guard for G {}
 
 impl Run<'_> {
+    /// Some folders alone. False when that was not enough, and the whole section has to be scanned.
+    async fn folders(&mut self, wish: &Wish, guard: &mut impl Guard) -> Result<bool, Error> {
+        let limit = self.indexer.limits.scan;
+        let nothing = async |_: &Client| Ok(());
+        if !self.step(Step::Idle, limit, nothing, guard).await? {
+            return Ok(true);
+        }
+        self.may_scan(guard).await?;
+        let id = self.section.id;
+        // Plex takes them one after the other.
+        let start = async |client: &Client| {
+            for folder in &wish.folders {
+                client.refresh(id, false, Some(folder)).await?;
+            }
+            Ok(())
+        };
+        if !self.step(Step::Folders, limit, start, guard).await? {
+            return Ok(true);
+        }
+        let lacking = crate::plex::blocking(|| self.indexer.counters.lacking(id, &wish.new));
+        let lacking = lacking.map_err(|error| self.uncounted(error))?;
+        if let Some(first) = lacking.first() {
+            self.report.decisions.push(format!(
+                "{} of {} new files were not found by scanning their folders, {first} among them: the whole section is scanned",
+                lacking.len(),
+                wish.new.len()
+            ));
+            return Ok(false);
+        }
+        let all = format!("all {} new files were found by scanning their folders", wish.new.len());
+        self.report.decisions.push(all);
+        self.ask(guard, Moment::After).await?;
+        Ok(true)
+    }
+
     async fn scan(&mut self, guard: &mut impl Guard) -> Result<(), Error> {
         let limits = self.indexer.limits;
         let (id, is_deep) = (self.section.id, self.is_deep);
@@ -220,6 +267,43 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether the other witnesses of a kind say so as well. One that does not is told.
+    fn is_complete(&mut self, kind: Kind, counts: &Counts) -> Result<bool, Error> {
+        let kind = Completeness::of(kind, counts, &self.marks()?, None);
+        if kind.is_disputed() {
+            self.report.decisions.push(format!("{kind}; it is done again"));
+        }
+        Ok(kind.is_complete())
+    }
+
+    /// What the section is complete in at its end.
+    async fn kinds(&mut self, wish: &Wish) -> Result<(), Error> {
+        let (counts, marks) = (self.count()?, self.marks()?);
+        let answered = match ItemKind::of_files(&self.section.kind) {
+            Some(kind) => self.indexer.client.count(self.section.id, kind).await,
+            None => return Ok(()),
+        };
+        let items = match answered {
+            Ok(items) => Some(items),
+            Err(error) => {
+                self.report
+                    .decisions
+                    .push(format!("Plex was asked for its items in vain: {error}"));
+                None
+            }
+        };
+        let mut kinds = vec![Kind::Scanned, Kind::Matched, Kind::Artwork, Kind::Analysed];
+        if self.section.is_music() {
+            kinds.push(Kind::Loudness);
+            kinds.extend(wish.sonic.then_some(Kind::Sonic));
+        }
+        self.report.kinds = kinds
+            .into_iter()
+            .map(|kind| Completeness::of(kind, &counts, &marks, items))
+            .collect();
+        Ok(())
+    }
+
     /// Previews and markers: the butler's tasks of what is let on, one after the other.
     async fn extras(&mut self, guard: &mut impl Guard) -> Result<(), Error> {
         for (name, task) in preferences::EXTRAS {
@@ -239,7 +323,7 @@ impl Run<'_> {
             return Ok(());
         }
         let counts = self.count()?;
-        if counts.analysed >= counts.files {
+        if counts.analysed >= counts.files && self.is_complete(Kind::Analysed, &counts)? {
             return self.unstarted(Step::Analyse, Outcome::Complete { of: counts.files });
         }
         let id = self.section.id;
@@ -254,7 +338,7 @@ impl Run<'_> {
             return Ok(());
         }
         let counts = self.count()?;
-        if counts.loudness >= counts.items {
+        if counts.loudness >= counts.items && self.is_complete(Kind::Loudness, &counts)? {
             return self.unstarted(Step::Loudness, Outcome::Complete { of: counts.items });
         }
         self.butler(Step::Loudness, LOUDNESS, "LoudnessAnalysisBehavior", guard)
@@ -266,7 +350,8 @@ impl Run<'_> {
             return Ok(());
         }
         let backlog = crate::plex::blocking(|| self.indexer.counters.sonic()).map_err(|error| self.uncounted(error))?;
-        if backlog.left() == 0 {
+        let counts = self.count()?;
+        if backlog.left() == 0 && self.is_complete(Kind::Sonic, &counts)? {
             return self.unstarted(Step::Sonic, Outcome::Complete { of: backlog.all });
         }
         self.butler(Step::Sonic, SONIC, "MusicAnalysisBehavior", guard).await?;
@@ -323,7 +408,7 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let start = async |client: &Client| client.start_butler(task).await.map(drop);
         match self.step(step, limit, start, guard).await {
-            Err(Error::Call { call, .. }) if matches!(call.kind, Kind::NotFound) => self.unstarted(
+            Err(Error::Call { call, .. }) if matches!(call.kind, Failure::NotFound) => self.unstarted(
                 step,
                 Outcome::Skipped {
                     why: format!("this Plex has no task {task}"),
@@ -407,7 +492,7 @@ impl Run<'_> {
         let client = self.indexer.client;
         let halted = match step {
             Step::Idle => Ok(()),
-            Step::Scan | Step::Refresh | Step::Analyse => client.cancel_refresh(self.section.id).await,
+            Step::Folders | Step::Scan | Step::Refresh | Step::Analyse => client.cancel_refresh(self.section.id).await,
             Step::Loudness => client.stop_butler(LOUDNESS).await,
             Step::Sonic => client.stop_butler(SONIC).await,
             Step::Extras => client.stop_all_of_butler().await,
@@ -438,8 +523,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn count(&self) -> Result<super::Counts, Error> {
+    fn count(&self) -> Result<Counts, Error> {
         crate::plex::blocking(|| self.indexer.counters.section(self.section.id)).map_err(|error| self.uncounted(error))
+    }
+
+    fn marks(&self) -> Result<Marks, Error> {
+        crate::plex::blocking(|| self.indexer.counters.marks(self.section.id)).map_err(|error| self.uncounted(error))
     }
 
     fn uncounted(&self, source: CountError) -> Error {

@@ -31,6 +31,10 @@ struct Script {
     state: Part<State>,
     /// (tracks with Sonic data, tracks).
     sonic: Part<(u64, u64)>,
+    /// Files that are analysed by their versions, but have no streams.
+    silent: Part<u64>,
+    /// Items that Plex answers with besides those of the library.
+    more: Part<u64>,
     /// What the websocket tells.
     heard: Part<String>,
 }
@@ -42,6 +46,8 @@ const QUIET: Script = Script {
     files: |_, _| Some(10),
     state: |_, _| State::Running,
     sonic: |_, _| (10, 10),
+    silent: |_, _| 0,
+    more: |_, _| 0,
     heard: |_, _| String::new(),
 };
 
@@ -108,6 +114,14 @@ impl Counters for Plex {
         })
     }
 
+    /// The marks agree with the counts, but for those of tracks, of which this library has none.
+    fn marks(&self, id: i64) -> Result<Marks, CountError> {
+        Ok(Marks {
+            streams: self.section(id)?.files - self.now(self.script.silent, QUIET.silent),
+            ..Marks::default()
+        })
+    }
+
     fn sonic(&self) -> Result<Sonic, CountError> {
         let (done, all) = self.now(self.script.sonic, QUIET.sonic);
         Ok(Sonic { done, all })
@@ -116,6 +130,13 @@ impl Counters for Plex {
     fn without_sonic(&self, _section: i64, _limit: u64) -> Result<Vec<String>, CountError> {
         let left = self.sonic()?.left();
         Ok((0..left).map(|number| format!("/m/{number}.flac")).collect())
+    }
+
+    /// The files are numbered: those are there of which there are as many.
+    fn lacking(&self, section: i64, files: &[String]) -> Result<Vec<String>, CountError> {
+        let there = self.section(section)?.files;
+        let is_there = |file: &String| file.parse::<u64>().is_ok_and(|number| number <= there);
+        Ok(files.iter().filter(|file| !is_there(file)).cloned().collect())
     }
 }
 
@@ -154,6 +175,10 @@ async fn run(script: Script, wish: Wish, refuses: Option<Moment>) -> Run {
                 Answer::json(format!(
                     r#"{{"MediaContainer":{{"Directory":[{{"key":"3","type":"artist","title":"Music","refreshing":{refreshing}}}]}}}}"#
                 ))
+            }
+            ("GET", "/library/sections/3/all") => {
+                let items = inner.section(3).map_or(0, |counts| counts.items) + inner.now(inner.script.more, QUIET.more);
+                Answer::json(format!(r#"{{"MediaContainer":{{"size":0,"totalSize":{items}}}}}"#))
             }
             ("GET", "/:/prefs/get") => {
                 let name = request.target.rsplit('=').next().unwrap_or_default();
