@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::term::{Printer, whole};
 
 /// How long one look may take, and how long a depot is asked again within it: whoever watches wants to know.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(30);
 const PATIENCE: u64 = 8;
 
 /// Since when the depot does not answer, and what it says.
