@@ -1,6 +1,9 @@
 //! The whole Sonic path on real audio, whichever way the server is run: how wrong the time to go was at each third, and how
 //! soon the end was known.
 
+#![allow(clippy::print_stdout, reason = "how wrong it was is what is measured")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
