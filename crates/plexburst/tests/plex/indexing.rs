@@ -9,7 +9,9 @@ use plex_library::Databases;
 use plexburst::clock::SystemClock;
 use plexburst::config::PreferencesMode;
 use plexburst::plex::client::{Client, ItemKind, NewSection, Pass, Token};
-use plexburst::plex::index::{DatabaseCounters, Indexer, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish};
+use plexburst::plex::index::{
+    DatabaseCounters, Indexer, Kind, Limits, Moment, Outcome, Progress, SectionReport, Step, Wish,
+};
 use plexburst::plex::listen::Listener;
 use plexburst::plex::preferences::{self, Preferences};
 use plexburst::plex::ready::{self, Awaited, Process, Ready, Waiting};
@@ -173,6 +175,33 @@ fn outcomes(report: &SectionReport) -> Vec<(Step, &Outcome)> {
     report.steps.iter().map(|step| (step.step, &step.outcome)).collect()
 }
 
+/// Takes the marks of the analyses from one track, beside the running server. The triggers need what only Plex has: they are
+/// off meanwhile.
+fn unmark(library: &Path) {
+    let mut db = rusqlite::Connection::open(library).unwrap();
+    db.busy_timeout(LIMIT).unwrap();
+    let change = db
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .unwrap();
+    let triggers: Vec<(String, String)> = change
+        .prepare("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'metadata_items'")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    for (name, _) in &triggers {
+        change.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    let sql = "UPDATE metadata_items SET extra_data = NULL
+               WHERE id = (SELECT min(id) FROM metadata_items WHERE metadata_type = 10)";
+    assert_eq!(change.execute(sql, []).unwrap(), 1);
+    for (_, sql) in &triggers {
+        change.execute_batch(sql).unwrap();
+    }
+    change.commit().unwrap();
+}
+
 #[tokio::test]
 async fn from_the_first_start_to_sonic_and_a_clean_stop() {
     let mut worker = Worker::new("from_the_first_start_to_sonic_and_a_clean_stop");
@@ -228,6 +257,31 @@ async fn from_the_first_start_to_sonic_and_a_clean_stop() {
         0,
         "{again:?}"
     );
+
+    // One track loses its marks, and keeps its loudness and its vector: who was asked alone would call it complete.
+    let library = Databases::at(worker.file("Plug-in Support/Databases")).library();
+    unmark(&library);
+    let disputed = worker.index(section, true).await;
+    let said: Vec<&str> = disputed.decisions.iter().map(String::as_str).collect();
+    assert_eq!(
+        said,
+        [
+            "loudness: not complete, its witnesses differ: audio streams 3 of 3, marks of the tracks 2 of 3; it is done again",
+            "Sonic: not complete, its witnesses differ: blobs 3 of 3, marks of the tracks 2 of 3; it is done again",
+        ]
+    );
+    let ended = outcomes(&disputed);
+    for step in [Step::Loudness, Step::Sonic] {
+        assert!(ended.contains(&(step, &Outcome::Done)), "{ended:?}");
+    }
+    // This Plex marks the vector's track again and measures no loudness twice: what stays disputed is told to the end.
+    let left: Vec<Kind> = disputed
+        .kinds
+        .iter()
+        .filter(|one| one.is_disputed())
+        .map(|one| one.kind)
+        .collect();
+    assert_eq!(left, [Kind::Loudness], "{:?}", disputed.kinds);
 
     let stopped = worker.server.stop(Duration::from_secs(30)).await.unwrap();
     assert!(stopped.clean && stopped.logs_left.is_empty(), "{stopped:?}");
