@@ -1,6 +1,7 @@
 //! The hash of everything that passes, made by a thread of its own: reading and comparing go on meanwhile.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -14,21 +15,23 @@ const WAITING: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Hashing {
     batch: Vec<u8>,
-    full: SyncSender<Vec<u8>>,
+    full: SyncSender<Arc<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
     thread: JoinHandle<blake3::Hash>,
 }
 
 impl Hashing {
     pub(crate) fn begin() -> Self {
-        let (full, work) = sync_channel::<Vec<u8>>(WAITING);
+        let (full, work) = sync_channel::<Arc<Vec<u8>>>(WAITING);
         let (done, empty) = sync_channel(WAITING + 2);
         let thread = std::thread::spawn(move || {
             let mut hash = blake3::Hasher::new();
             for batch in work {
                 hash.update(&batch);
-                // Nobody takes it back any more at the very end.
-                _ = done.try_send(batch);
+                // What is shared goes back by itself, and nobody takes anything back any more at the very end.
+                if let Ok(batch) = Arc::try_unwrap(batch) {
+                    _ = done.try_send(batch);
+                }
             }
             hash.finalize()
         });
@@ -47,11 +50,20 @@ impl Hashing {
         }
     }
 
+    /// As [`Hashing::update`], of bytes that need not be copied.
+    pub(crate) fn update_shared(&mut self, bytes: &Arc<Vec<u8>>) {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+        // As in `hand_over`.
+        _ = self.full.send(Arc::clone(bytes));
+    }
+
     fn hand_over(&mut self) {
         let mut next = self.empty.try_recv().unwrap_or_default();
         next.clear();
         // It fails only if the thread panicked, which `finish` passes on.
-        _ = self.full.send(std::mem::replace(&mut self.batch, next));
+        _ = self.full.send(Arc::new(std::mem::replace(&mut self.batch, next)));
     }
 
     pub(crate) fn finish(mut self) -> blake3::Hash {
@@ -74,5 +86,13 @@ mod tests {
             assert_eq!(hashing.finish(), blake3::hash(&whole), "{size}");
         }
         assert_eq!(Hashing::begin().finish(), blake3::hash(b""));
+        let mut hashing = Hashing::begin();
+        for (n, piece) in whole.chunks(100_000).enumerate() {
+            match n % 3 {
+                0 => hashing.update(piece),
+                _ => hashing.update_shared(&Arc::new(piece.to_vec())),
+            }
+        }
+        assert_eq!(hashing.finish(), blake3::hash(&whole));
     }
 }

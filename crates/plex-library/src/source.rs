@@ -15,6 +15,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -272,20 +273,32 @@ impl Source {
 
     /// Hands all pages to `each`, in order, many at a time, with the number of the first of them.
     pub(crate) fn chunks(&self, mut each: impl FnMut(u32, &[u8]) -> Result<()>) -> Result<()> {
+        self.shared_chunks(|first, pages| each(first, pages))
+    }
+
+    /// As [`Source::chunks`], of pages that may be kept for as long as somebody else needs them; their buffer is used again
+    /// when nobody does.
+    pub(crate) fn shared_chunks(&self, mut each: impl FnMut(u32, &Arc<Vec<u8>>) -> Result<()>) -> Result<()> {
         let size = self.page_size as usize;
         let per_chunk = u32::try_from((CHUNK / size).max(1)).unwrap_or(1);
-        let mut buffer = vec![0; size * per_chunk as usize];
+        let mut buffers: Vec<Arc<Vec<u8>>> = Vec::new();
         let mut next = 1;
         while next <= self.pages {
             let count = per_chunk.min(self.pages - next + 1);
-            let chunk = &mut buffer[..size * count as usize];
-            self.fill(next, chunk)?;
-            if let Some((log, overlay)) = &self.log {
-                for (page, bytes) in (next..).zip(chunk.chunks_exact_mut(size)) {
-                    overlay.read_page(log, &self.log_path, page, bytes)?;
+            let free = buffers.iter_mut().position(|buffer| Arc::get_mut(buffer).is_some());
+            let mut buffer = free.map_or_else(Arc::default, |at| buffers.swap_remove(at));
+            // Nobody else has it.
+            if let Some(chunk) = Arc::get_mut(&mut buffer) {
+                chunk.resize(size * count as usize, 0);
+                self.fill(next, chunk)?;
+                if let Some((log, overlay)) = &self.log {
+                    for (page, bytes) in (next..).zip(chunk.chunks_exact_mut(size)) {
+                        overlay.read_page(log, &self.log_path, page, bytes)?;
+                    }
                 }
             }
-            each(next, chunk)?;
+            each(next, &buffer)?;
+            buffers.push(buffer);
             next += count;
         }
         Ok(())

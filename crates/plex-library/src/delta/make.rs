@@ -47,8 +47,8 @@ pub(crate) fn make_of(
         let mut changes = Changes::against(base_index, source, *which, folder.path())?;
         let mut hash = Hashing::begin();
         let mut meter = Meter::new(progress, which.word(), source.bytes());
-        source.chunks(|first, pages| {
-            hash.update(pages);
+        source.shared_chunks(|first, pages| {
+            hash.update_shared(pages);
             changes.add(first, pages)?;
             meter.add(pages.len())
         })?;

@@ -4,7 +4,8 @@
 //! strace kills the program, or lets a call fail with ENOSPC or EIO, at the n-th call of a kind. Home is the old library
 //! or the new one then, whole, and the next command says which and goes on. The usual run takes a share; all of it, with
 //! a stride over the writes, goes with `PLEXBURST_SOAK=1`, each n-th fault with `PLEXBURST_SOAK=n`, beginning at the one
-//! that `PLEXBURST_SOAK_FIRST` numbers. With `TMPDIR` in memory (`/dev/shm`) a fault costs a fraction.
+//! that `PLEXBURST_SOAK_FIRST` numbers. With `TMPDIR` on a tmpfs (not /dev/shm, which a cell has of its own) a fault costs a
+//! fraction.
 
 #![allow(
     clippy::unwrap_used,
