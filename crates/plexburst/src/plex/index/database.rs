@@ -281,17 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_is_locked_is_an_error_and_counts_again_afterwards() {
-        let (dir, counters) = library(true);
-        let holder = Connection::open(Databases::at(dir.path()).library()).unwrap();
-        holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        let error = counters.section(3).unwrap_err();
-        assert!(format!("{error:?}").contains("InUse"), "{error:?}");
-        holder.execute_batch("COMMIT").unwrap();
-        assert_eq!(counters.section(3).unwrap().items, 2);
-    }
-
-    #[test]
     fn without_blobs_nothing_is_analysed_and_without_a_library_nothing_is_known() {
         let (_dir, counters) = library(false);
         assert_eq!(counters.section(3).unwrap().sonic, 0);
