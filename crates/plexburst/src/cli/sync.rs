@@ -43,7 +43,7 @@ pub(super) struct Args {
     /// Only this section (repeatable).
     #[arg(long = "section", value_name = "NAME")]
     pub(super) sections: Vec<String>,
-    /// Refresh all metadata as well.
+    /// Refresh all metadata after the scan, as a step of its own.
     #[arg(long)]
     force_refresh: bool,
     /// Scan folders that look unchanged as well; Plex refreshes all metadata on the way.
