@@ -179,6 +179,39 @@ pub fn read_write(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Sees to it that a database of our own is what its file holds, with nothing beside it: logs are folded in or rolled back, and
+/// removed. SQLite does so when the last connection is closed, and does not say when it could not remove them.
+///
+/// # Errors
+/// As [`read_write`]; [`Error::Io`] if something cannot be removed.
+pub fn without_logs(path: &Path) -> Result<()> {
+    let beside = [wal_of(path), shm_of(path), journal_of(path)];
+    if !beside.iter().any(|file| file.exists()) {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "a log was left beside it");
+    let connection = read_write(path)?;
+    // The first look is what rolls back a transaction that was cut off.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .at(READ, path)?;
+    let left: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .at("fold the log into", path)?;
+    connection.close().map_err(|(_, error)| error).at("close", path)?;
+    if left != 0 {
+        return Err(Error::InUse {
+            path: path.to_owned(),
+            by: Vec::new(),
+        });
+    }
+    // What is still there holds nothing any more.
+    for file in beside.iter().filter(|file| file.exists()) {
+        fs::remove_file(file).at("remove", file)?;
+    }
+    Ok(())
+}
+
 /// Opens beside a server, whether one is seen or not.
 pub(crate) fn beside(path: &Path) -> Result<Reader> {
     open_as(path, Mode::Beside)
@@ -280,15 +313,21 @@ fn pins(path: &Path) -> Result<Vec<Pin>> {
     Ok(pins)
 }
 
-/// Copies the database and its log; where the file system can share blocks, the kernel does so by itself.
+/// Copies the database and its logs; where the file system can share blocks, the kernel does so by itself.
 fn private_copy(path: &Path) -> Result<(TempDir, PathBuf)> {
     let temporary = std::env::temp_dir();
     let dir = TempDir::with_prefix("plexburst-look-").at("create", &temporary)?;
     let copy = dir.path().join(path.file_name().unwrap_or(OsStr::new("database")));
-    for (from, to) in [(path.to_owned(), copy.clone()), (wal_of(path), wal_of(&copy))] {
-        let mut source = &*Handle::open(&from)?;
+    for (from, to) in [
+        (path.to_owned(), copy.clone()),
+        (wal_of(path), wal_of(&copy)),
+        (journal_of(path), journal_of(&copy)),
+    ] {
+        let Some(source) = Handle::open_if_there(&from)? else {
+            continue;
+        };
         let mut target = fs::File::create(&to).at("create", &to)?;
-        std::io::copy(&mut source, &mut target).at("copy", &to)?;
+        std::io::copy(&mut &*source, &mut target).at("copy", &to)?;
     }
     Ok((dir, copy))
 }
@@ -313,4 +352,63 @@ pub fn present(databases: &Databases) -> Vec<Which> {
         .into_iter()
         .filter(|&which| databases.path(which).exists())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database in which `x` is committed, as a killed process leaves it behind.
+    fn left_behind(dir: &Path, mode: &str, unfinished: bool) -> PathBuf {
+        let (live, dead) = (dir.join("live.db"), dir.join("dead.db"));
+        let db = Connection::open(&live).unwrap();
+        db.execute_batch(&format!(
+            "PRAGMA journal_mode={mode}; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=2; CREATE TABLE t(x);
+             INSERT INTO t VALUES ('committed'); BEGIN;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+             INSERT INTO t SELECT hex(randomblob(4000)) FROM n;"
+        ))
+        .unwrap();
+        if !unfinished {
+            db.execute_batch("ROLLBACK").unwrap();
+        }
+        for of in [|path: &Path| path.to_owned(), wal_of, shm_of, journal_of] {
+            if of(&live).exists() {
+                fs::copy(of(&live), of(&dead)).unwrap();
+            }
+        }
+        dead
+    }
+
+    fn rows_of(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_was_left_beside_a_database_is_folded_in_or_rolled_back() {
+        for (mode, unfinished) in [
+            ("WAL", true),
+            ("WAL", false),
+            ("DELETE", true),
+            ("DELETE", false),
+            ("PERSIST", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = left_behind(dir.path(), mode, unfinished);
+            assert_eq!(rows_of(&read_only(&path).unwrap()), 1, "{mode}: looked at");
+            without_logs(&path).unwrap();
+            let beside = [wal_of(&path), shm_of(&path), journal_of(&path)];
+            assert!(beside.iter().all(|file| !file.exists()), "{mode}");
+            assert_eq!(rows_of(&read_only(&path).unwrap()), 1, "{mode}: folded in");
+        }
+        // The index of a log alone, whose removal failed.
+        let dir = tempfile::tempdir().unwrap();
+        let path = left_behind(dir.path(), "DELETE", false);
+        fs::write(shm_of(&path), [0; 32_768]).unwrap();
+        without_logs(&path).unwrap();
+        assert!(!shm_of(&path).exists());
+        assert_eq!(rows_of(&read_only(&path).unwrap()), 1);
+    }
 }

@@ -54,6 +54,7 @@ pub(super) struct Session {
     /// Base and mine of the library, base and mine of the blobs; without a base only mine.
     readers: Vec<Reader>,
     library: PathBuf,
+    blobs: PathBuf,
 }
 
 impl Session {
@@ -116,7 +117,12 @@ impl Session {
                 .at(OPEN, &library)?;
         }
         conn.execute_batch("BEGIN IMMEDIATE").at(OPEN, &library)?;
-        Ok(Self { conn, readers, library })
+        Ok(Self {
+            conn,
+            readers,
+            library,
+            blobs: theirs.blobs(),
+        })
     }
 
     /// Commits, unless base or mine changed while they were read, and gives the files back in WAL mode, as Plex has them.
@@ -140,8 +146,14 @@ impl Session {
                 .query_row(&format!("PRAGMA {name}.journal_mode=WAL"), [], |_| Ok(()))
                 .at("settle", &self.library)?;
         }
-        // Closing the last connection folds the log in and removes it.
-        self.conn.close().map_err(|(_, error)| error).at("close", &self.library)
+        // Closing the last connection folds the log in and removes it, or leaves it there without a word.
+        self.conn
+            .close()
+            .map_err(|(_, error)| error)
+            .at("close", &self.library)?;
+        drop(self.readers);
+        open::without_logs(&self.library)?;
+        open::without_logs(&self.blobs)
     }
 
     /// Runs `steps` and commits, or leaves everything as it was.

@@ -230,6 +230,10 @@ pub(super) async fn verify(c: &Controller) -> Result<Verified> {
     let staged = c.area.staged();
     c.side
         .phase(Phase::Verify, "checking the result", async || {
+            // A disk that failed may have left a log where a merge or a renaming was done with it.
+            for which in plex_library::Which::BOTH {
+                engine(|| plex_library::open::without_logs(&staged.path(which)))?;
+            }
             let verification =
                 engine(|| plex_library::verify::verify(staged.dir(), plex_library::verify::Level::Full))?;
             if !verification.ok {
