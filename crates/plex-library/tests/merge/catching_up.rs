@@ -20,7 +20,7 @@ fn everything() -> Options {
 /// What is done before the first step, between the two, and at the worker; says whether the second knew where to look.
 fn one_case(home: &[Act], worker: &[Act], later: &[Act], last: &[Act], page_size: u32) -> bool {
     // Most bursts keep the numbers apart; where they meet all the same the rest has to be right too.
-    let trio = properties::trio(home.len() % 3 != 0, page_size);
+    let trio = properties::trio(!home.len().is_multiple_of(3), page_size);
     properties::live(&trio, home, worker, 0);
     trio.try_merge().expect("merged");
     let place = |name: &str| trio.dir.path().join(name);
