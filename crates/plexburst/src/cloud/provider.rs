@@ -157,6 +157,9 @@ pub trait Provider: Send + Sync {
     /// What came with a server and would outlive it; nothing that somebody else attached to it.
     async fn attached(&self, server: &Resource) -> Result<Vec<Resource>>;
 
+    /// Whether a thing exists: not, when the provider answers that there is none.
+    async fn is_there(&self, resource: &Resource) -> Result<bool>;
+
     /// One step towards the end of a thing; to be repeated until [`Gone::Yes`].
     async fn destroy(&self, resource: &Resource) -> Result<Gone>;
 

@@ -138,17 +138,23 @@ async fn look_into<P: Provider>(
             }
         }
     }
-    // Ids out of journals whose things carry no tags (a volume that was marked too late): only once their burst is over.
+    // Ids out of journals whose things carry no tags (the volumes of a machine's own): only once their burst is over, and
+    // unless its machine was kept.
     for (burst, local) in local.iter().filter(|(_, l)| l.has_ended) {
+        let stays = before.found.iter().chain(&all).find_map(|found| match &found.verdict {
+            Verdict::Destroy(_) => None,
+            lives => (found.burst == *burst).then(|| lives.clone()),
+        });
         for resource in local.known.resources.iter().filter(|r| r.zone == zone) {
-            if !all
+            let is_listed = all
                 .iter()
-                .any(|found| found.resource.kind == resource.kind && found.resource.id == resource.id)
-            {
+                .any(|found| found.resource.kind == resource.kind && found.resource.id == resource.id);
+            // What was ended from elsewhere, or by an earlier sweep, stands in the journal for ever.
+            if !is_listed && provider.is_there(resource).await? {
                 all.push(Found {
                     burst: burst.clone(),
                     resource: resource.clone(),
-                    verdict: Verdict::Destroy(Reason::Ended),
+                    verdict: stays.clone().unwrap_or(Verdict::Destroy(Reason::Ended)),
                 });
             }
         }

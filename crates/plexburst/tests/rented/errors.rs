@@ -123,12 +123,12 @@ async fn each_is_a_clear_error_and_leaves_nothing() {
         assert!(hint.contains(row.hint), "{context}");
         if row.exit != 5 {
             // Whatever was made is gone already.
-            nothing_is_left(&row, &world, &cloud).await;
+            nothing_is_left(row.what, &world, &cloud).await;
         }
         told(&cloud, "DELETE", "faults", &Value::Null).await;
         cloud.clear_faults();
         cancel_all(&world, &cloud);
-        nothing_is_left(&row, &world, &cloud).await;
+        nothing_is_left(row.what, &world, &cloud).await;
         assert_eq!(part_count(&world.tracks(section).await), 4, "{}", row.what);
     }
 }
@@ -205,19 +205,33 @@ async fn call(cloud: &Scaleway, method: &str, path: &str, body: Option<Value>) -
     )
 }
 
-/// The one security group of ours lets in nobody else over SSH.
-pub(crate) async fn let_in_only(cloud: &Scaleway, range: &str) {
+/// Where the rules of the one security group of ours are.
+fn rules_of_ours(cloud: &Scaleway) -> String {
     let groups = cloud.resources();
     let group = groups.iter().find(|r| r["kind"] == "security_group").expect("a group");
-    let path = format!(
+    format!(
         "/instance/v1/zones/{}/security_groups/{}/rules",
         group["zone"].as_str().unwrap(),
         group["id"].as_str().unwrap()
-    );
+    )
+}
+
+/// The one security group of ours lets in nobody else over SSH.
+pub(crate) async fn let_in_only(cloud: &Scaleway, range: &str) {
     let rule = json!({"protocol": "TCP", "direction": "inbound", "action": "accept", "ip_range": range,
         "dest_port_from": 22});
-    let (status, said) = call(cloud, "PUT", &path, Some(json!({"rules": [rule]}))).await;
+    let (status, said) = call(cloud, "PUT", &rules_of_ours(cloud), Some(json!({"rules": [rule]}))).await;
     assert_eq!(status, 200, "{said}");
+}
+
+/// Whom it lets in over SSH.
+pub(crate) async fn let_in_now(cloud: &Scaleway) -> Vec<String> {
+    let (status, said) = call(cloud, "GET", &rules_of_ours(cloud), None).await;
+    assert_eq!(status, 200, "{said}");
+    let rules = said["rules"].as_array().unwrap().iter();
+    let ours =
+        rules.filter(|rule| rule["direction"] == "inbound" && rule["action"] == "accept" && rule["editable"] != false);
+    ours.map(|rule| rule["ip_range"].as_str().unwrap().to_owned()).collect()
 }
 
 /// An address that somebody's machine has had and given back.
@@ -310,16 +324,16 @@ fn cancel_all(world: &World, cloud: &Scaleway) {
 }
 
 /// Nothing is billed, nothing of ours exists, and whatever any journal has ever named is answered 404.
-async fn nothing_is_left(row: &Row, world: &World, cloud: &Scaleway) {
+pub(crate) async fn nothing_is_left(what: &str, world: &World, cloud: &Scaleway) {
     let keys_of_tests = ["application", "policy", "api_key"];
     let left: Vec<Value> = cloud
         .resources()
         .into_iter()
         .filter(|r| !(keys_of_tests.contains(&r["kind"].as_str().unwrap()) && r["tags"].as_array().unwrap().is_empty()))
         .collect();
-    assert!(left.is_empty(), "{}: {left:?}", row.what);
+    assert!(left.is_empty(), "{what}: {left:?}");
     let bill = cloud.bill();
-    assert!(bill["open"].as_array().unwrap().is_empty(), "{}: {bill}", row.what);
+    assert!(bill["open"].as_array().unwrap().is_empty(), "{what}: {bill}");
     if !world.path("state/bursts").exists() {
         return;
     }
@@ -337,9 +351,9 @@ async fn nothing_is_left(row: &Row, world: &World, cloud: &Scaleway) {
                 "block-volume" => format!("/block/v1/zones/{zone}/volumes/{id}"),
                 "security-group" => format!("/instance/v1/zones/{zone}/security_groups/{id}"),
                 "ip" => format!("/instance/v1/zones/{zone}/ips/{id}"),
-                other => panic!("{}: a {other} was made", row.what),
+                other => panic!("{what}: a {other} was made"),
             };
-            assert_eq!(call(cloud, "GET", &path, None).await.0, 404, "{}: {path}", row.what);
+            assert_eq!(call(cloud, "GET", &path, None).await.0, 404, "{what}: {path}");
         }
     }
 }

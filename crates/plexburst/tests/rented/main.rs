@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
+mod kept;
 mod limits;
 mod other;
 mod own_end;

@@ -212,6 +212,10 @@ impl Provider for Scaleway {
         }
     }
 
+    async fn is_there(&self, resource: &Resource) -> Result<bool> {
+        Ok(owned::is_there(&self.client, resource).await?)
+    }
+
     async fn destroy(&self, resource: &Resource) -> Result<Gone> {
         Ok(destroy::step(&self.client, resource).await?)
     }

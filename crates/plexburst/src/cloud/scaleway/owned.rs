@@ -118,6 +118,12 @@ fn place(kind: Kind, zone: &str, id: &str) -> (String, Option<&'static str>) {
     }
 }
 
+/// See [`crate::cloud::Provider::is_there`].
+pub(super) async fn is_there(client: &Client, resource: &Resource) -> Result<bool, Error> {
+    let (at, _) = place(resource.kind, &resource.zone, &resource.id);
+    Ok(found(client.call(Method::GET, at).send().await)?.is_some())
+}
+
 /// Replaces our tags and leaves all others.
 pub(super) async fn retag(client: &Client, resource: &Resource, owner: &Ownership) -> Result<(), Error> {
     let before = tags_of(client, resource.kind, &resource.zone, &resource.id).await?;

@@ -11,10 +11,13 @@
 //! GET|POST|DELETE /sim/faults         rules (faults.rs), {"kind": "clock_skew", "seconds": s},
 //!                                     {"kind": "reuse_addresses"}, {"kind": "foreign_host", "address": a},
 //!                                     {"kind": "machines_lack", "what": PROGRAM or SETTING of the kernel}
+//! POST /sim/callers                   {"address": a}: whoever calls comes from there from now on; open connections end
 //! POST /sim/servers/ID/shutdown       the operating system is shut down from inside
 //! GET|PATCH /sim/servers/ID/metadata/…  the metadata service, for an instance that is no machine
 //! POST /sim/keys                      {"sets": [..], "projects": [..]}: a key that may do only that
 //! ```
+
+use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,6 +49,7 @@ pub(super) fn answer(sim: &mut Sim, request: &Request) -> Result<Reply, Failure>
             sim.world.lacks.clear();
             Ok(Reply::nothing())
         }
+        ("POST", ["callers"]) => move_callers(sim, request),
         ("POST", ["servers", id, "shutdown"]) => {
             sim.world
                 .servers
@@ -79,6 +83,21 @@ fn move_clock(sim: &mut Sim, request: &Request) -> Result<Reply, Failure> {
     }
     sim.settle();
     Ok(Reply::json(clock(&sim.world)))
+}
+
+/// Their line got another address, as those of a household do.
+fn move_callers(sim: &mut Sim, request: &Request) -> Result<Reply, Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Callers {
+        address: Ipv4Addr,
+    }
+    let body: Callers = request.fields(&["address"])?;
+    if !body.address.is_loopback() {
+        return Err(Failure::argument("address", "constraint", "an address of loopback"));
+    }
+    sim.world.callers.send_replace(Some(body.address));
+    Ok(Reply::nothing())
 }
 
 /// What is billed now, what was, and how much it comes to.

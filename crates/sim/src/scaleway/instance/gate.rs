@@ -3,10 +3,10 @@
 //! What is dropped is not answered: the connection opens, because the kernel of this machine opens it, and stays silent.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -50,27 +50,46 @@ pub(super) fn open(sim: &Shared, runtime: &Handle, address: Ipv4Addr, port: u16)
 }
 
 async fn carry(sim: Shared, mut stream: TcpStream, peer: SocketAddr, address: Ipv4Addr, port: u16) {
-    let inside = {
+    let (inside, from, mut moved) = {
         let sim = lock(&sim);
         let world = &sim.world;
-        match world.foreign.get(&address) {
+        let mut moved = world.callers.subscribe();
+        let from = moved.borrow_and_update().map_or(peer.ip(), IpAddr::V4);
+        let inside = match world.foreign.get(&address) {
             // Whoever has the address now has no group of ours.
             Some(foreign) => *foreign,
             None => world.server_at(address).and_then(|server| {
                 let group = world.groups.get(&server.group);
                 server
                     .inside
-                    .filter(|_| group.is_none_or(|group| group.lets_in(peer.ip(), port)))
+                    .filter(|_| group.is_none_or(|group| group.lets_in(from, port)))
             }),
-        }
+        };
+        (inside, from, moved)
     };
-    match inside {
-        None => tokio::time::sleep(SILENCE).await,
-        Some(inside) => {
-            // Not up yet, or just gone: the connection ends, as a refused one does.
-            if let Ok(mut machine) = TcpStream::connect((inside, super::machine::SSH_PORT)).await {
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut machine).await;
+    let carried = async {
+        match inside {
+            None => tokio::time::sleep(SILENCE).await,
+            Some(inside) => {
+                // Not up yet, or just gone: the connection ends, as a refused one does.
+                if let Ok(mut machine) = connect(from, inside).await {
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut machine).await;
+                }
             }
         }
+    };
+    tokio::select! {
+        () = carried => {}
+        // Whoever was connected comes from elsewhere now: what is under way arrives nowhere.
+        _ = moved.changed() => {}
     }
+}
+
+/// The machine sees where its callers come from.
+async fn connect(from: IpAddr, inside: Ipv4Addr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket
+        .connect(SocketAddr::from((inside, super::machine::SSH_PORT)))
+        .await
 }

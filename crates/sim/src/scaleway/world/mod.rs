@@ -25,6 +25,8 @@ pub(crate) use volume::{Image, Snapshot, Volume};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tokio::sync::watch;
+
 use super::Options;
 use super::billing::{Bill, Meter};
 use super::catalogue;
@@ -104,6 +106,9 @@ pub(crate) struct World {
     pub(crate) skew: f64,
     /// Addresses at which somebody else's machine answers, whatever server has them, and where that machine is.
     pub(crate) foreign: BTreeMap<Ipv4Addr, Option<Ipv4Addr>>,
+    /// Where whoever calls comes from, as the machines see it; unset: from where they do. Connections that are open end when
+    /// it changes.
+    pub(crate) callers: watch::Sender<Option<Ipv4Addr>>,
     /// What machines that are started from now on do without: programs, and settings of the kernel that cannot be set.
     pub(crate) lacks: Vec<String>,
     /// Fingerprints of host keys that a machine made and has not shown yet.
@@ -161,6 +166,7 @@ impl World {
             log: Vec::new(),
             skew: 0.0,
             foreign: BTreeMap::new(),
+            callers: watch::Sender::default(),
             lacks: Vec::new(),
             fresh_keys: BTreeMap::new(),
             trouble: Vec::new(),
