@@ -22,7 +22,7 @@ use crate::error::{At, Error, OPEN, READ, Result};
 use crate::hashing::Hashing;
 use crate::moment::Moment;
 use crate::pace::Pace;
-use crate::packer::{Object, Packer, Threads};
+use crate::packer::{Effort, Object, Packer, Threads};
 use crate::pages::Whole;
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
@@ -70,7 +70,7 @@ pub fn write(
     let mut pace = Pace::new(options.bytes_per_second);
     let mut tar = Tar {
         archive,
-        builder: Builder::new(Packer::create(archive, Threads::All)?),
+        builder: Builder::new(Packer::create(archive, Threads::All, Effort::Whole)?),
         modified: moment.taken_at().as_second(),
     };
     let mut passed = BTreeMap::new();

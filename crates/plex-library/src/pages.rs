@@ -28,7 +28,7 @@ const HEADER: usize = 8 + 4 + 4 + 4 + 32;
 pub(crate) type PageHash = [u8; 16];
 
 pub(crate) fn hash_page(page: &[u8]) -> PageHash {
-    xxhash_rust::xxh3::xxh3_128(page).to_le_bytes()
+    twox_hash::XxHash3_128::oneshot(page).to_le_bytes()
 }
 
 /// A whole file by size and hash.

@@ -18,7 +18,7 @@ use crate::delta;
 use crate::error::{At, Error, READ, Result};
 use crate::moment::Moment;
 use crate::pace::Pace;
-use crate::packer::{Object, Packer, Threads};
+use crate::packer::{Effort, Object, Packer, Threads};
 use crate::pages::{IndexWriter, Whole, index_path};
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
@@ -213,7 +213,11 @@ pub(crate) fn take_and_hold(
             index: IndexWriter::create(&index_path(folder.path(), which), source.page_size(), source.pages())?,
             cells: Cells::of(source),
             packer: match &packed {
-                Some(folder) => Some(Packer::create(&folder.path().join(packed_name(which)), Threads::All)?),
+                Some(folder) => Some(Packer::create(
+                    &folder.path().join(packed_name(which)),
+                    Threads::All,
+                    Effort::Whole,
+                )?),
                 None => None,
             },
             changes: match &delta {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::entry::{Entry, write_end};
 use super::{FORMAT, Index, MANIFEST, Manifest, Pack, walk};
 use crate::error::{At, Error, OPEN, READ, Result};
-use crate::packer::{Object, Packer, Threads};
+use crate::packer::{Effort, Object, Packer, Threads};
 use crate::progress::Progress;
 use crate::publish::FolderWriter;
 use crate::snapshot::write_document;
@@ -93,7 +93,7 @@ impl Packs<'_> {
             Some(packer) => packer,
             open => {
                 let name = format!("{:04}.bundles", self.manifest.packs.len());
-                open.insert(Packer::create(&self.dir.join(name), Threads::One)?)
+                open.insert(Packer::create(&self.dir.join(name), Threads::One, Effort::Whole)?)
             }
         };
         entry.write(packer, content).at("pack", path)?;

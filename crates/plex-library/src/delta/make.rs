@@ -1,6 +1,7 @@
 //! Making a delta: one pass over the result, beside the base's index of pages.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use super::{Change, FORMAT, MANIFEST, Manifest, object_name, stream};
 use crate::error::{At, Result};
 use crate::hashing::Hashing;
-use crate::packer::{Packer, Threads};
+use crate::packer::{Effort, Packer, Threads};
 use crate::pages::{Index, Whole, hash_page, index_path};
 use crate::paths::{Databases, Which};
 use crate::progress::{Meter, Progress};
@@ -43,17 +44,27 @@ pub(crate) fn make_of(
         (library, open(library, folder.path())?),
     ];
     let mut databases = BTreeMap::new();
-    for (which, source) in &sources {
-        let mut changes = Changes::against(base_index, source, *which, folder.path())?;
-        let mut hash = Hashing::begin();
-        let mut meter = Meter::new(progress, which.word(), source.bytes());
-        source.shared_chunks(|first, pages| {
-            hash.update_shared(pages);
-            changes.add(first, pages)?;
-            meter.add(pages.len())
-        })?;
-        databases.insert(*which, changes.publish(Whole::of(source, hash.finish()))?);
-    }
+    // One is compressed to its end and made durable while the other is read; the greater one first, since it is the last
+    // whose end is waited for.
+    std::thread::scope(|scope| {
+        let mut ends = Vec::new();
+        for (which, source) in sources.iter().rev() {
+            let mut changes = Changes::against(base_index, source, *which, folder.path())?;
+            let mut hash = Hashing::begin();
+            let mut meter = Meter::new(progress, which.word(), source.bytes());
+            source.shared_chunks(|first, pages| {
+                hash.update_shared(pages);
+                changes.add(first, pages)?;
+                meter.add(pages.len())
+            })?;
+            let result = Whole::of(source, hash.finish());
+            ends.push((*which, scope.spawn(move || changes.publish(result))));
+        }
+        for (which, end) in ends {
+            databases.insert(which, end.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(())
+    })?;
     for (_, source) in &sources {
         source.confirm()?;
     }
@@ -96,7 +107,7 @@ impl Changes {
             is_comparable: base.whole().page_size == page_size,
             base,
             page_size: page_size as usize,
-            runs: stream::Writer::new(Packer::create(&path, Threads::All)?, page_size),
+            runs: stream::Writer::new(Packer::create(&path, Threads::All, Effort::Pages)?, page_size),
             path,
             changed_pages: 0,
         })
