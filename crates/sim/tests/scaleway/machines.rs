@@ -213,18 +213,28 @@ fn an_instance_is_a_machine_that_leaves_nothing_behind() {
     let steps = it.tell("cat /etc/plexburst/here /root/bootcmd /root/runcmd; stat -c %a /etc/plexburst/here");
     assert_eq!(steps.replace('\n', " "), "writtenbooted ran 600");
 
-    // The metadata service asks for a low port, and takes a heartbeat without any key.
-    let ask = |port: u16, method: &str, path: &str, body: &str| {
-        let host = "os.environ['SCW_METADATA_URL'].removeprefix('http://').split(':')";
+    // The metadata service asks for a low port, and takes a heartbeat without any key. Which one is free is not known: one
+    // that was used lately is not given again for a minute.
+    let ask = |ports: &str, method: &str, path: &str, body: &str| {
         it.tell(&format!(
-            "python3 -c \"import http.client, os; host, port = {host}\n\
-             c = http.client.HTTPConnection(host, int(port), source_address=('127.0.0.1', {port}))\n\
-             c.request('{method}', '{path}', '{body}' or None); a = c.getresponse(); print(a.status, a.read().decode())\""
+            "python3 - <<'END'\n\
+             import http.client, os\n\
+             host, port = os.environ['SCW_METADATA_URL'].removeprefix('http://').split(':')\n\
+             for source in {ports}:\n    \
+                 c = http.client.HTTPConnection(host, int(port), source_address=('127.0.0.1', source))\n    \
+                 try: c.connect()\n    \
+                 except OSError: continue\n    \
+                 c.request('{method}', '{path}', '{body}' or None)\n    \
+                 a = c.getresponse()\n    \
+                 print(a.status, a.read().decode())\n    \
+                 break\n\
+             END"
         ))
     };
-    assert!(ask(0, "GET", "/conf?format=json", "").contains(&it.id));
-    assert_eq!(ask(0, "GET", "/user_data", ""), "400 invalid argument(s)");
-    assert_eq!(ask(789, "PATCH", "/user_data/heartbeat", "alive").trim(), "204");
+    assert!(ask("[0]", "GET", "/conf?format=json", "").contains(&it.id));
+    assert_eq!(ask("[0]", "GET", "/user_data", ""), "400 invalid argument(s)");
+    let low = "range(1023, 600, -1)";
+    assert_eq!(ask(low, "PATCH", "/user_data/heartbeat", "alive").trim(), "204");
     let path = format!("/servers/{}/user_data/heartbeat", it.id);
     assert_eq!(it.cloud.instance("GET", &path, Value::Null).text, "alive");
 
