@@ -121,6 +121,46 @@ async fn a_host_of_ones_own_runs_the_image() {
     assert!(daemon.containers().is_empty());
 }
 
+/// The connection breaks once the worker's task lies there: while it is started, or right before or after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_meanwhile_is_made_again() {
+    const NAME: &str = "a connection that breaks while a worker is begun";
+    if !has("python3") {
+        return skip(NAME, "python3 is not installed");
+    }
+    let Some((world, _, sshd)) = world_with_a_host(NAME).await else {
+        return;
+    };
+    let (broken, proxy) = (world.path("broken"), world.path("proxy.py"));
+    let script = format!(
+        "import glob, os, socket, threading, time\n\
+         link = socket.create_connection(('127.0.0.1', {port}))\n\
+         def send():\n    \
+             while data := os.read(0, 65536): link.sendall(data)\n    \
+             os._exit(0)\n\
+         def watch():\n    \
+             while not glob.glob('{tasks}'): time.sleep(0.01)\n    \
+             open('{broken}', 'x')\n    \
+             os._exit(1)\n\
+         threading.Thread(target=send, daemon=True).start()\n\
+         if not os.path.exists('{broken}'): threading.Thread(target=watch, daemon=True).start()\n\
+         while data := link.recv(65536):\n    \
+             while data: data = data[os.write(1, data):]\n",
+        port = sshd.port,
+        tasks = world.path("worker/*/").join(plexburst::burst::spec::FILE).display(),
+        broken = broken.display(),
+    );
+    std::fs::write(&proxy, script).unwrap();
+    let config = sshd.config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}  ProxyCommand python3 {}\n", proxy.display())).unwrap();
+    let report = world.json(&["sync", "--on", "ssh://nas", "--json"]);
+    assert!(broken.exists(), "it did not break");
+    assert_eq!(report["outcome"], "committed");
+    assert_eq!(report["after"]["sections"][0]["sonic_analysed"], 8);
+    nothing_left(&world);
+}
+
 /// The controller is killed while the host works; the worker goes on, and a controller that comes back finds its result.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worker_there_needs_nobody() {

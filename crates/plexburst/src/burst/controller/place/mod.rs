@@ -87,7 +87,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
             let settled: Settled = c
                 .side
                 .phase(Phase::Equip, "bringing the program and what it needs", async || {
-                    remote.equip(c, None).await
+                    remote.persist(async || remote.equip(c, None).await).await
                 })
                 .await?;
             begin(c, &remote, &settled, prepared, parked, None).await?;
@@ -133,7 +133,7 @@ pub(super) async fn provide(c: &Controller, prepared: &Prepared, parked: &Parked
                 .side
                 .phase(Phase::Equip, "bringing the program and what it needs", async || {
                     let now = cloud.now().await?;
-                    remote.equip(c, Some(now)).await
+                    remote.persist(async || remote.equip(c, Some(now)).await).await
                 })
                 .await?;
             guard(c, &cloud, &rented, &remote, &settled).await?;
@@ -219,11 +219,17 @@ async fn begin(
     parked: &Parked,
     lease: Option<crate::burst::spec::Lease>,
 ) -> Result<()> {
-    if super::work::has_parked(c).await? || remote.is_alive(settled).await? == Alive::Yes {
+    if super::work::has_parked(c).await? {
         return Ok(());
     }
-    remote.tell(c, settled, prepared, parked, lease).await?;
-    remote.start(c, settled).await
+    let begun = async || {
+        if remote.is_alive(settled).await? == Alive::Yes {
+            return Ok(());
+        }
+        remote.tell(c, settled, prepared, parked, lease.clone()).await?;
+        remote.start(c, settled).await
+    };
+    remote.persist(begun).await
 }
 
 /// A machine that is gone although its work is not done (past its deadline, swept, ended by hand) is replaced: what the
@@ -331,8 +337,8 @@ impl Place {
     pub(super) async fn start(&self, c: &Controller) -> Result<()> {
         match &self.0 {
             Whose::Here => here::start(c, &c.work_dir()).await,
-            Whose::Own(own) => own.0.start(c, &own.1).await,
-            Whose::Rented(it) => it.remote.start(c, &it.settled).await,
+            Whose::Own(own) => own.0.persist(async || own.0.start(c, &own.1).await).await,
+            Whose::Rented(it) => it.remote.persist(async || it.remote.start(c, &it.settled).await).await,
             Whose::Afar(it) => it.goes_on(c).await,
         }
     }

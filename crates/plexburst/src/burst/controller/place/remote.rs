@@ -3,6 +3,9 @@
 //! What it leaves for the controller is in the depot; the connection is only needed to begin, to look whether it lives and
 //! to end it. A connection that is gone says nothing about the worker.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -12,7 +15,7 @@ use super::secrets;
 use crate::burst::phase::Phase;
 use crate::burst::spec::{self, Lease, Parked, WorkerSpec, key};
 use crate::burst::worker::warden::Warrant;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{CellMode, RuntimeMode};
 use crate::error::{Context, Error, Result};
 use crate::host::equip::Equipped;
@@ -20,6 +23,11 @@ use crate::host::fit::Wants;
 use crate::host::secrets::Secret;
 use crate::host::{Host, Target, equip};
 use crate::plex::runtime::docker::Image;
+
+/// How often what a broken connection interrupted is begun again.
+const RECONNECTS: usize = 3;
+/// How long a connection that broke is left alone.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(3);
 
 /// What is known of the machine once it is equipped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,6 +88,8 @@ fn wants(c: &Controller, is_rented: bool) -> Wants {
 pub(super) struct Remote {
     target: Target,
     connection: Mutex<Option<Host>>,
+    /// Whether what was done last failed because there was no connection, or none any more.
+    is_broken: AtomicBool,
 }
 
 impl Remote {
@@ -87,6 +97,7 @@ impl Remote {
         Self {
             target,
             connection: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
         }
     }
 
@@ -95,15 +106,35 @@ impl Remote {
         let mut connection = self.connection.lock().await;
         let host = match connection.take() {
             Some(host) => host,
-            None => Host::connect(&self.target).await?,
+            None => {
+                self.is_broken.store(true, Ordering::Relaxed);
+                Host::connect(&self.target).await?
+            }
         };
         let result = f(&host).await;
+        let is_broken = result.is_err() && !host.is_connected().await;
+        self.is_broken.store(is_broken, Ordering::Relaxed);
         match &result {
             Ok(_) => *connection = Some(host),
             // It may be the connection that failed: the next call makes another.
             Err(_) => host.close().await,
         }
         result
+    }
+
+    /// Does what may be done twice again, as long as it fails because the connection broke.
+    pub(super) async fn persist<T>(&self, f: impl AsyncFn() -> Result<T>) -> Result<T> {
+        let mut left = RECONNECTS;
+        loop {
+            match f().await {
+                Err(error) if left > 0 && self.is_broken.load(Ordering::Relaxed) => {
+                    left -= 1;
+                    tracing::warn!(error = error.chain(), "the connection broke; made again");
+                    SystemClock.sleep(RECONNECT_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Brings the program and what it needs; `provider_now` is there on a rented machine.
