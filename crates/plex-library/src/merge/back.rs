@@ -5,7 +5,9 @@
 //! aside, rows that only name its guid (ratings, history) are written and wait for it, as Plex itself keeps them for items
 //! that come back (facts §2).
 
-use super::content::describe;
+use rusqlite::Connection;
+
+use super::content::{describe, followed};
 use super::context::Context;
 use super::diff::Changes;
 use super::fail::Step;
@@ -31,31 +33,95 @@ const PLACED: [&str; 7] = [
 const WHY: &str = "it belongs to something that only the newer library has";
 const REMEDY: &str = "it can be done again once Plex has found that anew; the newer library still has it";
 
+/// What a carrying back found to be only in the newer library, so that the next one need not look for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Placeless {
+    /// Ids by table, what is above first.
+    ids: Vec<(&'static str, Vec<i64>)>,
+    /// Items of them whose media or children another item has.
+    with_heirs: Vec<i64>,
+}
+
+/// SQL: ids of a table that home's library has and the older one has not.
+fn only_at_home(table: &str) -> String {
+    format!(
+        "SELECT m.id FROM {MINE}.{table} m NOT INDEXED
+         WHERE NOT EXISTS (SELECT 1 FROM {MAIN}.{table} t NOT INDEXED WHERE t.id = m.id)",
+        table = quote(table)
+    )
+}
+
+fn ids(conn: &Connection, sql: &str) -> Step<Vec<i64>> {
+    Ok(conn
+        .prepare(sql)?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+/// What has no place once all has been carried back.
+pub(super) fn placeless(context: &Context<'_>) -> Step<Placeless> {
+    let mut found = Placeless::default();
+    for name in PLACED.into_iter().filter(|name| context.schema.get(name).is_some()) {
+        found.ids.push((name, ids(context.conn, &only_at_home(name))?));
+    }
+    found.with_heirs = ids(
+        context.conn,
+        &format!(
+            "SELECT f.old FROM temp.follow f WHERE f.target = 'metadata_items'
+             AND NOT EXISTS (SELECT 1 FROM {MAIN}.metadata_items t NOT INDEXED WHERE t.id = f.old)"
+        ),
+    )?;
+    Ok(found)
+}
+
+/// What of it is in the newer library: home's additions since then are not.
+fn newer(context: &mut Context<'_>) -> Step<Vec<(&'static str, Vec<i64>)>> {
+    let mut all = Vec::new();
+    let Some(known) = context.placeless.take() else {
+        for name in PLACED.into_iter().filter(|name| context.schema.get(name).is_some()) {
+            let sql = format!(
+                "{} AND EXISTS (SELECT 1 FROM {BASE}.{} b NOT INDEXED WHERE b.id = m.id)",
+                only_at_home(name),
+                quote(name)
+            );
+            all.push((name, ids(context.conn, &sql)?));
+        }
+        return Ok(all);
+    };
+    // Whoever had an heir may have another one now, or none.
+    for id in known.with_heirs {
+        context.stir("metadata_items", id)?;
+    }
+    for (name, ids) in known.ids {
+        let mut still = Vec::new();
+        for id in ids {
+            if rows::exists(context.conn, MINE, name, id)?
+                && !rows::exists(context.conn, MAIN, name, id)?
+                && rows::exists(context.conn, BASE, name, id)?
+            {
+                still.push(id);
+            }
+        }
+        all.push((name, still));
+    }
+    Ok(all)
+}
+
 /// Remembers what only the newer library has, so that home's rows about it are kept aside; what another item has the
 /// media or the children of now is that item's.
 pub(super) fn without_place(context: &mut Context<'_>) -> Step<()> {
-    for name in PLACED {
-        if context.schema.get(name).is_none() {
-            continue;
-        }
-        let table = quote(name);
-        let newer: Vec<i64> = context
-            .conn
-            .prepare(&format!(
-                "SELECT m.id FROM {MINE}.{table} m NOT INDEXED
-                 WHERE NOT EXISTS (SELECT 1 FROM {MAIN}.{table} t NOT INDEXED WHERE t.id = m.id)
-                   AND EXISTS (SELECT 1 FROM {BASE}.{table} b NOT INDEXED WHERE b.id = m.id)
-                   AND NOT EXISTS (SELECT 1 FROM temp.follow f WHERE f.target = '{name}' AND f.old = m.id)"
-            ))?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+    for (name, newer) in newer(context)? {
         for id in newer {
+            if followed(context, name, id)?.is_some() {
+                continue;
+            }
             let heir = match name {
                 "metadata_items" => missing::heir(context, id)?,
                 _ => None,
             };
             match heir {
                 Some(heir) => {
+                    context.stir(name, id)?;
                     context
                         .conn
                         .prepare_cached("INSERT OR REPLACE INTO temp.follow(target, old, new) VALUES (?1, ?2, ?3)")?

@@ -224,7 +224,7 @@ fn subtitles(context: &mut Context<'_>, three: Three, table: &Table) -> Step<()>
         };
         if localise(context, table, &mut mine)? {
             insert(context, three, table, &mine)?;
-        } else if context.mode == Mode::Back && !rows::exists(context.conn, three.base, NAME, id)? {
+        } else if context.mode.is_back() && !rows::exists(context.conn, three.base, NAME, id)? {
             back::list(context, table, id, &mine)?;
         }
     }

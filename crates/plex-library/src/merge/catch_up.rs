@@ -6,12 +6,15 @@
 //! about what changed, not about what there is. Both end in a result from which nothing of home's is lost.
 //!
 //! Where the watch has no answer the second looks at everything, as a merge does; the result is the same.
+//!
+//! The way back ([`super::carry_back`]) catches up in the same two steps. There nothing is asked of files: the older library
+//! lacks what came since, which is what was asked for.
 
 use std::path::Path;
 
 use super::extent::Known;
 use super::mode::Mode;
-use super::{Extent, Options, Report, merge, run};
+use super::{Extent, Options, Report, run};
 use crate::error::Result;
 use crate::format::index::Moment;
 use crate::losses::{self, Lost};
@@ -22,6 +25,7 @@ use crate::watch::Watch;
 /// A result that has caught up with home, and home watched from there on.
 #[derive(Debug)]
 pub struct CatchUp {
+    mode: Mode,
     /// Home as it was then.
     copy: Databases,
     watch: Option<Watch>,
@@ -38,7 +42,7 @@ pub struct CatchUp {
 pub struct CaughtUp {
     /// What was carried.
     pub report: Report,
-    /// Files that home knows and the result does not.
+    /// Files that home knows and the result does not; none on the way back.
     pub lost: Vec<Lost>,
     /// Whether only what had changed was looked at.
     pub is_narrow: bool,
@@ -51,8 +55,35 @@ impl CatchUp {
     /// Home's log grows while this lives, by what its server writes.
     ///
     /// # Errors
-    /// As [`merge`] and [`crate::snapshot::take`]; `staged` is then what it was.
+    /// As [`super::merge`] and [`crate::snapshot::take`]; `staged` is then what it was.
     pub fn begin(
+        merged: &Databases,
+        home: &Databases,
+        copy: &Path,
+        staged: &Databases,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        Self::begin_as(Mode::CatchUp, merged, home, copy, staged, options, progress)
+    }
+
+    /// The same on the way back: `merged` is home as it was carried back into `staged`, a copy of an older library.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_back(
+        merged: &Databases,
+        home: &Databases,
+        copy: &Path,
+        staged: &Databases,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        Self::begin_as(Mode::BackAgain, merged, home, copy, staged, options, progress)
+    }
+
+    fn begin_as(
+        mode: Mode,
         merged: &Databases,
         home: &Databases,
         copy: &Path,
@@ -62,16 +93,10 @@ impl CatchUp {
     ) -> Result<Self> {
         let watch = Watch::begin(home, merged, copy, progress)?;
         let copy = Databases::at(copy);
-        let (report, known) = run(
-            Some(merged),
-            &copy,
-            staged,
-            options,
-            Mode::CatchUp,
-            &Extent::and_explore(),
-        )?;
+        let (report, known) = run(Some(merged), &copy, staged, options, mode, &Extent::and_explore())?;
         Ok(Self {
-            lost: losses::of(&copy, staged)?,
+            lost: lost(mode, &copy, staged)?,
+            mode,
             copy,
             watch,
             known,
@@ -94,15 +119,15 @@ impl CatchUp {
     /// Catches up with home, whose server has stopped. `staged` must not have been changed since.
     ///
     /// # Errors
-    /// As [`merge`]; [`crate::Error::Changed`] if home was written to meanwhile. `staged` is then what it was.
+    /// As [`super::merge`]; [`crate::Error::Changed`] if home was written to meanwhile. `staged` is then what it was.
     pub fn end(self, home: &Databases, staged: &Databases, options: &Options) -> Result<CaughtUp> {
         let written = self.watch.as_ref().and_then(Watch::written);
         if let (Some(watch), Some(written), Some(known)) = (&self.watch, &written, self.known) {
             let extent = Extent::only(written, known, watch);
-            let (report, _) = run(Some(&self.copy), home, staged, options, Mode::CatchUp, &extent)?;
+            let (report, _) = run(Some(&self.copy), home, staged, options, self.mode, &extent)?;
             let lost = match extent.doubts() {
                 Some(doubts) => losses::again(self.lost, home, staged, &doubts)?,
-                None => losses::of(home, staged)?,
+                None => lost(self.mode, home, staged)?,
             };
             return Ok(CaughtUp {
                 report,
@@ -113,14 +138,19 @@ impl CatchUp {
         tracing::warn!("what home's server wrote last is not told by its log; everything is compared");
         // Its log is folded in, so that home is what its files hold.
         drop(self.watch);
-        let options = Options {
-            catch_up: true,
-            ..options.clone()
-        };
+        let (report, _) = run(Some(&self.copy), home, staged, options, self.mode, &Extent::default())?;
         Ok(CaughtUp {
-            report: merge(&self.copy, home, staged, &options)?,
-            lost: losses::of(home, staged)?,
+            report,
+            lost: lost(self.mode, home, staged)?,
             is_narrow: false,
         })
     }
+}
+
+/// Files that home knows and the result does not, where that is asked.
+fn lost(mode: Mode, home: &Databases, staged: &Databases) -> Result<Vec<Lost>> {
+    if mode.is_back() {
+        return Ok(Vec::new());
+    }
+    losses::of(home, staged)
 }

@@ -12,7 +12,6 @@ use super::fail::Step;
 use super::home_tables::as_json;
 use super::matching::AllChanges;
 use super::missing;
-use super::mode::Mode;
 use super::moves::Moved;
 use super::policy;
 use super::report::{Decided, KeptAside};
@@ -118,7 +117,7 @@ fn rows_of(context: &mut Context<'_>, writer: &mut Writer, table: &Table, change
         }
         if !localise(context, table, &mut mine)? {
             set_aside(context, table, id)?;
-            if context.mode == Mode::Back {
+            if context.mode.is_back() {
                 back::list(context, table, id, &mine)?;
             }
             continue;
@@ -154,7 +153,7 @@ fn changed(context: &mut Context<'_>, writer: &mut Writer, table: &Table, id: i6
     ) else {
         return Ok(());
     };
-    if context.mode == Mode::Back
+    if context.mode.is_back()
         && !rows::exists(context.conn, MAIN, &table.name, id)?
         && followed(context, &table.name, id)?.is_none()
     {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::back::Placeless;
 use super::fail::Step;
 use super::mode::Mode;
 use super::moves::Naming;
@@ -31,6 +32,8 @@ pub(super) struct Context<'c> {
     pub(super) unchanged: Vec<(&'static str, i64)>,
     /// Rows of the result whose text holds ids, if they were found before.
     pub(super) naming: Option<Naming>,
+    /// What has no place on the way back, if it was found before.
+    pub(super) placeless: Option<Placeless>,
     touched: Option<Touched>,
     fresh: HashMap<(&'static str, String), i64>,
 }
@@ -63,6 +66,7 @@ impl<'c> Context<'c> {
             touched_blobs,
             unchanged: Vec::new(),
             naming: None,
+            placeless: None,
             touched,
             fresh: HashMap::new(),
         })
@@ -75,7 +79,7 @@ impl<'c> Context<'c> {
 
     /// Whether only what home wrote since an earlier merge has to be looked at ([`super::narrow`]).
     pub(super) fn is_narrow(&self) -> bool {
-        self.mode == Mode::CatchUp && self.touched.is_some() && self.touched_blobs.is_some()
+        self.mode.is_again() && self.touched.is_some() && self.touched_blobs.is_some()
     }
 
     /// Notes that a catch-up has to look at what refers to a row.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use rusqlite::Connection;
 
+use super::back::Placeless;
 use super::collation::Proof;
 use super::fail::Step;
 use super::moves::Naming;
@@ -33,6 +34,8 @@ pub(super) struct Known {
     pub(super) proof: Proof,
     /// Rows whose text holds ids.
     pub(super) naming: Naming,
+    /// On the way back: what has no place in the result.
+    pub(super) placeless: Option<Placeless>,
 }
 
 /// The tables that say which files there are.

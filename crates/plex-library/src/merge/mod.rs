@@ -126,20 +126,14 @@ pub fn two_way(mine: &Databases, theirs: &Databases, options: &Options) -> Resul
 /// `previous` a copy of the older pair, which is changed in place. Playlists, ratings, views, edits and deletions since the
 /// swap are in it afterwards, with home's ids. What they say about things that only the newer library has is never dropped
 /// without being named: rows that need such a thing are in [`Report::kept_aside`], ratings and history, which only name it,
-/// are written and stand in [`Report::waiting`]. Doing it again changes nothing.
+/// are written and stand in [`Report::waiting`]. Doing it again changes nothing. May be called again with
+/// `swapped_in` = the former `home` ([`Options::catch_up`]) to catch up with what happened since.
 ///
 /// # Errors
 /// As [`merge`]; `previous` is then what it was.
 pub fn carry_back(swapped_in: &Databases, home: &Databases, previous: &Databases, options: &Options) -> Result<Report> {
-    run(
-        Some(swapped_in),
-        home,
-        previous,
-        options,
-        Mode::Back,
-        &Extent::default(),
-    )
-    .map(|(report, _)| report)
+    let mode = if options.catch_up { Mode::BackAgain } else { Mode::Back };
+    run(Some(swapped_in), home, previous, options, mode, &Extent::default()).map(|(report, _)| report)
 }
 
 fn run(
@@ -168,21 +162,30 @@ fn run(
         }
         refuse::unknown(conn, &library, &blobs, mode, [touched[0].as_ref(), touched[1].as_ref()])?;
         let mut context = Context::new(conn, library, mode, touched)?;
-        if context.is_narrow() {
+        // On the way back nothing is asked of files.
+        let asks_files = context.is_narrow() && !mode.is_back();
+        if asks_files {
             extent.note_files(conn)?;
+        }
+        if context.is_narrow() {
             context.naming = extent.known.as_ref().map(|known| known.naming.clone());
+            context.placeless = extent.known.as_ref().and_then(|known| known.placeless.clone());
         }
         let proof = extent.known.as_ref().map(|known| known.proof.clone());
         let mut writer = Writer::new(conn, &context.schema, options.least_titles, proof)?;
         into_library(&mut context, &mut writer, &blobs)?;
         into_blobs(&mut context, &blobs)?;
-        if context.is_narrow() {
+        if asks_files {
             extent.take_doubts(conn)?;
         }
         let known = match extent.explores {
             true => Some(Known {
                 proof: writer.proof(conn)?,
                 naming: moves::naming(&context)?,
+                placeless: match mode.is_back() {
+                    true => Some(back::placeless(&context)?),
+                    false => None,
+                },
             }),
             false => None,
         };
@@ -208,7 +211,7 @@ fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) 
         }
     }
     moves::apply(context, writer, &moved, &sections.moved)?;
-    if context.mode == Mode::Back {
+    if context.mode.is_back() {
         back::without_place(context)?;
     }
     places::carry(context)?;
@@ -230,7 +233,7 @@ fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) 
     views::devices(context)?;
     blobs::carry(context, blobs)?;
     wishes::collect(context)?;
-    if context.mode == Mode::Back {
+    if context.mode.is_back() {
         back::waiting(context)?;
     }
     writer.finish(context.conn, &context.schema)?;

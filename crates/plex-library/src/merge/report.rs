@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::wishes::Wish;
+
 /// Everything that was carried, decided or kept aside. The form is versioned by its fields: new ones get a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -26,7 +28,7 @@ pub struct Report {
     pub kept_aside: Vec<KeptAside>,
     /// What of it the server can make by itself, once it runs.
     #[serde(default)]
-    pub to_make: Vec<super::wishes::Wish>,
+    pub to_make: Vec<Wish>,
     /// User state that is in the result and waits there for an item that the result does not have (yet).
     #[serde(default)]
     pub waiting: Vec<KeptAside>,
@@ -101,6 +103,20 @@ pub struct KeptAside {
     pub row: BTreeMap<String, serde_json::Value>,
 }
 
+impl KeptAside {
+    /// Whether it is about the same row as another one.
+    #[must_use]
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        (&self.table, self.id) == (&other.table, other.id)
+    }
+}
+
+/// Adds what came later; of two that are the same the later one stays.
+fn unite<T>(earlier: &mut Vec<T>, later: Vec<T>, is_same: impl Fn(&T, &T) -> bool) {
+    earlier.retain(|one| !later.iter().any(|other| is_same(one, other)));
+    earlier.extend(later);
+}
+
 impl Report {
     /// The counts of a table, to be added to.
     pub(super) fn carried(&mut self, table: &str) -> &mut Carried {
@@ -117,11 +133,81 @@ impl Report {
         self.carried.values().all(Carried::is_empty) && self.renumbered.is_empty()
     }
 
+    /// What two merges did, one after the other. What both speak of is said as the later one says it.
+    #[must_use]
+    pub fn followed_by(mut self, later: Self) -> Self {
+        for (table, more) in later.carried {
+            let carried = self.carried(&table);
+            carried.inserted += more.inserted;
+            carried.updated += more.updated;
+            carried.deleted += more.deleted;
+        }
+        for (table, more) in later.renumbered {
+            *self.renumbered.entry(table).or_default() += more;
+        }
+        unite(&mut self.same_files, later.same_files, |a, b| a.home == b.home);
+        unite(&mut self.bundles, later.bundles, |a, b| a == b);
+        unite(&mut self.decided, later.decided, |a, b| {
+            (&a.table, a.id, &a.about) == (&b.table, b.id, &b.about)
+        });
+        unite(&mut self.kept_aside, later.kept_aside, KeptAside::is_about_the_same);
+        unite(&mut self.to_make, later.to_make, Wish::is_about_the_same);
+        unite(&mut self.waiting, later.waiting, KeptAside::is_about_the_same);
+        self
+    }
+
     /// Drops what is empty, so that reports can be compared and read.
     pub(super) fn tidy(mut self) -> Self {
         self.carried.retain(|_, carried| !carried.is_empty());
         self.bundles.sort();
         self.bundles.dedup();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(id: i64, what: &str) -> KeptAside {
+        KeptAside {
+            table: "metadata_items".into(),
+            id,
+            what: what.into(),
+            why: String::new(),
+            remedy: String::new(),
+            row: BTreeMap::new(),
+        }
+    }
+
+    fn name(id: i64, title: &str) -> Wish {
+        Wish::Name {
+            id,
+            title: title.into(),
+            title_sort: None,
+        }
+    }
+
+    #[test]
+    fn what_two_merges_speak_of_is_said_once_as_the_later_one_says_it() {
+        let mut earlier = Report {
+            kept_aside: vec![kept(1, "one"), kept(2, "two")],
+            to_make: vec![name(1, "one"), name(2, "two")],
+            ..Report::default()
+        };
+        earlier.carried("tags").inserted = 3;
+        let mut later = Report {
+            kept_aside: vec![kept(2, "two, renamed"), kept(3, "three")],
+            to_make: vec![name(2, "two, renamed")],
+            ..Report::default()
+        };
+        later.carried("tags").inserted = 4;
+        let both = earlier.clone().followed_by(later);
+        assert_eq!(both.carried["tags"].inserted, 7);
+        let said: Vec<&str> = both.kept_aside.iter().map(|kept| kept.what.as_str()).collect();
+        assert_eq!(said, ["one", "two, renamed", "three"]);
+        assert_eq!(both.to_make, [name(1, "one"), name(2, "two, renamed")]);
+        // A second half that had nothing to add takes nothing away.
+        assert_eq!(earlier.clone().followed_by(Report::default()), earlier);
     }
 }

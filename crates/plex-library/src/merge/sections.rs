@@ -67,7 +67,7 @@ pub(super) fn carry(context: &mut Context<'_>, writer: &mut Writer) -> Step<Sect
                     write(context, &table, id, &theirs, merged)?;
                 }
                 // On the way back a section that the older library does not have stays away with what is in it.
-                None if context.mode == Mode::Back => {}
+                None if context.mode.is_back() => {}
                 None => insert(context, &table, mine)?,
             }
         }

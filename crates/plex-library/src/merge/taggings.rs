@@ -12,7 +12,6 @@ use super::content::{localise, set_aside};
 use super::context::Context;
 use super::fail::Step;
 use super::matching::AllChanges;
-use super::mode::Mode;
 use super::policy;
 use super::rows::{self, Row, int, value};
 use super::schema::Table;
@@ -90,7 +89,7 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
     if !rows::exists(context.conn, MAIN, "metadata_items", here)? {
         for (id, row) in mine {
             set_aside(context, table, id)?;
-            if context.mode == Mode::Back
+            if context.mode.is_back()
                 && PERSONAL.contains(&kind(context, table, &row)?)
                 && !rows::exists(context.conn, BASE, NAME, id)?
             {
@@ -145,7 +144,7 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
         let was = base.iter().any(|(_, before)| says(table, before) == says(table, &row));
         let wanted = if MEASURED.contains(&kind) {
             !was && !measured_anew
-        } else if locked || (PERSONAL.contains(&kind) && (context.mode != Mode::Back || !was)) {
+        } else if locked || (PERSONAL.contains(&kind) && (!context.mode.is_back() || !was)) {
             true
         } else if was {
             false

@@ -9,6 +9,7 @@
 )]
 
 mod back;
+mod back_again;
 mod catching_up;
 mod content;
 mod faults;

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use plex_library::ids;
-use plex_library::merge::{Options, carry_back, merge, two_way};
+use plex_library::merge::{KeptAside, Options, carry_back, merge, two_way};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sim::fixture::{Builder, Fixture};
 use tempfile::TempDir;
 
 use crate::history::{self, Act};
-use crate::support::{Trio, assert_same, dangling, databases, dump, open, rows};
+use crate::support::{Dangling, Trio, assert_same, dangling, databases, dump, open, rows};
 
 /// Cases of an ordinary run: enough to notice a slip, few enough not to be waited for.
 const CASES: u32 = 4;
@@ -538,17 +538,84 @@ fn one_case_without_base(home: &[Act], worker: &[Act], apart: bool, page_size: u
     );
 }
 
-/// The way back: what the household did since the swap is in the older library, or is named.
-fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
+/// Home after a burst was swapped in: the base is what it began with, the result the library from before.
+pub(crate) fn swapped_in(burst: &[Act], page_size: u32) -> Trio {
     let older = trio(true, page_size);
     live(&older, &[], burst, 0);
-    // What the worker made was swapped in; home went on from there.
-    let trio = Trio {
+    Trio {
         base: older.theirs.copy(&older.dir.path().join("swapped")).expect("copy"),
         mine: older.theirs.clone(),
         theirs: older.base.clone(),
         dir: older.dir,
-    };
+    }
+}
+
+/// What the older library was before anything was carried into it.
+pub(crate) struct Older {
+    had: BTreeMap<&'static str, BTreeSet<i64>>,
+    dangling: BTreeSet<Dangling>,
+}
+
+impl Older {
+    pub(crate) fn of(trio: &Trio) -> Self {
+        Self {
+            had: ["metadata_items", "media_items", "media_parts"]
+                .map(|table| (table, ids_of(&trio.theirs, table)))
+                .into(),
+            dangling: dangling(&trio.theirs),
+        }
+    }
+
+    /// What has to hold of an older library into which home was carried back; `kept_aside` is all that was named.
+    pub(crate) fn judge(&self, trio: &Trio, kept_aside: &[KeptAside]) {
+        let mut before = self.dangling.clone();
+        before.extend(dangling(&trio.mine));
+        trio.check(&before);
+        for (table, had) in &self.had {
+            let (mine, result, base) = (
+                ids_of(&trio.mine, table),
+                ids_of(&trio.theirs, table),
+                ids_of(&trio.base, table),
+            );
+            for id in had.iter().filter(|id| mine.contains(id)) {
+                assert!(result.contains(id), "{table} {id} was in the older library and at home");
+            }
+            for id in base.intersection(&mine).filter(|id| !had.contains(id)) {
+                assert!(!result.contains(id), "{table} {id} came with the burst");
+            }
+        }
+        let named: BTreeSet<(&str, i64)> = kept_aside.iter().map(|kept| (kept.table.as_str(), kept.id)).collect();
+        for table in HOMES
+            .iter()
+            .filter(|table| !table.starts_with("sqlite") && **table != "external_metadata_items")
+        {
+            if ["schema_migrations", "metadata_subscription_desired_items"].contains(table) {
+                continue;
+            }
+            let (home_has, result) = (ids_of(&trio.mine, table), ids_of(&trio.theirs, table));
+            for id in &home_has {
+                assert!(
+                    result.contains(id) || named.contains(&(*table, *id)),
+                    "{table} {id} is lost and not named"
+                );
+            }
+        }
+        for sql in [
+            "SELECT id, account_id || ' at ' || viewed_at FROM metadata_item_views",
+            "SELECT id, account_id || ' ' || coalesce(rating, '') || '/' || coalesce(view_offset, '') || '/' || coalesce(view_count, 0) FROM metadata_item_settings",
+        ] {
+            let (result, home_has) = (map(&trio.theirs, sql), map(&trio.mine, sql));
+            let changed = map(&trio.base, sql);
+            for (id, was) in home_has.iter().filter(|(id, was)| changed.get(*id) != Some(*was)) {
+                assert_eq!(result.get(id), Some(was), "{sql}: {id}");
+            }
+        }
+    }
+}
+
+/// The way back: what the household did since the swap is in the older library, or is named.
+fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
+    let trio = swapped_in(burst, page_size);
     live(&trio, home, &[], 300);
     let carry = || {
         carry_back(
@@ -559,59 +626,12 @@ fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
         )
         .expect("carried back")
     };
-    let mut before = dangling(&trio.theirs);
-    before.extend(dangling(&trio.mine));
-    let had: BTreeMap<&str, BTreeSet<i64>> = ["metadata_items", "media_items", "media_parts"]
-        .map(|table| (table, ids_of(&trio.theirs, table)))
-        .into();
+    let older = Older::of(&trio);
     let report = carry();
-    trio.check(&before);
+    older.judge(&trio, &report.kept_aside);
     let once = dump(&trio.theirs);
     let again = carry();
     assert_same(&once, &dump(&trio.theirs), &again);
-    for (table, had) in &had {
-        let (mine, result, base) = (
-            ids_of(&trio.mine, table),
-            ids_of(&trio.theirs, table),
-            ids_of(&trio.base, table),
-        );
-        for id in had.iter().filter(|id| mine.contains(id)) {
-            assert!(result.contains(id), "{table} {id} was in the older library and at home");
-        }
-        for id in base.intersection(&mine).filter(|id| !had.contains(id)) {
-            assert!(!result.contains(id), "{table} {id} came with the burst");
-        }
-    }
-    let named: BTreeSet<(&str, i64)> = report
-        .kept_aside
-        .iter()
-        .map(|kept| (kept.table.as_str(), kept.id))
-        .collect();
-    for table in HOMES
-        .iter()
-        .filter(|table| !table.starts_with("sqlite") && **table != "external_metadata_items")
-    {
-        if ["schema_migrations", "metadata_subscription_desired_items"].contains(table) {
-            continue;
-        }
-        let (home_has, result) = (ids_of(&trio.mine, table), ids_of(&trio.theirs, table));
-        for id in &home_has {
-            assert!(
-                result.contains(id) || named.contains(&(*table, *id)),
-                "{table} {id} is lost and not named"
-            );
-        }
-    }
-    for sql in [
-        "SELECT id, account_id || ' at ' || viewed_at FROM metadata_item_views",
-        "SELECT id, account_id || ' ' || coalesce(rating, '') || '/' || coalesce(view_offset, '') || '/' || coalesce(view_count, 0) FROM metadata_item_settings",
-    ] {
-        let (result, home_has) = (map(&trio.theirs, sql), map(&trio.mine, sql));
-        let changed = map(&trio.base, sql);
-        for (id, was) in home_has.iter().filter(|(id, was)| changed.get(*id) != Some(*was)) {
-            assert_eq!(result.get(id), Some(was), "{sql}: {id}");
-        }
-    }
 }
 
 /// Histories of home, of the worker, and two later ones of home's.
