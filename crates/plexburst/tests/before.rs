@@ -54,6 +54,11 @@ fn assert_subset(some: &BTreeMap<i64, String>, all: &BTreeMap<i64, String>) {
     }
 }
 
+fn journal_of(world: &World, report: &serde_json::Value) -> String {
+    let burst = report["burst"].as_str().unwrap();
+    std::fs::read_to_string(world.path("state/bursts").join(burst).join("journal.jsonl")).unwrap()
+}
+
 async fn goes_back_and_forth(world: &World, section: i64) {
     let old = files(&world.tracks(section).await);
     let id = *old.keys().next().unwrap();
@@ -75,9 +80,16 @@ async fn goes_back_and_forth(world: &World, section: i64) {
 
     // The household lives with it.
     world.client().rate(id, 7.0).await.unwrap();
-    world.client().create_playlist("since then", &[id]).await.unwrap();
+    let only_new = *new.keys().find(|id| !old.contains_key(id)).unwrap();
+    let mixed = [id, only_new];
+    world.client().create_playlist("since then", &mixed).await.unwrap();
     let report = world.json(&["rollback", "-y", "--json"]);
     assert_eq!(report["outcome"], "committed", "{report:#}\n{}", world.logs());
+    let journal = journal_of(world, &report);
+    let by_the_log = "home's log told what was left to catch up with";
+    assert!(journal.contains(by_the_log), "{journal}");
+    // The entry that has no place is named once, however often the library was caught up with.
+    assert_eq!(journal.matches("warning: ").count(), 1, "{journal}");
     assert_eq!(files(&world.tracks(section).await), old);
     assert_eq!(
         rating(world, section, id).await,

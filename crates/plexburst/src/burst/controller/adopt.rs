@@ -173,10 +173,19 @@ fn has_room_for_mine(c: &Controller, home: &crate::home::Home) -> Result<bool> {
     Ok(has_room)
 }
 
-/// What of home's could not be written stands in the journal, and so in the report, by name.
+/// What of home's could not be written stands in the journal, and so in the report, by name; what the merge has said need
+/// not be said again by what catches up with it.
 pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
     super::aside::note(c, phase, report)?;
+    let merged: Option<plex_library::merge::Report> = match phase {
+        Phase::Merge => None,
+        _ => c.side.journal().facts(Phase::Merge)?,
+    };
+    let said = merged.map(|merged| merged.kept_aside).unwrap_or_default();
     for kept in &report.kept_aside {
+        if said.iter().any(|before| before.is_about_the_same(kept)) {
+            continue;
+        }
         let text = format!(
             "{} of home's is not in the result ({}): {}",
             kept.what, kept.why, kept.remedy

@@ -3,13 +3,13 @@
 //!
 //! Reading all there is takes seconds that nobody should wait for, so it is done before home is stopped; from then on home is
 //! watched, and with home stopped only what it wrote meanwhile is looked at. Where there is no room for that, or home does not
-//! run, everything is compared while it is stopped.
+//! run, everything is compared while it is stopped. A rollback catches up in the same way, with what the household did put
+//! onto the older library.
 
 use plex_library::losses::{self, Lost};
 use plex_library::merge::{self, CatchUp, Options, Report};
 
 use super::adopt::{self, Verified};
-use super::swap::rename_bundles;
 use super::{Controller, engine};
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
@@ -19,7 +19,7 @@ use crate::home::{Home, discard, kept, room};
 
 /// Catches up while home runs, and has it watched from there on. Nothing where that cannot be.
 pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>> {
-    if matches!(c.request.source, Source::Rollback { .. }) || !c.has_mine() || !home.is_running().await? {
+    if discards(c) || !c.has_mine() || !home.is_running().await? {
         return Ok(None);
     }
     let (live, staged, next) = (home.databases(), c.area.staged(), c.area.next());
@@ -33,34 +33,77 @@ pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>
     c.printer().progress("catching up with home before it is stopped");
     // An attempt before this one may have gone as far as the paths that are written last.
     tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
-    // An attempt that is killed after this begins with what was merged before once more; merging it again changes nothing.
-    let ahead = engine(|| CatchUp::begin(&c.area.mine(), &live, next.dir(), &staged, &Options::default(), &()))?;
-    adopt::note_kept_aside(c, Phase::Swap, &ahead.report)?;
-    rename_bundles(home, &ahead.report)?;
+    let begin = match is_back(c) {
+        true => CatchUp::begin_back,
+        false => CatchUp::begin,
+    };
+    // An attempt that is killed after this begins with what was merged before once more.
+    let ahead = engine(|| begin(&c.area.mine(), &live, next.dir(), &staged, &options(c), &()))?;
+    rename_bundles(c, home, &ahead.report)?;
     Ok(Some(ahead))
 }
 
 /// Catches up with home, which is stopped.
 pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result<()> {
     let (live, staged) = (home.databases(), c.area.staged());
-    let (report, lost) = match ahead {
+    let (before, report, lost) = match ahead {
         Some(ahead) => {
+            let before = ahead.report.clone();
             let caught = engine(|| ahead.end(&live, &staged, &Options::default()))?;
             if caught.is_narrow {
                 c.side.note(Phase::Swap, BY_THE_LOG)?;
             }
-            (caught.report, caught.lost)
+            (before, caught.report, caught.lost)
         }
-        None => with_everything(c, home)?,
+        None => {
+            let (report, lost) = with_everything(c, home)?;
+            (Report::default(), report, lost)
+        }
     };
-    adopt::note_kept_aside(c, Phase::Swap, &report)?;
+    adopt::note_kept_aside(c, Phase::Swap, &before.followed_by(report.clone()))?;
     // Guard 5 once more, against the very library that is about to go.
     let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
     let gone = verified.map(|v| v.gone).unwrap_or_default();
     crate::burst::guard::losses::judge(&lost, &gone, c.request.options.accept_losses)?;
+    // What was moved for good since an older library was put aside is where it is now in that too: with the old paths Plex
+    // would find nothing.
     let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
     tokio::task::block_in_place(|| remapped::for_good(&staged, &mappings, &c.dir))?;
-    rename_bundles(home, &report)
+    rename_bundles(c, home, &report)
+}
+
+/// An attempt before this one may have put onto the result what home has changed back since: then it is not enough to look at
+/// what differs from what was merged.
+fn options(c: &Controller) -> Options {
+    Options {
+        catch_up: c.has_mine(),
+        thorough: c.side.attempts(Phase::Swap) > 1,
+        ..Options::default()
+    }
+}
+
+/// Bundles follow the guids of a result; an older library's have their names already.
+fn rename_bundles(c: &Controller, home: &Home, report: &Report) -> Result<()> {
+    match is_back(c) {
+        true => Ok(()),
+        false => super::swap::rename_bundles(home, report),
+    }
+}
+
+/// Whether an older library is to become home's again.
+fn is_back(c: &Controller) -> bool {
+    matches!(c.request.source, Source::Rollback { .. })
+}
+
+/// Whether the household's doings since that are not wanted.
+fn discards(c: &Controller) -> bool {
+    matches!(
+        c.request.source,
+        Source::Rollback {
+            discard_since: true,
+            ..
+        }
+    )
 }
 
 /// The note that only what home had written was looked at.
@@ -69,6 +112,9 @@ pub(super) const BY_THE_LOG: &str = "home's log told what was left to catch up w
 fn with_everything(c: &Controller, home: &Home) -> Result<(Report, Vec<Lost>)> {
     let (live, staged) = (home.databases(), c.area.staged());
     tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
+    if discards(c) {
+        return Ok((Report::default(), Vec::new()));
+    }
     // What was merged before is the base now: only what the household did since then is left to carry.
     let base = if c.has_mine() {
         c.area.mine()
@@ -76,10 +122,12 @@ fn with_everything(c: &Controller, home: &Home) -> Result<(Report, Vec<Lost>)> {
         adopt::ids_are_apart(c, &live)?;
         c.area.base()
     };
-    let options = Options {
-        catch_up: c.has_mine(),
-        ..Options::default()
-    };
+    let options = options(c);
+    if is_back(c) {
+        // Nothing is asked of files: the older library lacks what came since.
+        let report = engine(|| merge::carry_back(&base, &live, &staged, &options))?;
+        return Ok((report, Vec::new()));
+    }
     let report = engine(|| merge::merge(&base, &live, &staged, &options))?;
     let lost = engine(|| losses::of(&live, &staged))?;
     Ok((report, lost))

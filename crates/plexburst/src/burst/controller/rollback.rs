@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Controller, Prepared, engine, prepare};
 use crate::burst::phase::Phase;
-use crate::burst::remapped;
 use crate::error::{Error, Result};
-use crate::home::{Home, Kept, discard, kept};
+use crate::home::{Kept, discard, kept};
 
 /// What `stage` knows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,19 +112,4 @@ pub(super) async fn carry_back(c: &Controller, to: &str, discard_since: bool) ->
 
 fn options() -> plex_library::merge::Options {
     plex_library::merge::Options::default()
-}
-
-/// The same for what was done since then, with home stopped. What was moved for good since the library was put aside is where
-/// it is now, whichever library is home's: with the old paths Plex would find nothing.
-pub(super) fn catch_up(c: &Controller, home: &Home, discard_since: bool) -> Result<()> {
-    let staged = c.area.staged();
-    // An attempt before this one may have gone as far as the end of this function.
-    tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
-    if !discard_since {
-        let report =
-            engine(|| plex_library::merge::carry_back(&c.area.mine(), &home.databases(), &staged, &options()))?;
-        super::adopt::note_kept_aside(c, Phase::Swap, &report)?;
-    }
-    let mappings = crate::media::mappings::Mappings::of(&c.request.config.media)?;
-    tokio::task::block_in_place(|| remapped::for_good(&staged, &mappings, &c.dir))
 }

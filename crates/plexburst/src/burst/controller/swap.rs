@@ -7,7 +7,7 @@ use plex_library::merge::CatchUp;
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{BUNDLES, Verified};
-use super::{Controller, Prepared, catch_up, engine, moment, rollback};
+use super::{Controller, Prepared, catch_up, engine, moment};
 use crate::burst::journal::{Entry, Event, last_transition};
 use crate::burst::phase::Phase;
 use crate::burst::request::Source;
@@ -95,11 +95,7 @@ fn is_noted(c: &Controller, wanted: &str) -> bool {
 async fn stop_and_exchange(c: &Controller, home: &Home, mut ahead: Option<CatchUp>) -> Result<()> {
     stop(home, ahead.as_mut()).await?;
     c.printer().say("            home is stopped; catching up");
-    if let Source::Rollback { discard_since, .. } = &c.request.source {
-        rollback::catch_up(c, home, *discard_since)?;
-    } else {
-        catch_up::now(c, home, ahead)?;
-    }
+    catch_up::now(c, home, ahead)?;
     let plan = plan(c)?.ok_or_else(|| Error::unexpected("the swap was not prepared"))?;
     engine(|| plex_library::swap::exchange(&plan))?;
     Ok(())
