@@ -109,7 +109,16 @@ pub(crate) fn run() {
         "delta" => println!("{}", delta::make(&path(0), &pair(1), &path(2), &()).unwrap().bytes()),
         "apply" => drop(delta::apply(&path(0), &path(1), &path(2), &()).unwrap()),
         "merge" => drop(merge::merge(&pair(0), &pair(1), &pair(2), &merge::Options::default()).unwrap()),
-        "stopped" => stopped(&pair(0), &pair(1), &pair(2), &path(3), &plan(4)),
+        "back" => drop(merge::carry_back(&pair(0), &pair(1), &pair(2), &merge::Options::default()).unwrap()),
+        "stopped" => stopped(merge::CatchUp::begin, &pair(0), &pair(1), &pair(2), &path(3), &plan(4)),
+        "stopped-back" => stopped(
+            merge::CatchUp::begin_back,
+            &pair(0),
+            &pair(1),
+            &pair(2),
+            &path(3),
+            &plan(4),
+        ),
         "verify" => assert!(verify::verify(&path(0), verify::Level::Full).unwrap().ok),
         "prepare" => {
             let plan = swap::prepare(&pair(0), &path(1), &path(1).with_file_name("previous")).unwrap();
@@ -120,14 +129,24 @@ pub(crate) fn run() {
     }
 }
 
+/// The first half of catching up.
+type Begin = fn(
+    &Databases,
+    &Databases,
+    &Path,
+    &Databases,
+    &merge::Options,
+    &dyn plex_library::Progress,
+) -> plex_library::Result<merge::CatchUp>;
+
 /// A server that stops after the first half of catching up; says how long everything took that was done while it stood still,
 /// of which processor time, and in which way.
-fn stopped(merged: &Databases, live: &Databases, staged: &Databases, copy: &Path, plan: &swap::Plan) {
+fn stopped(begin: Begin, merged: &Databases, live: &Databases, staged: &Databases, copy: &Path, plan: &swap::Plan) {
     let fixture = Fixture::at(live.dir()).unwrap();
     let server = fixture.open().unwrap();
     let options = merge::Options::default();
     let begun = Instant::now();
-    let ahead = merge::CatchUp::begin(merged, live, copy, staged, &options, &()).unwrap();
+    let ahead = begin(merged, live, copy, staged, &options, &()).unwrap();
     let before = begun.elapsed();
     let household = scale::Household {
         views: 40,
@@ -173,6 +192,13 @@ fn fixture(arguments: &[String]) {
             ids::keep_apart(&Databases::at(&worker.databases_dir), 1).unwrap();
             scale::Burst::REFERENCE.apply(&worker).unwrap();
         }
+        // What it found before is in the library already.
+        "again" => scale::Household {
+            new_tracks: 0,
+            ..scale::Household::REFERENCE
+        }
+        .apply(&copy())
+        .unwrap(),
         _ => scale::Household::REFERENCE.apply(&copy()).unwrap(),
     }
 }
