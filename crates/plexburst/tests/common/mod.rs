@@ -356,10 +356,16 @@ impl Drop for World {
         // A mount that a failed test left must not be walked into when the folder is removed.
         let prefix = self.dir.path().display().to_string();
         for line in std::fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines() {
-            if let Some(point) = line.split(' ').nth(1)
-                && point.starts_with(&prefix)
-            {
-                let _ = Command::new("fusermount3").args(["-uz", point]).status();
+            // Blanks are written as octal digits there.
+            let point = line.split(' ').nth(1).unwrap_or_default().replace("\\040", " ");
+            if point.starts_with(&prefix) {
+                let is_fuse = line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("fuse"));
+                let (program, flag) = if is_fuse {
+                    ("fusermount3", "-uz")
+                } else {
+                    ("umount", "-l")
+                };
+                let _ = Command::new(program).args([flag, &point]).status();
             }
         }
     }
@@ -383,8 +389,14 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Home may still be running in it.
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+        // Home may still be running in it, or its world has taken it along.
+        drop(
+            Command::new("umount")
+                .arg("-l")
+                .arg(&self.0)
+                .stderr(Stdio::null())
+                .status(),
+        );
     }
 }
 
