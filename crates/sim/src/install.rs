@@ -1,6 +1,6 @@
 //! Putting the simulator where a real installation has its programs, and being whichever of them was started.
 //!
-//! One executable is all three programs: it looks at the name that it was started by.
+//! One executable is all of them: it looks at the name that it was started by.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,15 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::{analysis, scanner, server};
+use crate::{analysis, scanner, server, shell};
 
 /// The names of a real installation's programs, the server first.
-pub(crate) const PROGRAMS: [&str; 3] = ["Plex Media Server", "Plex Media Scanner", "Plex Music Analyzer"];
+pub(crate) const PROGRAMS: [&str; 4] = [
+    "Plex Media Server",
+    "Plex Media Scanner",
+    "Plex Music Analyzer",
+    "Plex SQLite",
+];
 
 /// Makes `dir` look like /usr/lib/plexmediaserver: links by the names of Plex's programs, all to `exe`, which must call
 /// [`dispatch`] before anything else. Returns the path of the server. Doing it again points the links to the new `exe`.
@@ -39,6 +44,7 @@ pub fn dispatch() -> Option<ExitCode> {
         "Plex Media Server" => Some(server::main()),
         "Plex Media Scanner" => Some(scanner::main(std::env::args_os())),
         "Plex Music Analyzer" => Some(analysis::main()),
+        "Plex SQLite" => Some(shell::main(std::env::args_os())),
         // Only as the first process of a container of the image.
         "init" if std::process::id() == 1 => Some(crate::image::init::main()),
         _ => None,
@@ -50,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_links_that_can_be_moved_to_a_newer_program() {
+    fn links_that_can_be_moved_to_a_newer_program() {
         let dir = tempfile::tempdir().unwrap();
         let programs = dir.path().join("lib/plex");
         for exe in ["old", "new"] {

@@ -28,6 +28,7 @@ pub mod prefs;
 pub(crate) mod process;
 pub(crate) mod scanner;
 pub mod server;
+pub(crate) mod shell;
 
 pub use cli::cli;
 pub use install::{dispatch, install};

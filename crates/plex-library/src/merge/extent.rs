@@ -28,7 +28,7 @@ pub(super) struct Extent<'w> {
 }
 
 /// What a merge finds out about its result by reading all of it, so that the next one need not.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Known {
     /// The collation has proved itself on these indices, or has not.
     pub(super) proof: Proof,

@@ -11,9 +11,10 @@
 //! - Ids of items, media and parts that the base or home knows stay. View dates never change; nothing is unwatched.
 //! - Merging the same three again changes nothing.
 //!
-//! Must not: write through a collation that did not prove itself, or make search terms with a tokenizer that is not
-//! Plex's (design §7).
+//! Must not: write through a collation that did not prove itself, be it ours or one that home's own program is asked for, or
+//! make search terms with a tokenizer that is not Plex's (design §7).
 
+mod asked;
 mod back;
 mod blobs;
 mod catch_up;
@@ -56,12 +57,16 @@ mod views;
 mod wishes;
 mod writer;
 
+pub use asked::PlexCollation;
 pub use catch_up::{CatchUp, CaughtUp};
 pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
 pub use wishes::Wish;
 
-use crate::error::Result;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
 use crate::paths::{Databases, Which};
+use asked::Asked;
 use context::Context;
 use diff::Changes;
 use extent::{Extent, Known};
@@ -74,7 +79,7 @@ use touched::Touched;
 use writer::Writer;
 
 /// What a caller may choose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How many different titles the index must hold before a collation may count as proved by it.
     pub least_titles: usize,
@@ -83,6 +88,9 @@ pub struct Options {
     pub catch_up: bool,
     /// Everything is compared, also where it is known what home wrote: the result is the same, and takes its time.
     pub thorough: bool,
+    /// Home's own program, asked for the order of titles where ours does not prove itself. An answer that does not come is no
+    /// failure: the merge is done without it then ([`Report::unasked`]).
+    pub plex: Option<Arc<dyn PlexCollation>>,
 }
 
 impl Default for Options {
@@ -91,6 +99,7 @@ impl Default for Options {
             least_titles: 8,
             catch_up: false,
             thorough: false,
+            plex: None,
         }
     }
 }
@@ -144,6 +153,31 @@ fn run(
     mode: Mode,
     extent: &Extent<'_>,
 ) -> Result<(Report, Option<Known>)> {
+    let with = |asked: Option<&Asked>| attempt(base, mine, theirs, options, mode, extent, asked);
+    let Some(plex) = &options.plex else { return with(None) };
+    let asked = Asked::new(plex);
+    let result = with(Some(&asked));
+    let Some(why) = asked.trouble() else { return result };
+    // Whatever came of it was rolled back.
+    tracing::warn!(
+        why,
+        "home's Plex SQLite failed while rows were written; merging without it"
+    );
+    let (mut report, known) = with(None)?;
+    report.unasked = Some(why.to_owned());
+    Ok((report, known))
+}
+
+/// One merge, with or without somebody to ask for Plex's order.
+fn attempt(
+    base: Option<&Databases>,
+    mine: &Databases,
+    theirs: &Databases,
+    options: &Options,
+    mode: Mode,
+    extent: &Extent<'_>,
+    asked: Option<&Asked>,
+) -> Result<(Report, Option<Known>)> {
     Session::begin(base, mine, theirs)?.run(|conn, readers| {
         let paths = |which| [theirs.path(which), base.unwrap_or(mine).path(which), mine.path(which)];
         let library = Schema::common(conn, LIBRARY, mode, paths(Which::Library))?;
@@ -172,7 +206,7 @@ fn run(
             context.placeless = extent.known.as_ref().and_then(|known| known.placeless.clone());
         }
         let proof = extent.known.as_ref().map(|known| known.proof.clone());
-        let mut writer = Writer::new(conn, &context.schema, options.least_titles, proof)?;
+        let mut writer = Writer::new(conn, &context.schema, options.least_titles, asked, proof)?;
         into_library(&mut context, &mut writer, &blobs)?;
         into_blobs(&mut context, &blobs)?;
         if asks_files {
@@ -190,6 +224,12 @@ fn run(
             false => None,
         };
         extent.confirm()?;
+        context.report.placed_by_plex = writer.placed();
+        context.report.unasked = writer.unasked.take();
+        if asked.is_some_and(|asked| asked.trouble().is_some()) {
+            // Rows may stand anywhere.
+            return Err(Error::Cancelled.into());
+        }
         Ok((context.report.tidy(), known))
     })
 }

@@ -32,6 +32,12 @@ pub struct Report {
     /// User state that is in the result and waits there for an item that the result does not have (yet).
     #[serde(default)]
     pub waiting: Vec<KeptAside>,
+    /// How many rows stand where home's own `Plex SQLite` says that they belong among the titles.
+    #[serde(default)]
+    pub placed_by_plex: u64,
+    /// Why home's `Plex SQLite`, which was at hand and needed, was not asked.
+    #[serde(default)]
+    pub unasked: Option<String>,
 }
 
 /// How many rows of a table were written.

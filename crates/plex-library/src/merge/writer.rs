@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::values::Value;
 use rusqlite::Connection;
 
+use super::asked::Asked;
 use super::collation::{self, Proof};
 use super::fail::Step;
 use super::fts::{self, Document, Edit, Found, Index};
@@ -41,11 +42,22 @@ pub(super) struct Writer {
     searched: BTreeMap<&'static str, Searched>,
     proof: Option<Proof>,
     least_titles: usize,
+    asked: Option<Asked>,
+    /// Rows for whose place among the titles home's own program was asked.
+    placed: BTreeSet<i64>,
+    /// Why home's own program, which was at hand, is not asked.
+    pub(super) unasked: Option<String>,
 }
 
 impl Writer {
-    /// `proof` is what the collation has shown on these very indices before.
-    pub(super) fn new(conn: &Connection, schema: &Schema, least_titles: usize, proof: Option<Proof>) -> Step<Self> {
+    /// `proof` is what the collation has shown on these very indices before; `asked` is at hand where ours has nothing to show.
+    pub(super) fn new(
+        conn: &Connection,
+        schema: &Schema,
+        least_titles: usize,
+        asked: Option<&Asked>,
+        mut proof: Option<Proof>,
+    ) -> Step<Self> {
         let mut searched = BTreeMap::new();
         for name in SEARCHED {
             let Some(table) = schema.get(name) else { continue };
@@ -67,13 +79,27 @@ impl Writer {
                 },
             );
         }
-        if proof == Some(Proof::Given) {
-            collation::register(conn)?;
+        match (&proof, asked) {
+            (Some(Proof::Given), _) => collation::register(conn)?,
+            (Some(Proof::Asked(names)), Some(asked)) => {
+                for name in names {
+                    asked.register(conn, name)?;
+                }
+            }
+            (Some(Proof::Asked(_)), None) => {
+                proof = Some(Proof::Lacking(
+                    "home's Plex SQLite knows the order and does not answer".into(),
+                ));
+            }
+            _ => {}
         }
         Ok(Self {
             searched,
             proof,
             least_titles,
+            asked: asked.cloned(),
+            placed: BTreeSet::new(),
+            unasked: None,
         })
     }
 
@@ -82,10 +108,25 @@ impl Writer {
         Ok(match &self.proof {
             Some(proof) => proof.clone(),
             None => {
-                let proof = collation::prove(conn, &[MAIN, MINE], self.least_titles)?;
+                let mut proof = collation::prove(conn, &[MAIN, MINE], self.least_titles)?;
+                if let (Proof::Lacking(why), Some(asked)) = (&proof, &self.asked) {
+                    proof = match collation::ask(conn, &[MAIN, MINE], asked)? {
+                        Proof::Lacking(unasked) => {
+                            let lacking = Proof::Lacking(format!("{why}; home's Plex SQLite is of no help: {unasked}"));
+                            self.unasked = Some(unasked);
+                            lacking
+                        }
+                        answered => answered,
+                    };
+                }
                 self.proof.insert(proof).clone()
             }
         })
+    }
+
+    /// How many rows home's own program was asked for.
+    pub(super) fn placed(&self) -> u64 {
+        self.placed.len() as u64
     }
 
     /// Why rows of `table` cannot be inserted, removed or renamed; `None` if they can.
@@ -100,7 +141,7 @@ impl Writer {
             return Ok(None);
         }
         Ok(match self.proof(conn)? {
-            Proof::Given => None,
+            Proof::Given | Proof::Asked(_) => None,
             Proof::Lacking(why) => Some(why),
         })
     }
@@ -184,6 +225,9 @@ impl Writer {
         if !searched.before.contains_key(&id) {
             let words = words(conn, MAIN, table, &searched.columns, id)?;
             searched.before.insert(id, words);
+            if table.name == SEARCHED[0] && matches!(self.proof, Some(Proof::Asked(_))) {
+                self.placed.insert(id);
+            }
         }
         Ok(())
     }

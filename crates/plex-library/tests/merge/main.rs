@@ -8,6 +8,7 @@
     reason = "a test says by panicking what is wrong, and what it skipped"
 )]
 
+mod asked;
 mod back;
 mod back_again;
 mod catching_up;

@@ -163,7 +163,7 @@ fn searched(conn: &Connection) -> Vec<(&'static str, String)> {
 }
 
 /// Whether the search indices hold the words of their rows.
-fn has_its_words(dir: &Path) -> Result<(), String> {
+pub(crate) fn has_its_words(dir: &Path) -> Result<(), String> {
     let conn = open(dir);
     for (_, index) in searched(&conn) {
         conn.execute_batch(&format!("INSERT INTO {index}({index}) VALUES('integrity-check')"))

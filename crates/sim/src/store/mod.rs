@@ -18,7 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
-pub use stand_ins::register;
+pub use stand_ins::{ORDER, Order, register};
 
 /// File name of the library database.
 pub const LIBRARY_DB: &str = "com.plexapp.plugins.library.db";

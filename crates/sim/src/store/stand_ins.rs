@@ -3,7 +3,9 @@
 //! The tokenizer is SQLite's `simple` under that name, made without any code outside SQL: fts3_tokenizer() hands out the
 //! pointer of a tokenizer and takes it back under another name, as long as both are bound parameters (facts/plex.md §1.4).
 //! The collations are ICU's root order with numbers by value, which is the order of a real server's index (measured: see
-//! the test of this module).
+//! the test of this module), or a tailoring of it that no other program knows ([`Order`]).
+
+use std::cmp::Ordering;
 
 use icu_collator::options::CollatorOptions;
 use icu_collator::preferences::CollationNumericOrdering;
@@ -16,6 +18,59 @@ const COLLATION: &str = "icu_root";
 /// The collation of `index_title_sort_naturalsort`, in databases of about 2018 to 2021.
 const OLD_COLLATION: &str = "naturalsort";
 
+/// Names the order of titles of every program of this package that is started with it in its environment.
+pub const ORDER: &str = "PLEX_SIM_ORDER";
+
+/// The order of titles of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// ICU's root order, as the servers have it that were seen.
+    #[default]
+    Root,
+    /// Titles that begin with a digit after all others: a server whose ICU has a tailoring of its own.
+    LettersFirst,
+}
+
+impl Order {
+    /// What [`ORDER`] says.
+    fn of_environment() -> Self {
+        match std::env::var(ORDER) {
+            Ok(word) if word == Self::LettersFirst.word() => Self::LettersFirst,
+            _ => Self::Root,
+        }
+    }
+
+    /// The value of [`ORDER`] for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::LettersFirst => "letters-first",
+        }
+    }
+
+    /// Gives the collations of a connection this order. The indices that are there are in the order in which they were made.
+    ///
+    /// # Errors
+    /// As [`register`].
+    pub fn register(self, connection: &Connection) -> rusqlite::Result<()> {
+        for name in [COLLATION, OLD_COLLATION] {
+            let collator = root()?;
+            connection.create_collation(name, move |one, two| self.compare(&collator, one, two))?;
+        }
+        Ok(())
+    }
+
+    fn compare(self, collator: &CollatorBorrowed<'_>, one: &str, two: &str) -> Ordering {
+        let has_digit = |title: &str| title.starts_with(|c: char| c.is_ascii_digit());
+        match self {
+            Self::Root => Ordering::Equal,
+            Self::LettersFirst => has_digit(one).cmp(&has_digit(two)),
+        }
+        .then_with(|| collator.compare(one, two))
+    }
+}
+
 /// Registers all of them on one connection.
 ///
 /// # Errors
@@ -27,11 +82,7 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
         rusqlite::params![TOKENIZER, pointer],
         |_| Ok(()),
     )?;
-    for name in [COLLATION, OLD_COLLATION] {
-        let collator = root()?;
-        connection.create_collation(name, move |one, two| collator.compare(one, two))?;
-    }
-    Ok(())
+    Order::of_environment().register(connection)
 }
 
 fn root() -> rusqlite::Result<CollatorBorrowed<'static>> {
