@@ -159,6 +159,8 @@ impl Report {
         unite(&mut self.kept_aside, later.kept_aside, KeptAside::is_about_the_same);
         unite(&mut self.to_make, later.to_make, Wish::is_about_the_same);
         unite(&mut self.waiting, later.waiting, KeptAside::is_about_the_same);
+        self.placed_by_plex += later.placed_by_plex;
+        self.unasked = later.unasked.or(self.unasked);
         self
     }
 

@@ -89,6 +89,9 @@ pub struct Home {
     pub start: Option<Vec<String>>,
     /// The command that makes home's own mount show new files; run before the server is started with what was found.
     pub refresh_mount: Option<Vec<String>>,
+    /// The command that runs `Plex SQLite`, which is asked for Plex's order of titles where that cannot be told here; unset: that
+    /// of Plex's package, if home is that; an empty list: none.
+    pub plex_sqlite: Option<Vec<String>>,
     /// No more than so much of the library is read in a second while it is copied; unset: as fast as it goes.
     pub limit_rate: Option<Rate>,
     /// How many previous libraries are kept for `rollback`; 2 when unset.

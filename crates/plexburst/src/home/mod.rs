@@ -7,6 +7,7 @@ mod area;
 pub mod found;
 pub mod kept;
 pub mod owner;
+mod plex_sqlite;
 mod prefs;
 pub mod room;
 mod service;
@@ -17,6 +18,7 @@ use plex_library::Databases;
 
 pub use area::{Area, discard, files_in};
 pub use kept::{Kept, Note, Retention, Why};
+pub use plex_sqlite::{Patience, PlexSqlite};
 pub use prefs::Dangerous;
 
 use crate::config::{Config, Limits};
@@ -36,6 +38,7 @@ pub struct Home {
     stop: Option<Vec<String>>,
     start: Option<Vec<String>>,
     refresh_mount: Option<Vec<String>>,
+    plex_sqlite: Option<Vec<String>>,
     limits: Limits,
     retention: Retention,
 }
@@ -54,6 +57,7 @@ impl Home {
             stop: config.home.stop.clone(),
             start: config.home.start.clone(),
             refresh_mount: config.home.refresh_mount.clone(),
+            plex_sqlite: config.home.plex_sqlite.clone(),
             limits: config.limits.clone(),
             retention: Retention::of(&config.home),
         };

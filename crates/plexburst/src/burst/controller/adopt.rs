@@ -9,7 +9,7 @@ use crate::burst::request::Source;
 use crate::burst::spec::Made;
 use crate::error::{Error, Result};
 use crate::exit;
-use crate::home::{discard, kept, room};
+use crate::home::{Patience, discard, kept, room};
 
 /// Folder of fetched bundles.
 pub(super) const BUNDLES: &str = "bundles";
@@ -117,7 +117,7 @@ pub(super) async fn merge(c: &Controller) -> Result<()> {
                 }
                 take_mine(c, home, &mine, has_base)?;
                 ids_are_apart(c, &mine)?;
-                let options = plex_library::merge::Options::default();
+                let options = super::titles::options(c, Patience::BESIDE)?;
                 let (base, staged) = (c.area.base(), c.area.staged());
                 // An archive of the earlier scripts comes without its base.
                 let report = engine(|| match has_base {
@@ -177,6 +177,7 @@ fn has_room_for_mine(c: &Controller, home: &crate::home::Home) -> Result<bool> {
 /// not be said again by what catches up with it.
 pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
     super::aside::note(c, phase, report)?;
+    super::titles::note(c, phase, report)?;
     let merged: Option<plex_library::merge::Report> = match phase {
         Phase::Merge => None,
         _ => c.side.journal().facts(Phase::Merge)?,

@@ -10,12 +10,12 @@ use plex_library::losses::{self, Lost};
 use plex_library::merge::{self, CatchUp, Options, Report};
 
 use super::adopt::{self, Verified};
-use super::{Controller, engine};
+use super::{Controller, engine, titles};
 use crate::burst::phase::Phase;
 use crate::burst::remapped;
 use crate::burst::request::Source;
 use crate::error::Result;
-use crate::home::{Home, discard, kept, room};
+use crate::home::{Home, Patience, discard, kept, room};
 
 /// Catches up while home runs, and has it watched from there on. Nothing where that cannot be.
 pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>> {
@@ -38,7 +38,8 @@ pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>
         false => CatchUp::begin,
     };
     // An attempt that is killed after this begins with what was merged before once more.
-    let ahead = engine(|| begin(&c.area.mine(), &live, next.dir(), &staged, &options(c), &()))?;
+    let options = options(c, Patience::BESIDE)?;
+    let ahead = engine(|| begin(&c.area.mine(), &live, next.dir(), &staged, &options, &()))?;
     rename_bundles(c, home, &ahead.report)?;
     Ok(Some(ahead))
 }
@@ -49,7 +50,8 @@ pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result
     let (before, report, lost) = match ahead {
         Some(ahead) => {
             let before = ahead.report.clone();
-            let caught = engine(|| ahead.end(&live, &staged, &Options::default()))?;
+            let options = titles::options(c, Patience::STOPPED)?;
+            let caught = engine(|| ahead.end(&live, &staged, &options))?;
             if caught.is_narrow {
                 c.side.note(Phase::Swap, BY_THE_LOG)?;
             }
@@ -74,12 +76,12 @@ pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result
 
 /// An attempt before this one may have put onto the result what home has changed back since: then it is not enough to look at
 /// what differs from what was merged.
-fn options(c: &Controller) -> Options {
-    Options {
+fn options(c: &Controller, patience: Patience) -> Result<Options> {
+    Ok(Options {
         catch_up: c.has_mine(),
         thorough: c.side.attempts(Phase::Swap) > 1,
-        ..Options::default()
-    }
+        ..titles::options(c, patience)?
+    })
 }
 
 /// Bundles follow the guids of a result; an older library's have their names already.
@@ -122,7 +124,7 @@ fn with_everything(c: &Controller, home: &Home) -> Result<(Report, Vec<Lost>)> {
         adopt::ids_are_apart(c, &live)?;
         c.area.base()
     };
-    let options = options(c);
+    let options = options(c, Patience::STOPPED)?;
     if is_back(c) {
         // Nothing is asked of files: the older library lacks what came since.
         let report = engine(|| merge::carry_back(&base, &live, &staged, &options))?;

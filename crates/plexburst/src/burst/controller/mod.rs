@@ -19,6 +19,7 @@ mod rollback;
 mod seated;
 mod snapshot;
 mod swap;
+mod titles;
 mod wind_up;
 mod work;
 

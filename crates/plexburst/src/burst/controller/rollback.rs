@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Controller, Prepared, engine, prepare};
 use crate::burst::phase::Phase;
 use crate::error::{Error, Result};
-use crate::home::{Kept, discard, kept};
+use crate::home::{Kept, Patience, discard, kept};
 
 /// What `stage` knows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,14 +102,11 @@ pub(super) async fn carry_back(c: &Controller, to: &str, discard_since: bool) ->
             }
             engine(|| plex_library::delta::apply(&kept.path, &kept.since(), base.dir(), &()))?;
             super::adopt::take_mine(c, home, &mine, true)?;
-            let report = engine(|| plex_library::merge::carry_back(&base, &mine, &c.area.staged(), &options()))?;
+            let options = super::titles::options(c, Patience::BESIDE)?;
+            let report = engine(|| plex_library::merge::carry_back(&base, &mine, &c.area.staged(), &options))?;
             super::adopt::note_kept_aside(c, Phase::Merge, &report)?;
             Ok(report)
         })
         .await?;
     super::adopt::one_copy_of_two(c)
-}
-
-fn options() -> plex_library::merge::Options {
-    plex_library::merge::Options::default()
 }

@@ -71,6 +71,7 @@ struct Answers {
     url: Option<String>,
     stop: Option<Vec<String>>,
     start: Option<Vec<String>>,
+    plex_sqlite: Option<Vec<String>>,
     /// (section, its roots)
     sections: Vec<(String, Vec<String>)>,
     place: media::Place,
@@ -121,6 +122,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         data_dir: home.data_dir,
         what: home.what,
         url: home.url,
+        plex_sqlite: home.plex_sqlite,
         sections,
         place,
         roots,
@@ -221,6 +223,7 @@ fn named(dir: &Path, containers: &[found::Container]) -> Result<Found> {
         stop: None,
         start: None,
         url: None,
+        plex_sqlite: None,
     }))
 }
 

@@ -54,6 +54,13 @@ fn home(out: &mut String, answers: &Answers) {
             )),
         }
     }
+    if let Some(command) = &answers.plex_sqlite {
+        let _ = writeln!(
+            out,
+            "# Asked for Plex's order of titles where that cannot be told without it.\nplex_sqlite = {}",
+            words(command)
+        );
+    }
 }
 
 fn media(out: &mut String, answers: &Answers) {

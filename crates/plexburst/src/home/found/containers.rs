@@ -151,6 +151,7 @@ impl Container {
                 stop: words(&[&self.engine, "stop", "--time", STOP_SECONDS, &self.name]),
                 start: words(&[&self.engine, "start", &self.name]),
                 url: self.url.clone(),
+                plex_sqlite: self.plex_sqlite(),
             })
             .collect()
     }
@@ -171,6 +172,18 @@ impl Container {
         ];
         (image.contains("plex") || self.name.to_lowercase().contains("plex"))
             && !others.iter().any(|other| image.contains(other))
+    }
+
+    /// `Plex SQLite` inside of a running container of an image that is known (facts/plex.md §4.1).
+    fn plex_sqlite(&self) -> Option<Vec<String>> {
+        let known = [
+            ("plexinc/", "/usr/lib/plexmediaserver"),
+            ("linuxserver/", "/usr/lib/plexmediaserver"),
+            ("hotio/", "/app/bin/usr/lib/plexmediaserver"),
+        ];
+        let (_, programs) = known.iter().find(|(beginning, _)| self.image.contains(beginning))?;
+        let program = format!("{programs}/Plex SQLite");
+        words(&[&self.engine, "exec", "--interactive", &self.name, &program])
     }
 
     fn kind(&self) -> &str {

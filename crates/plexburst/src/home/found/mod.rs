@@ -26,6 +26,8 @@ pub struct Found {
     pub start: Option<Vec<String>>,
     /// Where it answers, when that is not the usual address.
     pub url: Option<String>,
+    /// The command that runs its `Plex SQLite`, where that is known to lie.
+    pub plex_sqlite: Option<Vec<String>>,
 }
 
 /// How deep a container's mount is searched for the library: facts/plex.md §4.1 (8 from the top, three of them known).
@@ -85,6 +87,9 @@ fn fill(home: &mut crate::config::Home, all: &[Found]) -> Vec<String> {
     }
     if home.url.is_none() {
         home.url.clone_from(&found.url);
+    }
+    if home.plex_sqlite.is_none() {
+        home.plex_sqlite.clone_from(&found.plex_sqlite);
     }
     notes
 }

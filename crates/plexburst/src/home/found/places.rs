@@ -101,6 +101,7 @@ pub(super) fn libraries(root: &Path) -> Vec<Found> {
                     stop: words(place.stop).filter(|words| !words.is_empty()),
                     start: words(place.start).filter(|words| !words.is_empty()),
                     url: None,
+                    plex_sqlite: None,
                 });
             }
         }

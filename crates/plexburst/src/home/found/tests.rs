@@ -113,6 +113,13 @@ fn every_image_is_found_by_its_mounts() {
         assert_eq!(stop(&found[0]), "docker stop --time 120 tv");
         assert_eq!(found[0].start, words(&["docker", "start", "tv"]));
         assert_eq!(found[0].url, None);
+        let program = match kind {
+            "Plex's own image" | "linuxserver's image" => Some("/usr/lib/plexmediaserver/Plex SQLite"),
+            "hotio's image" => Some("/app/bin/usr/lib/plexmediaserver/Plex SQLite"),
+            _ => None,
+        };
+        let inside = program.and_then(|program| words(&["docker", "exec", "--interactive", "tv", program]));
+        assert_eq!(found[0].plex_sqlite, inside, "{image}");
         assert!(is_data_dir(&found[0].data_dir), "{image}");
     }
 }
