@@ -1,4 +1,5 @@
-//! Archives of every kind brought home, and what no merge can write made by home's own server.
+//! Archives of every kind brought home, and what no merge can write made by home's own server, or placed where its `Plex SQLite`
+//! says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
@@ -207,4 +208,114 @@ async fn what_no_merge_can_write_is_made_by_homes_server() {
         said.contains("playlist \"Kitchen\" (1 items) was made by home's server"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_plexs_order_can_place_is_placed_where_homes_plex_sqlite_says() {
+    use plexburst::plex::client::ItemKind;
+    use sim::store::{ORDER, Order};
+    // A server whose order of titles is its own: those that begin with a digit come last.
+    let order = (ORDER, Order::LettersFirst.word());
+    let world = World::new();
+    world.music(1, 1, 1, 3, 2.0);
+    let env = [
+        ("PLEX_SIM_PLEXTV".into(), world.plextv().into_os_string()),
+        (order.0.into(), order.1.into()),
+    ];
+    sim::service::start(&world.server, &world.support(), world.port, &env).unwrap();
+    let root = world.media().join("Music").display().to_string();
+    let section = world.create_music(&root, 3).await;
+    world.configure(&[(&root, "Music")]);
+    // The program hangs until it is another one.
+    let (asked, program) = (world.path("asked"), world.path("plex-sqlite"));
+    let hanging = format!("touch '{}'; exec cat >/dev/null", asked.display());
+    write(program.clone(), &hanging);
+    let config = world.path("plexburst.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let key = format!("[home]\nplex_sqlite = [\"sh\", {:?}]\n", program.display().to_string());
+    std::fs::write(&config, text.replacen("[home]\n", &key, 1)).unwrap();
+
+    let client = world.client();
+    let tracks = world.tracks(section).await;
+    client.create_playlist("7 Sins", &[tracks[0].id]).await.unwrap();
+    let (unpacked, archive, backup) = (
+        world.path("unpacked"),
+        world.path("a.tar.zst"),
+        world.path("plex_local_backup_x.tar.gz"),
+    );
+    world.json(&["export", "--json", archive.to_str().unwrap()]);
+    plex_library::archive::unpack(&archive, &unpacked).unwrap();
+    std::fs::remove_dir_all(unpacked.join("plexburst")).unwrap();
+    tar_gz(&unpacked, "Plex Media Server/", &backup);
+    let made = client
+        .create_playlist("9 Lives", &[tracks[1].id, tracks[2].id])
+        .await
+        .unwrap();
+    client
+        .make_collection(section, 10, "A Set", &[tracks[1].id])
+        .await
+        .unwrap();
+    let sets = client.collections(section).await.unwrap();
+
+    // Killed while it asks, and gone on with when there is an answer.
+    let mut import = world
+        .command(&["import", "-y", backup.to_str().unwrap()])
+        .env(order.0, order.1)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the question", Duration::from_secs(300), || {
+        asked.exists() || import.try_wait().unwrap().is_some()
+    });
+    import.kill().unwrap();
+    assert!(!import.wait().unwrap().success(), "{}", world.logs());
+    assert!(asked.exists(), "it was not asked: {}", world.logs());
+    let real = world.server.with_file_name("Plex SQLite");
+    write(program, &format!("exec '{}' \"$@\"", real.display()));
+    let output = world.command(&["resume"]).env(order.0, order.1).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}\n{}", world.logs());
+    assert!(
+        said.contains("rows among the titles placed where home's Plex SQLite says: "),
+        "{said}"
+    );
+    assert!(!said.contains("warning"), "{said}");
+
+    let client = world.client();
+    let lists = client.playlists().await.unwrap();
+    let list = lists
+        .iter()
+        .find(|list| list.title == "9 Lives")
+        .unwrap_or_else(|| panic!("{said}"));
+    assert_eq!((list.id, list.count, lists.len()), (made.id, Some(2), 2), "{said}");
+    let after = client.collections(section).await.unwrap();
+    assert_eq!(
+        after.iter().map(|set| set.id).collect::<Vec<_>>(),
+        sets.iter().map(|set| set.id).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        client.items(section, ItemKind::Track, 0, 10).await.unwrap().items.len(),
+        3
+    );
+    let report = world.json(&["report", "--json"]);
+    assert!(
+        report["merge"]["placed_by_plex"].as_u64().is_some_and(|rows| rows > 0),
+        "{report}"
+    );
+    assert_eq!(report["merge"]["kept_aside"], serde_json::json!([]));
+    let journal = std::fs::read_to_string(world.burst_dir().join("journal.jsonl")).unwrap();
+    assert!(
+        !journal.contains(r#""phase":"aside""#),
+        "nothing was left to home's server: {said}"
+    );
+    world.stop_home();
+    let db = sim::store::connect(&world.databases().join(plex_library::LIBRARY_DB)).unwrap();
+    let check = || -> String {
+        db.query_row("PRAGMA integrity_check('metadata_items')", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_ne!(check(), "ok", "the order is not the usual one");
+    Order::LettersFirst.register(&db).unwrap();
+    assert_eq!(check(), "ok");
 }
