@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Transaction, params_from_iter};
 
 use super::raw::Raw;
@@ -66,8 +66,14 @@ fn fits(columns: &[Column], values: &[Stored<'_>]) -> bool {
     values.len() <= columns.len() && columns.iter().zip(values).all(|(column, value)| column.can_hold(value))
 }
 
-/// Recovers one database into a new file.
-pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Progress) -> Result<Recovered> {
+/// Recovers one database into a new file; `schema` are the leaves that its entries were read from.
+pub(super) fn build(
+    raw: &Raw,
+    entries: &[Entry],
+    schema: &[u32],
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Recovered> {
     let mut connection = create(path, raw.page_size())?;
     if let Some(header) = raw.header() {
         connection
@@ -82,7 +88,9 @@ pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Pr
     let mut recovered = Recovered::default();
     let mut trees = Trees::new(raw);
     // The schema's own pages are no orphans.
-    for page in trees.walk("sqlite_schema", 1, true, &|_| true)?.leaves {
+    trees.walk("sqlite_schema", 1, true, &|_| true)?;
+    for &page in schema {
+        trees.take(page);
         take_overflow(raw, page, &mut trees)?;
     }
     let mut meter = Meter::new(progress, "recover", u64::from(raw.pages()) * raw.page_size() as u64);
@@ -111,6 +119,14 @@ pub(super) fn build(raw: &Raw, entries: &[Entry], path: &Path, progress: &dyn Pr
             } else {
                 fill(&change, path, raw, *leaf, &mut filling, &mut recovered)?;
             }
+        }
+        if entry.root == 0 && entry.name != "sqlite_sequence" {
+            recovered.lost.push(Lost {
+                table: Some(entry.name.clone()),
+                page: 0,
+                why: "where it began was lost with the schema; rows that can only be its own were looked for".into(),
+                rows: None,
+            });
         }
         for bad in &filling.bad {
             recovered.lost.push(Lost {
@@ -497,10 +513,38 @@ fn create_index(
     refused(change.execute_batch(sql), path)
 }
 
+/// A value that outlives its row. Damaged text need not be UTF-8 and stays text all the same.
+#[derive(Debug)]
+enum Kept {
+    Text(Vec<u8>),
+    Other(Value),
+}
+
+impl From<ValueRef<'_>> for Kept {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Text(text) => Self::Text(text.to_vec()),
+            ValueRef::Blob(bytes) => Self::Other(Value::Blob(bytes.to_vec())),
+            ValueRef::Integer(number) => Self::Other(Value::Integer(number)),
+            ValueRef::Real(number) => Self::Other(Value::Real(number)),
+            ValueRef::Null => Self::Other(Value::Null),
+        }
+    }
+}
+
+impl ToSql for Kept {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Text(text) => Ok(ToSqlOutput::Borrowed(ValueRef::Text(text))),
+            Self::Other(value) => value.to_sql(),
+        }
+    }
+}
+
 /// The migrations that either database has been through.
 #[derive(Debug, Default)]
 pub(super) struct Migrations {
-    rows: BTreeMap<String, Vec<rusqlite::types::Value>>,
+    rows: BTreeMap<String, Vec<Kept>>,
     columns: Vec<String>,
 }
 
@@ -520,8 +564,8 @@ impl Migrations {
         let width = self.columns.len();
         let mut rows = statement.query([]).at(READ, path)?;
         while let Some(row) = rows.next().at(READ, path)? {
-            let values: Vec<rusqlite::types::Value> = (0..width)
-                .map(|at| row.get(at))
+            let values: Vec<Kept> = (0..width)
+                .map(|at| row.get_ref(at).map(Kept::from))
                 .collect::<rusqlite::Result<_>>()
                 .at(READ, path)?;
             self.rows.entry(format!("{:?}", values[version])).or_insert(values);

@@ -16,6 +16,7 @@ mod order;
 mod orphans;
 mod raw;
 mod schema;
+mod sound;
 mod trees;
 
 use std::collections::BTreeMap;
@@ -30,8 +31,7 @@ use crate::publish::FolderWriter;
 use crate::users;
 use crate::verify::{self, Level, Verification};
 use raw::Raw;
-use schema::Entry;
-use trees::Trees;
+use schema::Found;
 
 /// What came of a repair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,21 @@ pub struct Lost {
     pub rows: Option<u64>,
 }
 
+impl Recovered {
+    /// Notes an entry of the schema that neither database has whole.
+    fn lose(&mut self, entry: schema::Entry, why: String) {
+        match entry.kind.as_str() {
+            "index" => self.without.push(format!("{}: {why}", entry.name)),
+            kind => self.lost.push(Lost {
+                why: format!("the {kind} {} cannot be made: {why}", entry.name),
+                table: Some(entry.table),
+                page: entry.root,
+                rows: None,
+            }),
+        }
+    }
+}
+
 impl Report {
     /// Whether every row that is known to have been there is in the new pair.
     #[must_use]
@@ -115,9 +130,9 @@ pub fn repair(databases: &Databases, output: &Path, progress: &dyn Progress) -> 
     let folder = FolderWriter::create(output)?;
     let staged = Databases::at(folder.path());
     let raws = open(databases)?;
-    let mut schemas: BTreeMap<Which, Vec<Entry>> = BTreeMap::new();
+    let mut schemas: BTreeMap<Which, Found> = BTreeMap::new();
     for (&which, raw) in &raws {
-        schemas.insert(which, schema::read(raw, &mut Trees::new(raw))?);
+        schemas.insert(which, schema::read(raw)?);
     }
     let mut migrations = build::Migrations::default();
     let mut recovered = BTreeMap::new();
@@ -126,11 +141,18 @@ pub fn repair(databases: &Databases, output: &Path, progress: &dyn Progress) -> 
             Which::Library => Which::Blobs,
             Which::Blobs => Which::Library,
         };
-        let mut entries = schemas.get(&which).cloned().unwrap_or_default();
-        let lent = schema::complete(&mut entries, schemas.get(&other).map_or(&[], Vec::as_slice));
+        let theirs = schemas.get(&other).map_or(&[][..], |found| &found.entries);
+        let (mut entries, leaves) = match schemas.get(&which) {
+            Some(found) => (found.entries.clone(), found.leaves.as_slice()),
+            None => (Vec::new(), &[][..]),
+        };
+        let mut lent = schema::complete(&mut entries, theirs);
+        let mended = sound::mend(&mut entries, theirs)?;
+        // What was lent for nothing was there under a damaged name.
+        lent.retain(|name| entries.iter().any(|entry| entry.root == 0 && entry.name == *name));
         let path = staged.path(which);
         let mut made = match raws.get(&which) {
-            Some(raw) => build::build(raw, &entries, &path, progress)?,
+            Some(raw) => build::build(raw, &entries, leaves, &path, progress)?,
             None => {
                 let like = raws.get(&other).map_or(1024, Raw::page_size);
                 let mut made = build::empty(&entries, &path, like)?;
@@ -143,7 +165,10 @@ pub fn repair(databases: &Databases, output: &Path, progress: &dyn Progress) -> 
                 made
             }
         };
-        made.lent = lent;
+        made.lent = lent.into_iter().chain(mended.lent).collect();
+        for (entry, why) in mended.without {
+            made.lose(entry, why);
+        }
         migrations.read(&path)?;
         recovered.insert(which, made);
     }

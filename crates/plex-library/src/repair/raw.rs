@@ -25,6 +25,17 @@ pub(super) struct Raw {
     header: Option<Header>,
 }
 
+/// Whether this is a page of a tree of just this size: SQLite fills pages from their end, so that a part of a smaller page
+/// ends too early, and several of them taken for one as well.
+fn is_filled(number: u32, page: &[u8], size: usize) -> bool {
+    btree::shape(number, page, size).is_ok_and(|shape| {
+        let ends: Option<Vec<usize>> = (0..shape.cells)
+            .map(|at| btree::cell(&shape, page, size, at).ok().map(|cell| cell.end))
+            .collect();
+        ends.is_some_and(|ends| ends.into_iter().max() == Some(size))
+    })
+}
+
 impl Raw {
     /// `like` is the page size of the other database, if it is known: tried first.
     pub(super) fn open(path: &Path, like: Option<u32>) -> Result<Self> {
@@ -71,12 +82,7 @@ impl Raw {
             let mut page = vec![0; size];
             let looked = self.pages.min(TRIED);
             let whole = (2..=looked)
-                .filter(|&number| {
-                    self.page(number, &mut page).is_ok()
-                        && btree::shape(number, &page, size).is_ok_and(|shape| {
-                            shape.cells > 0 && (0..shape.cells).all(|at| btree::cell(&shape, &page, size, at).is_ok())
-                        })
-                })
+                .filter(|&number| self.page(number, &mut page).is_ok() && is_filled(number, &page, size))
                 .count();
             // By share, since small pages are more.
             let share = whole * 1000 / (looked as usize).max(1);

@@ -294,3 +294,69 @@ fn nothing_is_begun_beside_a_server_or_over_something() {
         Kind::NotALibrary
     );
 }
+
+#[test]
+fn a_lost_beginning_and_damaged_texts_of_the_schema_cost_no_row() {
+    for size in [1024, 4096] {
+        let tmp = tempfile::tempdir().unwrap();
+        let original = library(&tmp.path().join("original"), Version::Plex2026, size);
+        let schema_before = schema(&original.library());
+        let damaged = |name: &str, damage: &dyn Fn(&mut Vec<u8>)| {
+            let home = library(&tmp.path().join(name), Version::Plex2026, size);
+            let mut bytes = fs::read(home.library()).unwrap();
+            damage(&mut bytes);
+            fs::write(home.library(), bytes).unwrap();
+            let (kept, new, report) = repaired(&home);
+            assert!(report.verification.ok, "{name}: {:#?}", report.verification.problems);
+            assert_eq!(schema(&new.library()), schema_before, "{name}");
+            assert_eq!(sequence(&original.library()), sequence(&new.library()), "{name}");
+            (kept, new, report)
+        };
+        // Neither the size of a page nor the way to the schema is known.
+        for (name, length) in [("header", 100), ("page", size as usize)] {
+            let (_kept, new, report) = damaged(name, &|bytes| bytes[..length].fill(0xa5));
+            assert!(report.is_complete(), "{report:#?}");
+            same_rows(&original, &new, &[]);
+        }
+        // Where it stands in the schema, and in what migrations noted for their own way back.
+        for (text, at) in [
+            (&b"CREATE TABLE \"media_items\""[..], 9),
+            (b"CREATE INDEX \"index_media_items_on", 9),
+            (b"CREATE VIRTUAL TABLE", 16),
+        ] {
+            let (_kept, new, report) = damaged(&format!("text-{}-{at}", text.len()), &|bytes| {
+                let places: Vec<usize> = (0..bytes.len() - text.len())
+                    .filter(|&place| bytes[place..].starts_with(text))
+                    .collect();
+                assert!(!places.is_empty(), "{text:?}");
+                for place in places {
+                    bytes[place + at] = 1;
+                }
+            });
+            assert!(!report.databases[&Which::Library].lent.is_empty(), "{report:#?}");
+            assert!(report.is_complete(), "{report:#?}");
+            same_rows(&original, &new, &["schema_migrations"]);
+        }
+    }
+}
+
+#[test]
+fn text_that_is_none_any_more_stays_as_it_is() {
+    let tmp = tempfile::tempdir().unwrap();
+    let home = library(&tmp.path().join("home"), Version::Plex2026, 1024);
+    Connection::open(home.library())
+        .unwrap()
+        .execute_batch("UPDATE schema_migrations SET version = CAST(x'ff3131' AS TEXT) WHERE rowid = 3")
+        .unwrap();
+    let (_tmp, new, report) = repaired(&home);
+    assert!(report.is_complete(), "{report:#?}");
+    let odd = Connection::open(new.library())
+        .unwrap()
+        .query_row(
+            "SELECT count(*) FROM schema_migrations WHERE version = CAST(x'ff3131' AS TEXT)",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
+        .unwrap();
+    assert_eq!(odd, 1);
+}

@@ -113,7 +113,13 @@ fn text_of(report: &Report) -> String {
                 .table
                 .as_ref()
                 .map_or_else(String::new, |table| format!("of {table} "));
-            lines.push(format!("  not saved: {rows}{table}on page {}: {}", lost.page, lost.why));
+            // Page 0 is none in particular.
+            let page = match lost.page {
+                0 => String::new(),
+                page => format!("on page {page}"),
+            };
+            let what = format!("{rows}{table}{page}");
+            lines.push(format!("  not saved: {}: {}", what.trim_end(), lost.why));
         }
         if database.lost.len() > SHOWN {
             lines.push(format!(
@@ -133,5 +139,26 @@ fn text_of(report: &Report) -> String {
             ));
         }
     }
+    lines.extend(sum(report));
     lines.join("\n")
+}
+
+/// How much is lost in all, before anybody is asked.
+fn sum(report: &Report) -> Option<String> {
+    let databases = || report.databases.values();
+    let known: u64 = databases()
+        .flat_map(|database| &database.tables)
+        .map(|table| table.known_lost)
+        .sum();
+    let is_open = databases()
+        .flat_map(|database| &database.lost)
+        .any(|lost| lost.rows.is_none());
+    match (known, is_open) {
+        (0, false) => None,
+        (0, true) => Some("how many rows are lost cannot be told: nothing that is left knows of them".into()),
+        (known, false) => Some(format!("{known} rows are lost that the indices know of")),
+        (known, true) => Some(format!(
+            "{known} rows are lost that the indices know of; there may be more on the pages that are named"
+        )),
+    }
 }
