@@ -60,6 +60,14 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// An archive cannot be read to its end.
+    #[error("{} is damaged or not whole: {what}", path.display())]
+    BrokenArchive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Two sides have different sets of migrations.
     #[error("{} and {} have different schemas: {what}", left.display(), right.display())]
     SchemaDiffers {
@@ -165,7 +173,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotALibrary { .. } => Kind::NotALibrary,
-            Self::Damaged { .. } => Kind::Damaged,
+            Self::Damaged { .. } | Self::BrokenArchive { .. } => Kind::Damaged,
             Self::SchemaDiffers { .. } => Kind::SchemaDiffers,
             Self::InUse { .. } | Self::Changed { .. } => Kind::InUse,
             Self::ReadOnly { .. } => Kind::ReadOnly,
@@ -190,6 +198,9 @@ impl Error {
                 "`plexburst verify {}` lists what is broken; Plex keeps dated backups beside its databases",
                 path.display()
             ),
+            Self::BrokenArchive { .. } => {
+                "copy it once more from where it was made, or use another one; nothing was taken from it".into()
+            }
             Self::SchemaDiffers { .. } => {
                 "both sides have to run the same version of Plex: update the older one, let it \
                 finish its migrations, and begin again"
@@ -210,6 +221,9 @@ impl Error {
             Self::Refused { hint, .. } => hint.clone(),
             Self::Unsupported { hint, .. } => (*hint).into(),
             Self::Mismatch { .. } => "fetch the object again, or begin the burst anew from a fresh snapshot".into(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run as a user that may read it: the one that owns the library (usually plex), or root".into()
+            }
             Self::Cancelled | Self::Io { .. } | Self::Sqlite { .. } => return None,
         })
     }
@@ -265,6 +279,11 @@ impl Error {
                 path,
                 op,
                 source: os(io::ErrorKind::ReadOnlyFilesystem),
+            },
+            // SQLite says the same of everything that keeps it from opening a file.
+            Some(Code::CannotOpen) => match std::fs::File::open(&path) {
+                Err(why) => Self::io(&path, OPEN, why),
+                Ok(_) => Self::Sqlite { path, op, source },
             },
             _ => Self::Sqlite { path, op, source },
         }

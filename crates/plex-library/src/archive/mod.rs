@@ -7,6 +7,8 @@
 
 mod lone;
 mod names;
+mod strange;
+mod take;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,9 +22,10 @@ use crate::pages::Whole;
 use crate::paths::{BLOBS_DB, DATABASES_DIR, Databases, LIBRARY_DB, Which};
 use crate::publish::FileWriter;
 use crate::{delta, snapshot};
-use names::{Entry, Root, judge};
+use names::Root;
 
 pub use names::{Holds, Why};
+pub use strange::strange;
 
 /// Folder in an archive with our own notes.
 pub const NOTES: &str = "plexburst";
@@ -42,6 +45,8 @@ pub enum Lone {
     Refused,
     /// Give it an empty blobs.db.
     Accepted,
+    /// Take it out as it is, to be looked at.
+    Half,
 }
 
 /// An archive that was unpacked.
@@ -50,7 +55,7 @@ pub struct Unpacked {
     root: PathBuf,
     /// What it holds.
     pub holds: Holds,
-    /// Whether the blobs.db is one that was made for it.
+    /// Whether its blobs.db was not in the archive: one was made for it, or there is none.
     pub is_lone: bool,
     /// Entries that were left out, by name (at most the first thousand of each kind).
     pub left_out: BTreeMap<Why, Vec<String>>,
@@ -127,7 +132,7 @@ fn is_database(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::NotALibrary`] when there is none in it; [`Error::Refused`] when only one file of the pair is;
-/// [`Error::Damaged`] when it ends early or cannot be decompressed; the disk.
+/// [`Error::BrokenArchive`] when it ends early or cannot be decompressed; the disk.
 pub fn unpack(archive: &Path, dest: &Path) -> Result<Unpacked> {
     unpack_with(archive, dest, Lone::Refused)
 }
@@ -152,7 +157,7 @@ pub fn unpack_with(archive: &Path, dest: &Path, lone: Lone) -> Result<Unpacked> 
         std::fs::create_dir_all(databases.dir()).at("make", databases.dir())?;
         copy(archive, &databases.library())?;
     } else {
-        take_out(archive, &mut unpacked)?;
+        take::take_out(archive, &mut unpacked)?;
     }
     if !databases.library().is_file() {
         return Err(Error::NotALibrary {
@@ -166,10 +171,11 @@ pub fn unpack_with(archive: &Path, dest: &Path, lone: Lone) -> Result<Unpacked> 
         unpacked.holds = Holds::Export;
     }
     if !databases.blobs().is_file() {
-        if lone == Lone::Refused {
-            return Err(without_blobs(archive));
+        match lone {
+            Lone::Refused => return Err(without_blobs(archive)),
+            Lone::Accepted => lone::empty_blobs(&databases.library(), &databases.blobs())?,
+            Lone::Half => {}
         }
-        lone::empty_blobs(&databases.library(), &databases.blobs())?;
         unpacked.is_lone = true;
     }
     Ok(unpacked)
@@ -193,56 +199,6 @@ fn without_blobs(archive: &Path) -> Error {
                intros had found in the lost ones is measured anew"
             .into(),
     }
-}
-
-fn take_out(archive: &Path, unpacked: &mut Unpacked) -> Result<()> {
-    let root = find_root(archive)?;
-    let dest = unpacked.root.clone();
-    std::fs::create_dir_all(&dest).at("make", &dest)?;
-    let mut tar = open(archive)?;
-    for entry in tar.entries().map_err(|e| damaged(archive, &e))? {
-        let mut entry = entry.map_err(|e| damaged(archive, &e))?;
-        let path = entry.path().map_err(|e| damaged(archive, &e))?.into_owned();
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
-            continue;
-        }
-        let to = match judge(&path, &root) {
-            Entry::Wanted(to) => to,
-            Entry::Extra(to) => {
-                if let Ok(below) = to.strip_prefix(DATABASES_DIR) {
-                    unpacked.extras.push(below.to_path_buf());
-                }
-                to
-            }
-            Entry::LeftOut(why) => {
-                unpacked.leave_out(why, &path);
-                continue;
-            }
-        };
-        let to = dest.join(to);
-        if let Some(dir) = to.parent() {
-            std::fs::create_dir_all(dir).at("make", dir)?;
-        }
-        let mut out = File::create(&to).at("create", &to)?;
-        let expected = entry.header().size().map_err(|e| damaged(archive, &e))?;
-        let written = std::io::copy(&mut entry, &mut out).map_err(|e| match e.kind() {
-            std::io::ErrorKind::StorageFull => Error::NoSpace {
-                path: to.clone(),
-                op: "unpack",
-                source: e,
-            },
-            _ => damaged(archive, &e),
-        })?;
-        if written != expected {
-            return Err(Error::Damaged {
-                path: archive.to_path_buf(),
-                what: format!("it ends in the middle of {}", path.display()),
-            });
-        }
-    }
-    // To the very end: the checksum of the compression stands there, behind the last entry.
-    std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(|e| damaged(archive, &e))?;
-    Ok(())
 }
 
 /// Writes `files` (name in the archive, file on disk) as an archive that appears when it is whole.
@@ -272,9 +228,12 @@ pub fn pack(files: &[(String, PathBuf)], archive: &Path) -> Result<u64> {
 fn find_root(archive: &Path) -> Result<Root> {
     let mut tar = open(archive)?;
     let mut second = None;
-    for entry in tar.entries().map_err(|e| damaged(archive, &e))? {
-        let entry = entry.map_err(|e| damaged(archive, &e))?;
-        let path = entry.path().map_err(|e| damaged(archive, &e))?;
+    for (number, entry) in tar.entries().map_err(|e| broken(archive, &e))?.enumerate() {
+        let entry = entry.map_err(|e| match number {
+            0 => strange::beginning(archive, &e),
+            _ => broken(archive, &e),
+        })?;
+        let path = entry.path().map_err(|e| broken(archive, &e))?;
         match Root::shown_by(&path) {
             // Plex's own layout is sure; any other folder with a database is taken only if there is none.
             Some(root) if !root.is_databases => return Ok(root),
@@ -301,18 +260,18 @@ fn open(archive: &Path) -> Result<tar::Archive<Box<dyn Read>>> {
     } else if is_archive(archive) {
         Box::new(file)
     } else {
-        return Err(Error::NotALibrary {
-            path: archive.to_path_buf(),
-            why: "it is neither tar nor tar in gzip or zstd".to_owned(),
-        });
+        return Err(strange(archive));
     };
     Ok(tar::Archive::new(reader))
 }
 
-fn damaged(archive: &Path, cause: &std::io::Error) -> Error {
-    Error::Damaged {
+/// What the readers of tar say of an entry may hold its bytes: only its beginning is shown, and nothing that moves a cursor.
+fn broken(archive: &Path, cause: &std::io::Error) -> Error {
+    const SHOWN: usize = 120;
+    let what = cause.to_string();
+    Error::BrokenArchive {
         path: archive.to_path_buf(),
-        what: cause.to_string(),
+        what: what.chars().filter(|c| !c.is_control()).take(SHOWN).collect(),
     }
 }
 
@@ -374,7 +333,10 @@ mod tests {
         for cut in [bytes.len() / 4, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..cut]).unwrap();
             let e = unpack(&path, &dir.path().join("out")).unwrap_err();
-            assert!(matches!(e, Error::Damaged { .. } | Error::NotALibrary { .. }), "{e}");
+            assert!(
+                matches!(e, Error::BrokenArchive { .. } | Error::NotALibrary { .. }),
+                "{e}"
+            );
         }
     }
 

@@ -115,7 +115,7 @@ pub(super) fn inside(path: &Path) -> Option<(&'static str, PathBuf)> {
 }
 
 /// Whether a link at `path` that leads to `target` stays within its tree.
-pub(super) fn link_stays_inside(path: &Path, target: &Path) -> bool {
+pub(crate) fn link_stays_inside(path: &Path, target: &Path) -> bool {
     let Some((_, rest)) = inside(path) else {
         return false;
     };

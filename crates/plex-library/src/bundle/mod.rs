@@ -26,6 +26,7 @@ use crate::error::{At, OPEN, READ, Result};
 use crate::snapshot::read_versioned;
 
 pub use add::{Added, add};
+pub(crate) use entry::link_stays_inside;
 pub use pack::pack;
 pub use rename::rename;
 

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod archives;
 mod bundle;
 mod clones;
 mod damage;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, confirm, sync};
+use super::{Context, confirm, library, sync};
 use crate::burst::controller::Controller;
 use crate::burst::parked;
 use crate::burst::request::{Options, Request, Source};
@@ -48,6 +48,13 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings_for(args.home.as_deref())?;
+    if let Some(file) = &args.file {
+        if !file.is_file() {
+            return Err(Error::usage(format!("there is no archive {}", file.display()))
+                .hint("`plexburst sync --archive FILE` makes one"));
+        }
+        library::check_archive(file)?;
+    }
     confirm::confirm(&question("this machine"), args.yes, context)?;
     let path = match (&args.file, &args.from_depot) {
         (Some(file), _) => std::path::absolute(file)
@@ -55,10 +62,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         (None, Some(id)) => out_of_depot(&settings, id, context).await?,
         (None, None) => return Err(Error::usage("there is nothing to import").hint("name an archive")),
     };
-    if !path.is_file() {
-        return Err(Error::usage(format!("there is no archive {}", path.display()))
-            .hint("`plexburst sync --archive FILE` makes one"));
-    }
     let options = Options {
         accept_losses: args.accept_losses,
         swap_now: args.swap_now,

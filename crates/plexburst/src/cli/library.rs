@@ -4,8 +4,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use plex_library::Databases;
-use plex_library::archive::{Holds, Unpacked};
+use plex_library::archive::{Holds, Lone, Unpacked};
+use plex_library::{Databases, Kind};
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -53,21 +53,43 @@ pub(super) fn path(named: Option<&Path>, context: &Context) -> Result<PathBuf> {
     }
 }
 
+/// Refuses a file that cannot be an archive, before a burst begins that could never go on.
+pub(super) fn check_archive(path: &Path) -> Result<()> {
+    if plex_library::archive::is_archive(path) || is_database(path) {
+        return Ok(());
+    }
+    Err(Error::from(plex_library::archive::strange(path)))
+}
+
 /// Finds the library that `path` names.
 pub(super) fn open(path: &Path, context: &Context) -> Result<Library> {
-    if is_lone_database(path) {
-        return lone(path);
-    }
-    if !plex_library::archive::is_archive(path) {
+    let is_named = path
+        .file_name()
+        .is_some_and(|name| name == plex_library::LIBRARY_DB || name == plex_library::BLOBS_DB);
+    if !path.is_file() || is_named {
         return Ok(Library {
             databases: plex_library::locate(path)?.databases,
             archive: None,
             _folder: None,
         });
     }
+    if is_database(path) {
+        return lone(path);
+    }
+    if !plex_library::archive::is_archive(path) {
+        return Err(plex_library::archive::strange(path).into());
+    }
     context.printer.phase("unpack", &path.display().to_string());
     let folder = folder()?;
-    let unpacked = plex_library::archive::unpack(path, folder.path())?;
+    // One half can be looked at as well.
+    let unpacked = plex_library::archive::unpack_with(path, folder.path(), Lone::Half).map_err(|e| {
+        let is_full = e.kind() == Kind::NoSpace;
+        let error = Error::from(e);
+        match is_full {
+            true => error.hint("point TMPDIR at a folder with more room"),
+            false => error,
+        }
+    })?;
     let facts = Facts {
         holds: holds(&unpacked),
         bytes: std::fs::metadata(path).map_or(0, |meta| meta.len()),
@@ -91,22 +113,26 @@ fn holds(unpacked: &Unpacked) -> Holds {
     }
 }
 
+/// Where an archive is unpacked: a library can be larger than memory, in which `/tmp` often lies.
 fn folder() -> Result<TempDir> {
-    tempfile::tempdir().map_err(|e| {
+    let large = Path::new("/var/tmp");
+    let made = match std::env::var_os("TMPDIR") {
+        None => tempfile::tempdir_in(large).or_else(|_| tempfile::tempdir()),
+        Some(_) => tempfile::tempdir(),
+    };
+    made.map_err(|e| {
         Error::failed("cannot make a temporary folder")
             .hint("point TMPDIR at a folder with room")
             .because(e)
     })
 }
 
-/// A database under a name of its own, such as the backups that remaps of the earlier scripts left
-/// (`plex_db_backup_*.db`), or a dated one of Plex.
-fn is_lone_database(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Under a name of its own: the backups that remaps of the earlier scripts left (`plex_db_backup_*.db`), or a dated one of
+/// Plex.
+fn is_database(path: &Path) -> bool {
     let mut head = [0; 16];
     let begins = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    let has_own_name = name != plex_library::LIBRARY_DB && name != plex_library::BLOBS_DB;
-    has_own_name && path.is_file() && begins.is_ok() && &head == b"SQLite format 3\0"
+    begins.is_ok() && &head == b"SQLite format 3\0"
 }
 
 /// The library's main database alone, under the name that it should have.

@@ -131,6 +131,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
                 return Err(Error::usage(format!("there is no archive {}", path.display()))
                     .hint("`plexburst export FILE` at home writes one"));
             }
+            super::library::check_archive(&path)?;
             let result = match args.output {
                 Some(output) => std::path::absolute(&output)
                     .map_err(|e| Error::usage(format!("cannot resolve {}", output.display())).because(e))?,
