@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use plex_library::Which;
 use plex_library::archive::Holds;
 use plex_library::inspect::{DatabaseFile, Inspection, OtherFile, Section, Share};
 
@@ -117,15 +118,16 @@ fn percent(share: Option<Share>) -> String {
 fn files(inspection: &Inspection) -> String {
     let mut text = String::from("\n");
     let mut table = Table::new(&["file", "size", "pages", "free"]);
-    let mut sizes = Table::new(&["table", "rows", "indices"]);
-    for file in std::iter::once(&inspection.library).chain(&inspection.blobs) {
+    let mut sizes = Table::new(&["database", "table", "rows", "indices"]);
+    let library = std::iter::once((Which::Library, &inspection.library));
+    for (which, file) in library.chain(inspection.blobs.as_ref().map(|file| (Which::Blobs, file))) {
         table.row([
             file.file.clone(),
             bytes(file.bytes),
             file.pages.to_string(),
             file.free_pages.to_string(),
         ]);
-        biggest(file, &mut sizes);
+        biggest(which, file, &mut sizes);
     }
     let total = |files: &[OtherFile]| files.iter().map(|file| file.bytes).sum::<u64>();
     for (name, files) in [
@@ -160,8 +162,13 @@ fn files(inspection: &Inspection) -> String {
     text
 }
 
-fn biggest(file: &DatabaseFile, sizes: &mut Table) {
+fn biggest(which: Which, file: &DatabaseFile, sizes: &mut Table) {
     for size in file.tables.iter().take(SHOWN) {
-        sizes.row([size.table.clone(), bytes(size.bytes), bytes(size.index_bytes)]);
+        sizes.row([
+            which.word().to_owned(),
+            size.table.clone(),
+            bytes(size.bytes),
+            bytes(size.index_bytes),
+        ]);
     }
 }

@@ -92,16 +92,20 @@ fn list(json: bool, state_dir: &std::path::Path, context: &Context) -> Result<u8
         print("no reports yet")?;
         return Ok(exit::DONE);
     }
-    let mut table = Table::new(&["burst", "begun", "outcome", "page"]);
+    let mut table = Table::new(&["burst", "begun", "outcome"]);
     for (burst, report) in &reports {
         let begun = burst.request.created_at.to_zoned_datetime(jiff::tz::TimeZone::system());
         table.row([
             report.burst.clone(),
             begun.strftime("%Y-%m-%d %H:%M").to_string(),
             report.outcome.word().to_owned(),
-            burst.dir.join(PAGE).display().to_string(),
         ]);
     }
-    print(&table.to_string())?;
+    // Paths are as long as they are: below, so that the table fits into a terminal.
+    let pages: Vec<String> = reports
+        .iter()
+        .map(|(burst, _)| burst.dir.join(PAGE).display().to_string())
+        .collect();
+    print(&format!("{table}{}", pages.join("\n")))?;
     Ok(exit::DONE)
 }

@@ -110,22 +110,26 @@ fn table(kept: &[Kept]) -> String {
     if kept.is_empty() {
         return "no library is kept".into();
     }
-    let mut table = Table::new(&["burst", "put aside", "what", "size", "household since", "where"]);
+    let mut table = Table::new(&["burst", "put aside", "size", "what"]);
     for one in kept {
         let at = one.note.at.to_zoned_datetime(jiff::tz::TimeZone::system());
         table.row([
             one.burst.clone(),
             at.strftime("%Y-%m-%d %H:%M").to_string(),
-            one.note.why.words().to_owned(),
             crate::term::bytes(one.bytes),
-            if one.knows_since {
-                "carried back"
-            } else {
-                "only by --discard-since"
-            }
-            .to_owned(),
-            one.path.display().to_string(),
+            one.note.why.words().to_owned(),
         ]);
     }
-    table.to_string()
+    // Paths are as long as they are: below, so that the table fits into a terminal.
+    let mut text = table.to_string();
+    for one in kept.iter().filter(|one| !one.knows_since) {
+        text.push_str(&format!(
+            "{}: what the household did since cannot be carried back; --discard-since leaves it behind\n",
+            one.burst
+        ));
+    }
+    for one in kept {
+        text.push_str(&format!("{}\n", one.path.display()));
+    }
+    text
 }

@@ -38,7 +38,7 @@ impl Why {
         match self {
             Why::Sync => "home before a burst",
             Why::Rollback => "home before a rollback",
-            Why::TakenBack => "a result that was taken back",
+            Why::TakenBack => "a result taken back",
         }
     }
 }
