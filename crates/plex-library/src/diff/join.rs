@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use rusqlite::Rows;
-use rusqlite::types::Value;
+use rusqlite::types::ValueRef;
 
 use crate::error::{At, READ, Result};
 use crate::open::Reader;
@@ -19,8 +19,30 @@ impl<'a> Side<'a> {
     }
 }
 
+/// A value of a row. Text need not be UTF-8: paths of files are any bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl From<ValueRef<'_>> for Cell {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(text.to_vec()),
+            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+}
+
 /// A row; its first values are the key that the statement sorts by.
-pub(super) type Row = Vec<Value>;
+pub(super) type Row = Vec<Cell>;
 
 /// What both sides have under one key; at least one of them has something.
 pub(super) struct Pair {
@@ -75,13 +97,13 @@ fn next(rows: &mut Rows<'_>, db: &Reader) -> Result<Option<Row>> {
     };
     let columns = row.as_ref().column_count();
     (0..columns)
-        .map(|at| row.get(at))
+        .map(|at| row.get_ref(at).map(Cell::from))
         .collect::<rusqlite::Result<Row>>()
         .map(Some)
         .at(READ, db.path())
 }
 
-fn compare_keys(left: &[Value], right: &[Value]) -> Ordering {
+fn compare_keys(left: &[Cell], right: &[Cell]) -> Ordering {
     left.iter()
         .zip(right)
         .map(|(left, right)| compare(left, right))
@@ -90,24 +112,23 @@ fn compare_keys(left: &[Value], right: &[Value]) -> Ordering {
 }
 
 /// SQLite's own order of values: nothing, numbers, text, blobs.
-fn compare(left: &Value, right: &Value) -> Ordering {
-    fn class(value: &Value) -> u8 {
+fn compare(left: &Cell, right: &Cell) -> Ordering {
+    fn class(value: &Cell) -> u8 {
         match value {
-            Value::Null => 0,
-            Value::Integer(_) | Value::Real(_) => 1,
-            Value::Text(_) => 2,
-            Value::Blob(_) => 3,
+            Cell::Null => 0,
+            Cell::Integer(_) | Cell::Real(_) => 1,
+            Cell::Text(_) => 2,
+            Cell::Blob(_) => 3,
         }
     }
     match (left, right) {
-        (Value::Integer(left), Value::Integer(right)) => left.cmp(right),
-        (Value::Real(left), Value::Real(right)) => left.total_cmp(right),
+        (Cell::Integer(left), Cell::Integer(right)) => left.cmp(right),
+        (Cell::Real(left), Cell::Real(right)) => left.total_cmp(right),
         #[expect(clippy::cast_precision_loss, reason = "keys are ids and times; neither is near 2^53")]
-        (Value::Integer(left), Value::Real(right)) => (*left as f64).total_cmp(right),
+        (Cell::Integer(left), Cell::Real(right)) => (*left as f64).total_cmp(right),
         #[expect(clippy::cast_precision_loss, reason = "as above")]
-        (Value::Real(left), Value::Integer(right)) => left.total_cmp(&(*right as f64)),
-        (Value::Text(left), Value::Text(right)) => left.as_bytes().cmp(right.as_bytes()),
-        (Value::Blob(left), Value::Blob(right)) => left.cmp(right),
+        (Cell::Real(left), Cell::Integer(right)) => left.total_cmp(&(*right as f64)),
+        (Cell::Text(left), Cell::Text(right)) | (Cell::Blob(left), Cell::Blob(right)) => left.cmp(right),
         _ => class(left).cmp(&class(right)),
     }
 }
@@ -121,12 +142,13 @@ mod tests {
     #[test]
     fn values_are_ordered_as_sqlite_orders_them() {
         let db = Connection::open_in_memory().unwrap();
-        let sql = "SELECT v FROM (VALUES('b'), (2), (x'00'), (NULL), (1.5), ('a'), (-3), (1)) AS t(v)";
+        let sql =
+            "SELECT v FROM (VALUES('b'), (2), (x'00'), (NULL), (1.5), ('a'), (-3), (1), (CAST(x'ff' AS TEXT))) AS t(v)";
         let sql = sql.replace("AS t(v)", "").replace("SELECT v", "SELECT column1");
-        let values = |sql: &str| -> Vec<Value> {
+        let values = |sql: &str| -> Vec<Cell> {
             db.prepare(sql)
                 .unwrap()
-                .query_map([], |row| row.get(0))
+                .query_map([], |row| row.get_ref(0).map(Cell::from))
                 .unwrap()
                 .map(Result::unwrap)
                 .collect()

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::Value;
-
-use super::join::{Pair, Query, Row, Side};
+use super::join::{Cell, Pair, Query, Row, Side};
 use super::{Difference, Household, Only, SectionDifference};
 use crate::error::Result;
 use crate::inspect;
@@ -43,11 +41,18 @@ pub(super) const SETTINGS: &Query<'static> = &Query {
 pub(super) fn sections(sides: &[Side<'_>; 2], found: &mut Difference) -> Result<()> {
     let read = |side: usize| -> Result<BTreeMap<String, inspect::Section>> {
         let db = sides[side].db;
-        let sections = inspect::sections_of(db, db.path())?;
-        Ok(sections
-            .into_iter()
-            .map(|section| (section.name.clone(), section))
-            .collect())
+        let mut known: BTreeMap<String, inspect::Section> = BTreeMap::new();
+        // Plex lets two sections have one name; their files are told by that name too.
+        for section in inspect::sections_of(db, db.path())? {
+            match known.get_mut(&section.name) {
+                Some(other) => {
+                    other.counts = other.counts + section.counts;
+                    other.sonic_analysed += section.sonic_analysed;
+                }
+                None => _ = known.insert(section.name.clone(), section),
+            }
+        }
+        Ok(known)
     };
     let (before, after) = (read(0)?, read(1)?);
     for name in before.keys().chain(after.keys()) {
@@ -107,11 +112,11 @@ pub(super) fn list(pair: &Pair, household: &mut Household) -> Result<()> {
 
 pub(super) fn setting(pair: &Pair, household: &mut Household) -> Result<()> {
     let differs = |at: usize| {
-        let of = |row: &Option<Row>| row.as_ref().map_or(Value::Null, |row| row[at].clone());
+        let of = |row: &Option<Row>| row.as_ref().map_or(Cell::Null, |row| row[at].clone());
         // None, 0 and no row at all mean the same to a person.
-        let plain = |value: Value| match value {
-            Value::Integer(0) => Value::Null,
-            Value::Real(0.0) => Value::Null,
+        let plain = |value: Cell| match value {
+            Cell::Integer(0) => Cell::Null,
+            Cell::Real(0.0) => Cell::Null,
             other => other,
         };
         plain(of(&pair.before)) != plain(of(&pair.after))
@@ -124,17 +129,16 @@ pub(super) fn setting(pair: &Pair, household: &mut Household) -> Result<()> {
 
 fn text(row: &Row, at: usize) -> String {
     match &row[at] {
-        Value::Text(text) => text.clone(),
-        Value::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Null => String::new(),
+        Cell::Text(bytes) | Cell::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Cell::Integer(number) => number.to_string(),
+        Cell::Real(number) => number.to_string(),
+        Cell::Null => String::new(),
     }
 }
 
 fn number(row: &Row, at: usize) -> i64 {
     match row[at] {
-        Value::Integer(number) => number,
+        Cell::Integer(number) => number,
         _ => 0,
     }
 }

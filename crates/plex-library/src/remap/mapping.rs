@@ -83,7 +83,7 @@ fn without_end(path: &str) -> &str {
 }
 
 /// How one value is rewritten: `from` is its beginning as it stands there, `to` what stands there afterwards; the rest
-/// stays, byte for byte.
+/// stays, byte for byte, but for its separators ([`follow`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Rewrite {
     /// The mapping that did it.
@@ -94,8 +94,24 @@ pub(super) struct Rewrite {
 
 impl Rewrite {
     pub(super) fn apply(&self, value: &[u8]) -> Vec<u8> {
-        [self.to.as_slice(), &value[self.from.len()..]].concat()
+        follow(&self.from, &self.to, &value[self.from.len()..])
     }
+}
+
+/// What stands behind `from` in a value, behind `to`. Between Windows and other systems the separators change as well.
+pub(super) fn follow(from: &[u8], to: &[u8], rest: &[u8]) -> Vec<u8> {
+    let (old, new) = match (is_windows(from), is_windows(to)) {
+        (true, false) => (b'\\', b'/'),
+        (false, true) => (b'/', b'\\'),
+        _ => return [to, rest].concat(),
+    };
+    let turned = rest.iter().map(|&byte| if byte == old { new } else { byte });
+    to.iter().copied().chain(turned).collect()
+}
+
+/// Whether a path begins with a drive or, as a share does, with a backslash.
+fn is_windows(path: &[u8]) -> bool {
+    matches!(path, [b'\\', ..]) || matches!(path, [drive, b':', ..] if drive.is_ascii_alphabetic())
 }
 
 /// Mappings in the order in which they are tried.
@@ -177,11 +193,23 @@ impl Mappings {
                 return None;
             }
             // A root that becomes the file system's own is `/`, and what is below it has the separator already.
-            let is_whole = rest.is_empty() || rest == b"/" && (old.is_empty() || mapping.new.is_empty());
-            Some(Rewrite {
+            let is_separator = matches!(rest, b"/" | b"\\");
+            let is_whole = rest.is_empty() || is_separator && (old.is_empty() || mapping.new.is_empty());
+            let rewrite = Rewrite {
                 mapping: number,
                 from: if is_whole { value.to_vec() } else { old.to_vec() },
                 to: root_or(&mapping.new, is_whole).into_bytes(),
+            };
+            // A name with the other system's separator in it could not be told from its folders on the way back.
+            let after = rewrite.apply(value);
+            let is_exact = follow(&rewrite.to, &rewrite.from, &after[rewrite.to.len()..]) == value;
+            Some(match is_exact {
+                true => rewrite,
+                false => Rewrite {
+                    from: value.to_vec(),
+                    to: after,
+                    ..rewrite
+                },
             })
         })
     }
@@ -297,6 +325,33 @@ mod tests {
         let out = mappings(&[("/mnt", "/")]);
         assert_eq!(rewritten(&out, "/mnt/a").as_deref(), Some("/a"));
         assert_eq!(rewritten(&out, "/mnt").as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn separators_follow_the_system_of_the_new_root_and_come_back() {
+        let there = mappings(&[("D:\\Music\\", "/music"), ("\\\\nas\\films", "/films"), ("E:\\", "/")]);
+        for (value, expected) in [
+            ("D:\\Music\\a\\b.flac", "/music/a/b.flac"),
+            ("D:\\Music", "/music"),
+            ("\\\\nas\\films\\a.mkv", "/films/a.mkv"),
+            ("E:\\a\\b", "/a/b"),
+            ("E:\\", "/"),
+            // Either separator is one on Windows.
+            ("D:\\Music\\a/b.flac", "/music/a/b.flac"),
+        ] {
+            let rewrite = there.rewrite(value.as_bytes()).unwrap();
+            let after = rewrite.apply(value.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&after), expected);
+            let back = follow(&rewrite.to, &rewrite.from, &after[rewrite.to.len()..]);
+            assert_eq!(String::from_utf8_lossy(&back), value);
+        }
+        let back = mappings(&[("/music", "D:\\Music")]);
+        assert_eq!(
+            rewritten(&back, "/music/a/b.flac").as_deref(),
+            Some("D:\\Music\\a\\b.flac")
+        );
+        let windows = mappings(&[("C:\\a", "D:\\b")]);
+        assert_eq!(rewritten(&windows, "C:\\a\\x/y").as_deref(), Some("D:\\b\\x/y"));
     }
 
     #[test]

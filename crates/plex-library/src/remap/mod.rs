@@ -26,7 +26,7 @@ pub use elsewhere::{Elsewhere, elsewhere};
 pub use inverse::{FORMAT, Inverse};
 pub use mapping::{Mapping, read_mappings};
 pub use plan::{Column, MergedRoot, Plan, Root, plan};
-pub use undo::{Undone, undo};
+pub use undo::{Undone, is_undone, undo};
 
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::{each_batch, feed, settle};
 use super::inverse::{Inverse, Moved, Removed, Rewritten, Stored};
-use super::mapping::Mappings;
+use super::mapping::{Mappings, follow};
 use super::places;
 use crate::error::{At, Error, READ, Result};
 use crate::open;
@@ -29,6 +29,18 @@ pub struct Undone {
     pub gone: u64,
     /// Roots that are two again.
     pub roots: u64,
+}
+
+/// Whether a library is as it was before the remap.
+///
+/// # Errors
+/// A library that cannot be read.
+pub fn is_undone(databases: &Databases, inverse: &Inverse) -> Result<bool> {
+    let path = databases.library();
+    let reader = open::read_only(&path)?;
+    let is_undone = !inverse.rewritten.is_empty() && state(&reader, &path, inverse)? == State::Before;
+    reader.confirm()?;
+    Ok(is_undone)
 }
 
 /// In which state a library is, as an inverse sees it.
@@ -76,7 +88,7 @@ pub fn undo(databases: &Databases, inverse: &Inverse) -> Result<Undone> {
                 && let Some(rest) = value.strip_prefix(group.to.as_ref())
             {
                 restored += 1;
-                return Some([group.from.as_ref(), rest].concat());
+                return Some(follow(group.to.as_ref(), group.from.as_ref(), rest));
             }
             // Rows that were there and were not rewritten have been under the new root all along.
             if group.is_none() && id <= last {

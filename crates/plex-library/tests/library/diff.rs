@@ -104,3 +104,19 @@ fn two_libraries_of_different_ages_can_be_compared() {
     );
     assert!(!found.migrations_only_after.is_empty());
 }
+
+#[test]
+fn names_that_are_no_utf8_and_sections_of_one_name_are_compared() {
+    let same_name = "UPDATE library_sections SET name = 'Music';";
+    let found = after(
+        Version::Plex2026,
+        &format!("{same_name} UPDATE media_parts SET file = CAST(x'2f6d757369632fff' AS TEXT) WHERE id = 1;"),
+        "",
+    );
+    let section = &found.sections["Music"];
+    // The films are under the name of the music now.
+    assert_eq!((section.before.tracks, section.after.tracks), (20, 20), "{found:#?}");
+    assert_eq!((section.before.movies, section.after.movies), (0, 4), "{found:#?}");
+    assert_eq!((section.added.count, section.removed.count), (1, 1), "{found:#?}");
+    assert_eq!(section.added.first, ["/music/\u{fffd}"]);
+}

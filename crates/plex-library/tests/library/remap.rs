@@ -151,6 +151,37 @@ fn two_roots_that_fall_on_one_become_one_and_two_again() {
 }
 
 #[test]
+fn a_library_of_windows_gets_paths_of_this_system_and_its_own_back() {
+    let tmp = tempfile::tempdir().unwrap();
+    let home = library(&tmp.path().join("home"), Version::Plex2026);
+    sql(
+        &home,
+        r"UPDATE section_locations SET root_path = 'D:\Music' WHERE id = 1;
+          UPDATE media_parts SET file = 'D:\Music\a\' || id || '.flac' WHERE id < 10;
+          UPDATE media_parts SET file = 'D:\Music\a/b\odd.flac' WHERE id = 3;",
+    );
+    let before = rows(&home.library());
+    let plan = remap::plan(&home, &map(&[(r"D:\Music\", "/m")])).unwrap();
+    assert_eq!(
+        (of_column(&plan, "file"), of_column(&plan, "root_path")),
+        (9, 1),
+        "{plan:#?}"
+    );
+    let report = remap::apply(&home, &plan).unwrap();
+    let left = r"SELECT file FROM media_parts WHERE file LIKE '%\%' UNION SELECT root_path FROM section_locations
+                 WHERE root_path LIKE '%\%'";
+    assert_eq!(texts(&home, left), Vec::<String>::new());
+    assert_eq!(
+        texts(&home, "SELECT file FROM media_parts WHERE id IN (2, 3) ORDER BY id"),
+        ["/m/a/2.flac", "/m/a/b/odd.flac"]
+    );
+    assert!(!remap::is_undone(&home, &report.inverse).unwrap());
+    remap::undo(&home, &report.inverse).unwrap();
+    assert!(remap::is_undone(&home, &report.inverse).unwrap());
+    assert_eq!(rows(&home.library()), before);
+}
+
+#[test]
 fn what_a_worker_added_is_mapped_back_and_what_was_there_stays() {
     let tmp = tempfile::tempdir().unwrap();
     let home = library(&tmp.path().join("home"), Version::Plex2026);

@@ -114,6 +114,16 @@ fn wrong_use(error: plex_library::Error) -> Error {
 fn undo(args: &Args, databases: &plex_library::Databases, file: &std::path::Path, context: &Context) -> Result<u8> {
     let inverse = Inverse::read(file)?;
     backup::refuse_in_use(databases)?;
+    if remap::is_undone(databases, &inverse)? {
+        if args.json {
+            print_json(
+                &serde_json::json!({ "done": false, "undone": remap::Undone { already: true, ..Default::default() } }),
+            )?;
+        } else {
+            print("it was taken back before; nothing is to be changed")?;
+        }
+        return Ok(exit::DONE);
+    }
     let rows: u64 = inverse
         .rewritten
         .iter()
@@ -149,8 +159,6 @@ fn undo(args: &Args, databases: &plex_library::Databases, file: &std::path::Path
     let undone = remap::undo(databases, &inverse)?;
     if args.json {
         print_json(&serde_json::json!({ "done": !undone.already, "undone": undone, "backup": folder }))?;
-    } else if undone.already {
-        print("it was taken back before; nothing was changed")?;
     } else {
         print(&format!(
             "{} rows have their paths back, {} that came or changed since were mapped back, {} are gone\nthe backup is {}",
