@@ -149,6 +149,34 @@ async fn databases_in_a_mount_of_their_own_are_swapped_and_rolled_back_too() {
     drop(mounted);
 }
 
+/// Whatever is to become of what the household did since: a byte that nothing else repeats, and a file that is gone.
+fn kept_files_that_are_not_what_they_were_are_refused(world: &World, pair: &Path) {
+    let blobs = pair.join(plex_library::BLOBS_DB);
+    let whole = std::fs::read(&blobs).unwrap();
+    let mut changed = whole.clone();
+    // The user's own number of the version: no structure, and no check of SQLite's.
+    changed[63] ^= 1;
+    for content in [Some(changed), None] {
+        match content {
+            Some(content) => std::fs::write(&blobs, content).unwrap(),
+            None => std::fs::remove_file(&blobs).unwrap(),
+        }
+        let output = world.run(&["rollback", "-y", "--discard-since", "--json"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(i32::from(exit::REFUSED)), "{text}");
+        assert!(text.contains(plex_library::BLOBS_DB), "{text}");
+        world.json(&["cancel", "--discard", "--json"]);
+    }
+    std::fs::write(&blobs, whole).unwrap();
+    let library = pair.join(plex_library::LIBRARY_DB);
+    let aside = pair.join("aside");
+    std::fs::rename(&library, &aside).unwrap();
+    let list = world.json(&["rollback", "--list", "--json"]);
+    assert_eq!(list["kept"], serde_json::json!([]), "{list}");
+    assert_eq!(list["gone"], serde_json::json!([library]), "{list}");
+    std::fs::rename(aside, library).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_wanted_back_is_left_where_it_is_kept() {
     let (world, section, _) = world(false).await.unwrap();
@@ -158,9 +186,10 @@ async fn what_is_not_wanted_back_is_left_where_it_is_kept() {
     let id = *files(&world.tracks(section).await).keys().next().unwrap();
     world.json(&["sync", "--json", "--quick"]);
     world.client().rate(id, 7.0).await.unwrap();
-    // As if the burst had been killed before it was noted.
     let list = kept(&world);
     let burst = list[0]["burst"].as_str().unwrap();
+    kept_files_that_are_not_what_they_were_are_refused(&world, Path::new(list[0]["path"].as_str().unwrap()));
+    // As if the burst had been killed before it was noted.
     let since = Path::new(list[0]["path"].as_str().unwrap()).with_file_name("since");
     std::fs::remove_dir_all(since).unwrap();
     let output = world.run(&["rollback", "-y", "--json"]);

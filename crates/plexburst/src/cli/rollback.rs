@@ -42,10 +42,18 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings_for(args.home.as_deref())?;
     let home = Home::of(&settings.config)?;
     home.refuse_unfinished()?;
-    let kept = kept::all(Area::of(&home.databases(), "")?.root())?;
+    let area = Area::of(&home.databases(), "")?;
+    let kept = kept::all(area.root())?;
+    let gone = kept::gone(area.root());
+    for library in &gone {
+        context.printer.warn(&format!(
+            "{} is gone, so that home cannot be rolled back to it",
+            library.display()
+        ));
+    }
     if args.list {
         if args.json {
-            print_json(&serde_json::json!({ "kept": kept }))?;
+            print_json(&serde_json::json!({ "kept": kept, "gone": gone }))?;
         } else {
             print(&table(&kept))?;
         }

@@ -140,6 +140,20 @@ pub fn all(root: &Path) -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
+/// Databases that should be kept in the area `root` and that somebody took away: what was noted of them is there still.
+pub fn gone(root: &Path) -> Vec<PathBuf> {
+    let mut gone: Vec<PathBuf> = std::fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join(NOTE).is_file())
+        .map(|entry| Databases::at(entry.path().join("previous")).library())
+        .filter(|library| !library.is_file())
+        .collect();
+    gone.sort();
+    gone
+}
+
 /// Bytes of a pair with its logs.
 pub fn size(databases: &Databases) -> u64 {
     databases

@@ -3,6 +3,8 @@
 //! The kept library stays where it is: a copy of it is staged, gets what the household did since it was replaced, and is
 //! swapped in as a result is. Home's library of now is kept in its turn, so a rollback can be rolled back.
 
+use plex_library::snapshot::Manifest;
+use plex_library::{Which, delta};
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, Prepared, engine, prepare};
@@ -80,7 +82,35 @@ fn copy(c: &Controller, to: &str) -> Result<u64> {
     let staged = c.area.staged();
     discard(staged.dir())?;
     let manifest = engine(|| plex_library::snapshot::take(&kept.databases(), staged.dir(), &()))?;
+    if let Some(which) = changed(c, &kept, &manifest)? {
+        return Err(Error::refused(format!(
+            "{} is not what was put aside: it was changed, or is gone",
+            kept.databases().path(which).display()
+        ))
+        .hint(format!(
+            "`plexburst cancel {}` ends this rollback; `plexburst rollback --list` shows the other libraries that are kept",
+            c.request.id
+        )));
+    }
     Ok(manifest.databases.values().map(|copied| copied.whole.bytes).sum())
+}
+
+/// Which database of a kept library is not what it was when it was put aside: what was noted then knows its hash. Where
+/// nothing was noted, half of a pair is seen all the same.
+fn changed(c: &Controller, kept: &Kept, copied: &Manifest) -> Result<Option<Which>> {
+    let is_there = |which| copied.databases.contains_key(&which);
+    if !kept.knows_since {
+        let had_blobs = c.home()?.databases().blobs().exists();
+        return Ok((had_blobs && !is_there(Which::Blobs)).then_some(Which::Blobs));
+    }
+    let noted = engine(|| delta::Manifest::read(&kept.since()))?;
+    Ok(noted.databases.into_iter().find_map(|(which, change)| {
+        let is_same = copied
+            .databases
+            .get(&which)
+            .is_some_and(|found| found.whole.blake3 == change.base.blake3);
+        (!is_same).then_some(which)
+    }))
 }
 
 /// What the household did since goes into the copy, while home goes on.
