@@ -23,6 +23,8 @@ use crate::source::Source;
 const MAGIC: &[u8; 8] = b"PLXPAGES";
 const VERSION: u32 = 2;
 const HEADER: usize = 8 + 4 + 4 + 4 + 32;
+/// Bytes of an index that are read at once.
+const READ_AHEAD: usize = 256 * 1024;
 
 /// Hash of one page.
 pub(crate) type PageHash = [u8; 16];
@@ -215,7 +217,7 @@ impl Index {
         Ok(Self {
             path: path.to_owned(),
             whole,
-            hashes: BufReader::new(file),
+            hashes: BufReader::with_capacity(READ_AHEAD, file),
             left: pages,
         })
     }
