@@ -111,6 +111,9 @@ fn merge_rows(
 ) -> Step<Row> {
     let column = |row: &Row, name: &str| value(table, row, name);
     let mut merged = theirs.clone();
+    // On the way back the base grew out of the older library: where those differ it was no doing of the household's, and what
+    // it has seen and gone on with is home's row.
+    let is_homes = context.mode.is_back() && base != Some(original);
     for name in &table.columns {
         let name = name.as_str();
         if name == "id" || COUNTERS.contains(&name) || COUNTS.contains(&name) || TIMES.contains(&name) {
@@ -118,6 +121,7 @@ fn merge_rows(
         }
         let (m, t) = (column(mine, name), column(theirs, name));
         let chosen = match base {
+            _ if is_homes => m,
             // What the worker emptied stays what it was: it serves nobody who could have wanted that.
             Some(base) => match three_way(&column(base, name), &column(original, name), &t) {
                 Some(_) if t == Value::Null || column(base, name) != column(original, name) => m,
@@ -133,7 +137,7 @@ fn merge_rows(
     for name in COUNTS.into_iter().filter(|name| table.has(name)) {
         let before = base.map_or(0, |base| count(table, base, name));
         let (m, t) = (count(table, original, name), count(table, theirs, name));
-        let total = if m < before {
+        let total = if is_homes || m < before {
             m
         } else if m == before {
             m.max(t)

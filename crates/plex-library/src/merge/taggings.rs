@@ -130,7 +130,7 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
         match by_id.or_else(|| theirs.iter().position(|(_, found)| says(table, found) == wanted)) {
             Some(n) => {
                 let (other, found) = theirs.remove(n);
-                keep(context, table, &base, (id, &row), (other, &found))?;
+                keep(context, table, &base, (id, &row), (other, &found), &mut theirs)?;
             }
             None => mine.push((id, row)),
         }
@@ -152,7 +152,7 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
             known || !types_there.contains(&kind)
         };
         if wanted {
-            insert(context, table, id, &row)?;
+            insert(context, table, id, &row, &mut theirs)?;
         }
     }
     for (id, row) in theirs {
@@ -195,6 +195,7 @@ fn keep(
     base: &[(i64, Row)],
     mine: (i64, &Row),
     theirs: (i64, &Row),
+    others: &mut [(i64, Row)],
 ) -> Step<()> {
     let (id, row) = mine;
     if theirs.0 != id {
@@ -202,7 +203,7 @@ fn keep(
         let mut merged = policy::adopt(table, row, theirs.1);
         rows::set(table, &mut merged, "id", id);
         context.count_renumbered(NAME);
-        make_room(context, id)?;
+        make_room(context, id, others)?;
         return rows::insert(context.conn, MAIN, table, &merged);
     }
     let before = base.iter().find(|(before, _)| *before == id);
@@ -216,8 +217,8 @@ fn keep(
     Ok(())
 }
 
-fn insert(context: &mut Context<'_>, table: &Table, id: i64, row: &Row) -> Step<()> {
-    make_room(context, id)?;
+fn insert(context: &mut Context<'_>, table: &Table, id: i64, row: &Row, others: &mut [(i64, Row)]) -> Step<()> {
+    make_room(context, id, others)?;
     rows::insert(context.conn, MAIN, table, row)?;
     // Its tag may not be there.
     context.unchanged.push((NAME, id));
@@ -225,10 +226,14 @@ fn insert(context: &mut Context<'_>, table: &Table, id: i64, row: &Row) -> Step<
     Ok(())
 }
 
-/// A tagging of another item has the id that is needed: only when ids were not kept apart. Nothing refers to taggings.
-fn make_room(context: &mut Context<'_>, id: i64) -> Step<()> {
+/// Another tagging has the id that is needed: only when ids were not kept apart. Nothing refers to taggings, but the one that
+/// gives way may be one of this item's that are still to be dealt with.
+fn make_room(context: &mut Context<'_>, id: i64, others: &mut [(i64, Row)]) -> Step<()> {
     if rows::exists(context.conn, MAIN, NAME, id)? {
-        context.renumber(LIBRARY, NAME, id)?;
+        let fresh = context.renumber(LIBRARY, NAME, id)?;
+        for (other, _) in others.iter_mut().filter(|(other, _)| *other == id) {
+            *other = fresh;
+        }
     }
     Ok(())
 }

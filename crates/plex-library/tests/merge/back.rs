@@ -194,3 +194,24 @@ fn stream(pair: &Pair, part: i64) -> i64 {
         })
         .expect("stream")
 }
+
+#[test]
+fn a_row_that_the_household_went_on_with_is_the_one_it_has_seen() {
+    let (trio, _) = swapped(|_, _| ());
+    let item = one(
+        &trio.base,
+        "SELECT guid FROM metadata_item_settings WHERE account_id = 1 AND view_offset IS NULL ORDER BY id LIMIT 1",
+        (),
+    );
+    // In the older library it stands half-way and was played thrice; the burst, of all things, took that back.
+    trio.worker(|older| {
+        edit::scrobble(older, 1, &item, NOW).expect("scrobble");
+        edit::set_offset(older, 1, &item, 300_000, NOW).expect("offset");
+    });
+    trio.home(|home| edit::rate(home, 1, &item, Some(9.0), NOW + 1).expect("rate"));
+    back(&trio);
+    let sql =
+        "SELECT coalesce(view_offset, 'none') || ' ' || coalesce(view_count, 0) || ' ' || coalesce(rating, 'none')
+               FROM metadata_item_settings WHERE account_id = 1 AND guid = ?1";
+    assert_eq!(one(&trio.theirs, sql, [&item]), one(&trio.mine, sql, [&item]));
+}

@@ -128,6 +128,28 @@ fn files_that_only_one_side_found_are_both_there() {
 }
 
 #[test]
+fn one_number_for_two_collections_of_a_locked_item_keeps_homes() {
+    // Without ids kept apart both taggings of the item have one number, and the lock has the worker's taken away.
+    let trio = Trio::together();
+    let films = &trio.base.sections[2];
+    let film = films.leaves[0];
+    let of_home = trio.home(|home| {
+        edit::lock_field(home, film, edit::Field::Summary, "Said at home", NOW).expect("lock");
+        edit::add_collection(home, films.id, "Of home", &[film], NOW).expect("collection")
+    });
+    let of_worker = trio
+        .worker(|worker| edit::add_collection(worker, films.id, "Of the worker", &[film], NOW).expect("collection"));
+    assert_eq!(of_home, of_worker, "the same ids, to begin with");
+    trio.merge_twice();
+    let given = rows(
+        &open(&trio.theirs.databases_dir),
+        "SELECT t.tag FROM taggings g JOIN tags t ON t.id = g.tag_id WHERE g.metadata_item_id = ?1 AND t.tag_type = 2",
+        [film],
+    );
+    assert!(given.contains(&"Of home".to_owned()), "{given:?}");
+}
+
+#[test]
 fn one_id_for_two_files_becomes_two() {
     // Without ids kept apart: both sides give the next number, and local://<number> to different songs.
     let trio = Trio::together();
