@@ -20,6 +20,14 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration) -> Sleep<'_>;
 }
 
+/// A moment as a person at this machine reads it: in its own time zone.
+#[must_use]
+pub fn local(at: jiff::Timestamp, format: &str) -> String {
+    at.to_zoned_datetime(jiff::tz::TimeZone::system())
+        .strftime(format)
+        .to_string()
+}
+
 /// The machine's own monotonic clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

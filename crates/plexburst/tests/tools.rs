@@ -244,3 +244,63 @@ fn repair_mends_in_place_and_keeps_the_damaged_files() {
     let said = run(&[&"diff", &output, &home.dir()]);
     assert!(text(&said).contains("Nothing differs."), "{}", text(&said));
 }
+
+#[test]
+fn a_repair_that_is_told_to_end_leaves_nothing_behind() {
+    let tmp = tempfile::tempdir().unwrap();
+    let databases = tmp.path().join("Databases");
+    Builder::new(&databases)
+        .music("Music", "/Media/Music", 20, 10, 12)
+        .build()
+        .unwrap();
+    let home = Databases::at(databases);
+    let before = bytes(&home);
+    let beside = || -> Vec<String> {
+        let names = std::fs::read_dir(tmp.path()).unwrap();
+        let mut names: Vec<String> = names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "Databases")
+            .collect();
+        names.sort();
+        names
+    };
+    let mut child = Command::new(PROGRAM)
+        .args(["repair", "-y", "--json"])
+        .arg(home.dir())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let since = std::time::Instant::now();
+    while beside().is_empty() {
+        assert!(since.elapsed().as_secs() < 120, "it did not begin");
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let told = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(told.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(i32::from(exit::RESUMABLE)), "{said}");
+    assert!(said.contains("interrupted") && said.contains("hint:"), "{said}");
+    assert_eq!(bytes(&home), before);
+    assert!(
+        !beside().iter().any(|name| name.contains("plexburst-tmp")),
+        "{:?}",
+        beside()
+    );
+
+    // What a killed one left goes with the next, although that has another name.
+    std::fs::create_dir(tmp.path().join(".before-repair-20200101_000000.plexburst-tmp-1-0")).unwrap();
+    let done = run(&[&"repair", &"-y", &home.dir()]);
+    assert!(done.status.success(), "{}", text(&done));
+    assert!(
+        !beside().iter().any(|name| name.contains("plexburst-tmp")),
+        "{:?}",
+        beside()
+    );
+}

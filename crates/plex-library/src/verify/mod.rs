@@ -234,7 +234,7 @@ fn once(databases: &Databases, level: Level) -> Result<Findings> {
     // What reads both at once would only repeat what is broken already.
     if !found.has_problem_in(Which::Library) && !found.has_problem_in(Which::Blobs) {
         let reader = open::pair(databases)?;
-        let outcome = pair::check(&reader, databases, &mut found);
+        let outcome = pair::check(&reader, databases, level, &mut found);
         reader.confirm()?;
         match outcome {
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotALibrary) => {

@@ -6,13 +6,13 @@
 
 use rusqlite::Connection;
 
-use super::{FindingKind, Findings};
+use super::{FindingKind, Findings, Level};
 use crate::error::{At, READ, Result};
 use crate::open::{self, Reader};
 use crate::paths::{Databases, Which};
 use crate::schema;
 
-pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings) -> Result<()> {
+pub(super) fn check(reader: &Reader, databases: &Databases, level: Level, found: &mut Findings) -> Result<()> {
     let library = databases.library();
     let number = |sql: &str| -> Result<i64> { reader.query_row(sql, [], |row| row.get(0)).at(READ, &library) };
 
@@ -65,6 +65,29 @@ pub(super) fn check(reader: &Reader, databases: &Databases, found: &mut Findings
             found.drift(Which::Blobs, FindingKind::Pair, "blobs", message);
         }
     }
+    if level == Level::Full && has_kinds(reader)? {
+        without_vectors(reader, databases, found)?;
+    }
+    Ok(())
+}
+
+/// Tracks that are marked as analysed and have no vector: what a library looks like beside the blobs of an earlier day.
+/// Plex analyses them again, so that it is drift.
+fn without_vectors(reader: &Reader, databases: &Databases, found: &mut Findings) -> Result<()> {
+    // The mark is JSON since 2024 and URL-encoded before.
+    let sql = "SELECT count(*) FROM main.metadata_items i NOT INDEXED WHERE i.metadata_type = 10
+               AND (i.extra_data LIKE '%ms:musicAnalysisVersion%' OR i.extra_data LIKE '%ms\\%3AmusicAnalysisVersion%' ESCAPE '\\')
+               AND i.id NOT IN (SELECT linked_id FROM blobs.blobs WHERE blob_type = 7 AND linked_type = 'metadata_item'
+                                AND linked_id IS NOT NULL)";
+    let count: i64 = reader
+        .query_row(sql, [], |row| row.get(0))
+        .at(READ, &databases.library())?;
+    if count > 0 {
+        let message = format!(
+            "{count} tracks that Sonic has analysed have no vector in it: it may be of an earlier day than the library"
+        );
+        found.drift(Which::Blobs, FindingKind::Pair, "blobs", message);
+    }
     Ok(())
 }
 
@@ -73,6 +96,14 @@ fn has_table(reader: &Connection, schema: &str, table: &str) -> Result<bool> {
     reader
         .query_row(&sql, [table], |row| row.get(0))
         .at(READ, table.as_ref())
+}
+
+/// Whether blobs have kinds: those of 2020 have none.
+fn has_kinds(reader: &Connection) -> Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_info('blobs', 'blobs') WHERE name = 'blob_type'";
+    reader
+        .query_row(sql, [], |row| row.get(0))
+        .at(READ, Which::Blobs.file_name().as_ref())
 }
 
 fn same_migrations(databases: &Databases, found: &mut Findings) -> Result<()> {

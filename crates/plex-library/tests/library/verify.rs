@@ -177,6 +177,31 @@ fn a_swapped_pair_and_blobs_of_another_day_are_no_pair() {
 }
 
 #[test]
+fn a_library_of_a_later_day_than_its_blobs_is_told() {
+    let tmp = tempfile::tempdir().unwrap();
+    sim::fixture::Builder::new(tmp.path())
+        .music("Music", "/music", 2, 2, 5)
+        .sonic(0.5)
+        .build()
+        .unwrap();
+    let home = Databases::at(tmp.path());
+    let told = |home: &Databases| {
+        full(home)
+            .drift
+            .iter()
+            .filter(|drift| drift.message.contains("no vector"))
+            .count()
+    };
+    assert_eq!(told(&home), 0);
+    Connection::open(home.blobs())
+        .unwrap()
+        .execute_batch("DELETE FROM blobs WHERE blob_type = 7 AND linked_id > (SELECT min(linked_id) FROM blobs)")
+        .unwrap();
+    assert!(full(&home).ok);
+    assert_eq!(told(&home), 1);
+}
+
+#[test]
 fn what_healthy_servers_have_is_drift() {
     let tmp = tempfile::tempdir().unwrap();
     let home = support::plex_pair(tmp.path());

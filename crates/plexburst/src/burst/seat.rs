@@ -73,7 +73,11 @@ impl Seat {
             return Ok(());
         }
         let by = match holder(&self.depot, &name).await {
-            Ok(Some(holder)) => format!("{} since {}", holder.machine, holder.at.strftime("%Y-%m-%d %H:%M UTC")),
+            Ok(Some(holder)) => format!(
+                "{} since {}",
+                holder.machine,
+                crate::clock::local(holder.at, "%Y-%m-%d %H:%M")
+            ),
             _ => "another machine".to_owned(),
         };
         Err(replaced(&format!("it is controlled by {by}")))

@@ -12,7 +12,7 @@ use crate::term::{Printer, whole};
 
 /// How long one look may take, and how long a depot is asked again within it: whoever watches wants to know.
 const ANSWER: Duration = Duration::from_secs(30);
-const PATIENCE: u64 = 8;
+const PATIENCE_SECONDS: u64 = 8;
 
 /// Since when the depot does not answer, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Away {
         let seconds = u64::try_from(now.as_second() - self.since.as_second()).unwrap_or(0);
         format!(
             "does not answer since {} ({}); what is shown is what it said last: {}",
-            self.since.strftime("%H:%M:%S UTC"),
+            crate::clock::local(self.since, "%H:%M:%S"),
             whole(Duration::from_secs(seconds)),
             self.why
         )
@@ -67,7 +67,7 @@ impl Watcher {
     /// The depot's keys cannot be read.
     pub fn new(settings: Settings, id: &str, printer: &Printer) -> Result<Self> {
         let config = config::Depot {
-            patience: settings.config.depot.patience.min(PATIENCE),
+            patience: settings.config.depot.patience.min(PATIENCE_SECONDS),
             ..settings.config.depot.clone()
         };
         Ok(Self {
@@ -143,7 +143,7 @@ mod tests {
             why: "no answer within 15 s".to_owned(),
         };
         let hour = jiff::Timestamp::from_second(1_790_003_600).unwrap();
-        let clock = since.strftime("%H:%M:%S UTC");
+        let clock = crate::clock::local(since, "%H:%M:%S");
         assert_eq!(
             away.text(hour),
             format!(

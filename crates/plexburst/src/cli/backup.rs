@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use plex_library::Databases;
 
-use super::Context;
+use super::{Context, interrupt};
 use crate::error::{Error, Result};
 
 /// Where the backup of `databases` before `what` goes: beside the folder of the databases, out of Plex's way.
@@ -13,14 +13,18 @@ pub(super) fn place(databases: &Databases, what: &str) -> Result<PathBuf> {
         .map_err(|e| Error::usage(format!("cannot resolve {}", databases.dir().display())).because(e))?;
     let now = jiff::ZonedDateTime::now().strftime("%Y%m%d_%H%M%S").to_string();
     let parent = dir.parent().unwrap_or(&dir);
+    // What one that was killed had begun has another time in its name.
+    plex_library::publish::sweep(parent)?;
     Ok(parent.join(format!("before-{what}-{now}")))
 }
 
 /// Copies the pair, as a consistent snapshot with its manifest.
 pub(super) fn make(databases: &Databases, to: &std::path::Path, context: &Context) -> Result<()> {
     context.printer.phase("backup", &to.display().to_string());
-    plex_library::snapshot::take(databases, to, &())?;
-    Ok(())
+    interrupt::until_told(&context.printer, |progress| {
+        plex_library::snapshot::take(databases, to, progress).map(drop)
+    })?;
+    interrupt::check()
 }
 
 /// Refuses while some process holds the databases.

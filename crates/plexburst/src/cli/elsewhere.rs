@@ -58,7 +58,7 @@ pub(super) async fn status(settings: &Settings, id: &str, json: bool, context: &
         print(&format!("  {worker}"))?;
     }
     if let Some(progress) = burst.progress {
-        let at = progress.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let at = crate::clock::local(progress.at, "%Y-%m-%d %H:%M:%S");
         print(&format!("  last heard of it at {at}: {}", progress.text))?;
     }
     print(&format!(

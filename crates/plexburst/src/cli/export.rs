@@ -1,14 +1,12 @@
 //! `plexburst export`: home's library as an archive, or into the depot, taken while Plex runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use plex_library::snapshot::{self, Options, Way};
 use plex_library::{Databases, Progress, Which, gentle};
 use serde::Serialize;
 
-use super::{Context, print, print_json};
+use super::{Context, interrupt, print, print_json};
 use crate::burst::parked;
 use crate::burst::spec::Parked;
 use crate::config::Rate;
@@ -213,6 +211,7 @@ async fn to_depot(job: &Job, depot: &Depot, id: &str, state_dir: &Path, json: bo
         .prefix(".plexburst-export-")
         .tempdir_in(state_dir)
         .map_err(failed)?;
+    interrupt::forget_at_end(temp.path());
     let (base, packed) = (temp.path().join("base"), temp.path().join("packed"));
     job.printer
         .phase("snapshot", "copying home's library; Plex may go on running");
@@ -256,42 +255,10 @@ async fn to_depot(job: &Job, depot: &Depot, id: &str, state_dir: &Path, json: bo
 
 impl Job {
     /// Runs the copying in its own thread, where it gives way to everything else, and ends it when the user does.
-    fn run<T: Send>(&self, work: impl FnOnce(&dyn Progress) -> plex_library::Result<T> + Send) -> Result<T> {
-        let progress = Shown {
-            printer: self.printer.clone(),
-            is_interrupted: Arc::default(),
-        };
-        let told = progress.is_interrupted.clone();
-        let watching = tokio::spawn(async move {
-            crate::signal::interrupted().await;
-            told.store(true, Ordering::Relaxed);
-        });
-        let done = tokio::task::block_in_place(|| match self.full_speed {
-            true => work(&progress),
-            false => gentle::gently(|| work(&progress)),
-        });
-        watching.abort();
-        done.map_err(|error| match error.kind() {
-            plex_library::Kind::Cancelled => {
-                Error::new(exit::RESUMABLE, "interrupted; nothing was written").hint("run the same command again")
-            }
-            _ => Error::from(error),
+    fn run<T: Send>(&self, work: impl FnOnce(&(dyn Progress + Sync)) -> plex_library::Result<T> + Send) -> Result<T> {
+        interrupt::until_told(&self.printer, |progress| match self.full_speed {
+            true => work(progress),
+            false => gentle::gently(|| work(progress)),
         })
-    }
-}
-
-struct Shown {
-    printer: Printer,
-    is_interrupted: Arc<AtomicBool>,
-}
-
-impl Progress for Shown {
-    fn advance(&self, what: &str, done: u64, total: u64) {
-        self.printer
-            .progress(&format!("{what}: {} of {}", bytes(done), bytes(total)));
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.is_interrupted.load(Ordering::Relaxed)
     }
 }

@@ -9,7 +9,7 @@ use plex_library::{Databases, Kind};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::Context;
+use super::{Context, interrupt};
 use crate::error::{Error, Result};
 
 /// A library that was found.
@@ -81,6 +81,7 @@ pub(super) fn open(path: &Path, context: &Context) -> Result<Library> {
     }
     context.printer.phase("unpack", &path.display().to_string());
     let folder = folder()?;
+    interrupt::forget_at_end(folder.path());
     // One half can be looked at as well.
     let unpacked = plex_library::archive::unpack_with(path, folder.path(), Lone::Half).map_err(|e| {
         let is_full = e.kind() == Kind::NoSpace;

@@ -17,6 +17,7 @@ mod export;
 mod import;
 mod init;
 mod inspect;
+mod interrupt;
 mod library;
 mod plan;
 mod price;

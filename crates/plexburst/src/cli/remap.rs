@@ -6,7 +6,7 @@ use plex_library::remap::{self, Inverse, Mapping, Plan};
 
 use super::backup;
 use super::confirm::confirm;
-use super::{Context, print, print_json};
+use super::{Context, interrupt, print, print_json};
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::term::Table;
@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
     context
         .printer
         .phase("remap", &databases.library().display().to_string());
-    let report = remap::apply_noted(&databases, &plan, &inverse)?;
+    let report = interrupt::to_its_end(&context.printer, || remap::apply_noted(&databases, &plan, &inverse))?;
     if args.json {
         print_json(&serde_json::json!({
             "done": true, "columns": report.columns, "merged": report.merged, "left_alone": elsewhere,
@@ -156,7 +156,7 @@ fn undo(args: &Args, databases: &plex_library::Databases, file: &std::path::Path
         context,
     )?;
     backup::make(databases, &folder, context)?;
-    let undone = remap::undo(databases, &inverse)?;
+    let undone = interrupt::to_its_end(&context.printer, || remap::undo(databases, &inverse))?;
     if args.json {
         print_json(&serde_json::json!({ "done": !undone.already, "undone": undone, "backup": folder }))?;
     } else {

@@ -6,7 +6,7 @@ use plex_library::repair::{self, Report};
 use plex_library::swap;
 
 use super::confirm::confirm;
-use super::{Context, backup, print, print_json};
+use super::{Context, backup, interrupt, print, print_json};
 use crate::error::{Error, Result};
 use crate::exit;
 
@@ -40,7 +40,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
         None => backup::place(&databases, "repair")?,
     };
     context.printer.phase("repair", &databases.dir().display().to_string());
-    let report = repair::repair(&databases, &folder, &())?;
+    let report = interrupt::until_told(&context.printer, |progress| {
+        repair::repair(&databases, &folder, progress)
+    })?;
+    interrupt::check()?;
     if !args.json {
         print(&text_of(&report))?;
     }
@@ -82,8 +85,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
             folder.display()
         ))
     })?;
-    let plan = swap::prepare(&databases, &folder, &folder.with_extension("damaged"))?;
-    let kept = swap::exchange(&plan)?.previous;
+    let kept = interrupt::to_its_end(&context.printer, || {
+        let plan = swap::prepare(&databases, &folder, &folder.with_extension("damaged"))?;
+        Ok(swap::exchange(&plan)?.previous)
+    })?;
     if args.json {
         print_json(&serde_json::json!({ "done": true, "report": report, "backup": kept }))?;
     } else {

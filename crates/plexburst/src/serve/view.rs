@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -13,6 +12,7 @@ use super::Shown;
 use crate::burst::live::{self, Row};
 use crate::burst::store::{self, Known, Standing};
 use crate::burst::{elsewhere, side};
+use crate::clock::local;
 use crate::error::{Error, Result};
 use crate::report::Report;
 
@@ -329,8 +329,4 @@ fn past(burst: &Known) -> Past {
 
 fn time_of_day(at: Timestamp) -> String {
     local(at, "%H:%M:%S")
-}
-
-fn local(at: Timestamp, format: &str) -> String {
-    at.to_zoned_datetime(TimeZone::system()).strftime(format).to_string()
 }
