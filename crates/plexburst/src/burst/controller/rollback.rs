@@ -81,27 +81,33 @@ fn copy(c: &Controller, to: &str) -> Result<u64> {
     let kept = find(c, to)?;
     let staged = c.area.staged();
     discard(staged.dir())?;
-    let manifest = engine(|| plex_library::snapshot::take(&kept.databases(), staged.dir(), &()))?;
-    if let Some(which) = changed(c, &kept, &manifest)? {
-        return Err(Error::refused(format!(
+    let refused = |which| {
+        Error::refused(format!(
             "{} is not what was put aside: it was changed, or is gone",
             kept.databases().path(which).display()
         ))
         .hint(format!(
             "`plexburst cancel {}` ends this rollback; `plexburst rollback --list` shows the other libraries that are kept",
             c.request.id
-        )));
+        ))
+    };
+    let gone = Which::BOTH
+        .into_iter()
+        .find(|&which| !kept.databases().path(which).is_file());
+    if let Some(which) = gone {
+        return Err(refused(which));
+    }
+    let manifest = engine(|| plex_library::snapshot::take(&kept.databases(), staged.dir(), &()))?;
+    if let Some(which) = changed(&kept, &manifest)? {
+        return Err(refused(which));
     }
     Ok(manifest.databases.values().map(|copied| copied.whole.bytes).sum())
 }
 
-/// Which database of a kept library is not what it was when it was put aside: what was noted then knows its hash. Where
-/// nothing was noted, half of a pair is seen all the same.
-fn changed(c: &Controller, kept: &Kept, copied: &Manifest) -> Result<Option<Which>> {
-    let is_there = |which| copied.databases.contains_key(&which);
+/// Which database of a kept library is not what it was when it was put aside, if what was noted then tells it.
+fn changed(kept: &Kept, copied: &Manifest) -> Result<Option<Which>> {
     if !kept.knows_since {
-        let had_blobs = c.home()?.databases().blobs().exists();
-        return Ok((had_blobs && !is_there(Which::Blobs)).then_some(Which::Blobs));
+        return Ok(None);
     }
     let noted = engine(|| delta::Manifest::read(&kept.since()))?;
     Ok(noted.databases.into_iter().find_map(|(which, change)| {
