@@ -88,22 +88,16 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
     let here = super::content::followed(context, "metadata_items", item)?.unwrap_or(item);
     if !rows::exists(context.conn, MAIN, "metadata_items", here)? {
         for (id, row) in mine {
-            set_aside(context, table, id)?;
-            if context.mode.is_back()
-                && PERSONAL.contains(&kind(context, table, &row)?)
-                && !rows::exists(context.conn, BASE, NAME, id)?
-            {
-                back::list(context, table, id, &row)?;
-            }
+            without_place(context, table, id, &row)?;
         }
         return Ok(());
     }
     let mut carried = Vec::new();
     for (id, mut row) in std::mem::take(&mut mine) {
-        if localise(context, table, &mut row)? {
+        if localise(context, table, &mut row)? && tag_has_place(context, table, &row)? {
             carried.push((id, row));
         } else {
-            set_aside(context, table, id)?;
+            without_place(context, table, id, &row)?;
         }
     }
     let base = of(context, BASE, table, item)?;
@@ -168,6 +162,32 @@ fn one_item(context: &mut Context<'_>, table: &Table, item: i64, locked: bool) -
         }
     }
     Ok(())
+}
+
+/// Its item or its tag has no place in the result: what the household gave since the swap is said to be lost by that.
+fn without_place(context: &mut Context<'_>, table: &Table, id: i64, row: &Row) -> Step<()> {
+    set_aside(context, table, id)?;
+    if context.mode.is_back()
+        && PERSONAL.contains(&kind(context, table, row)?)
+        && !rows::exists(context.conn, BASE, NAME, id)?
+    {
+        back::list(context, table, id, row)?;
+    }
+    Ok(())
+}
+
+/// Whether the tag is in the result, or can come there: that of a collection which has no place there has none either.
+fn tag_has_place(context: &Context<'_>, table: &Table, row: &Row) -> Step<bool> {
+    let (Some(id), Some(tags)) = (int(table, row, "tag_id"), context.table("tags")) else {
+        return Ok(true);
+    };
+    if rows::exists(context.conn, MAIN, &tags.name, id)? {
+        return Ok(true);
+    }
+    match rows::get(context.conn, MINE, &tags, id)? {
+        Some(mut tag) => localise(context, &tags, &mut tag),
+        None => Ok(true),
+    }
 }
 
 /// The type of the tag.

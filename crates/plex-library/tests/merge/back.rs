@@ -215,3 +215,18 @@ fn a_row_that_the_household_went_on_with_is_the_one_it_has_seen() {
                FROM metadata_item_settings WHERE account_id = 1 AND guid = ?1";
     assert_eq!(one(&trio.theirs, sql, [&item]), one(&trio.mine, sql, [&item]));
 }
+
+#[test]
+fn a_collection_of_the_burst_does_not_come_along_with_an_item_that_home_locked() {
+    let (trio, collection) = swapped(|pair, base| {
+        let films = &base.sections[2];
+        edit::add_collection(pair, films.id, "Of the burst", &[films.leaves[0]], NOW).expect("collection")
+    });
+    let film = trio.base.sections[2].leaves[0];
+    trio.home(|home| edit::lock_field(home, film, Field::Summary, "Said at home", NOW + 1).expect("lock"));
+    back(&trio);
+    let sql = "SELECT (SELECT summary FROM metadata_items NOT INDEXED WHERE id = ?1)
+               || (SELECT count(*) FROM metadata_items NOT INDEXED WHERE id = ?2)
+               || (SELECT count(*) FROM taggings g JOIN tags t ON t.id = g.tag_id WHERE t.tag = 'Of the burst')";
+    assert_eq!(one(&trio.theirs, sql, [film, collection]), "Said at home00");
+}
