@@ -109,7 +109,7 @@ fn run(
 /// Whether the statements end here: a semicolon, and not within a text.
 fn is_complete(text: &str) -> bool {
     let text = text.trim_end();
-    text.is_empty() || text.ends_with(';') && text.matches('\'').count() % 2 == 0
+    text.is_empty() || text.ends_with(';') && text.matches('\'').count().is_multiple_of(2)
 }
 
 fn command(line: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 impl Home {
     /// Takes `dir` (the folder "Plex Media Server", or the one above "Library") for home's data. What is configured of another
-    /// server (how it is stopped and started, its address, its token) says nothing about this one.
+    /// server (how it is stopped and started, its address, its token, its programs) says nothing about this one.
     ///
     /// # Errors
     /// `dir` cannot be resolved.
@@ -22,6 +22,7 @@ impl Home {
         };
         if self.data_dir.as_ref().is_some_and(|configured| *configured != dir) {
             (self.stop, self.start, self.url, self.token_file) = (None, None, None, None);
+            self.plex_sqlite = None;
         }
         self.data_dir = Some(dir);
         Ok(())

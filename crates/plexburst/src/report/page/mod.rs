@@ -122,6 +122,7 @@ impl Report {
             .filter(|(_, counts)| counts.iter().any(|count| *count > 0))
             .collect();
         let same = self.merge["same_files"].as_array().map_or(0, Vec::len);
+        let placed = self.merge["placed_by_plex"].as_u64().unwrap_or_default();
         html! {
             h2 { "Carried over from home" }
             @if rows.is_empty() { p class="soft" { "the household changed nothing meanwhile" } }
@@ -130,6 +131,7 @@ impl Report {
                 tbody { @for (table, counts) in rows { tr { td { (table) } @for count in counts { td { (count) } } } } }
             } } }
             @if same > 0 { p { (same) " files were found by home as well meanwhile: each is one item, with home's id." } }
+            @if placed > 0 { p { (placed) " rows stand among the titles where home's Plex SQLite says." } }
             @for (title, key) in [("Kept aside", "kept_aside"), ("Waiting for Plex", "waiting"), ("Decided without home's word", "decided")] {
                 (list(title, &texts(&self.merge[key])))
             }

@@ -26,6 +26,7 @@ fn report() -> Report {
         merge: json!({
             "carried": {"metadata_item_views": {"inserted": 2, "updated": 1, "deleted": 0}},
             "same_files": [1, 2],
+            "placed_by_plex": 4,
             "kept_aside": [{"table": "metadata_items", "id": 5, "what": "playlist \"Mine\"", "why": "no order", "remedy": "it is made again"}],
         }),
         warnings: vec!["<script>alert(1)</script> could not be read".into()],
@@ -73,6 +74,7 @@ fn everything_is_on_the_page_and_nothing_is_loaded_from_elsewhere() {
         "playlist &quot;Mine&quot;: no order: it is made again",
         "2 files were found by home as well",
         "left:1.67%;width:98.33%",
+        "4 rows stand among the titles where home's Plex SQLite says",
         "Tracks with Sonic data",
         "Not analysed",
         "5 more",
