@@ -70,9 +70,13 @@ pub(in crate::merge) fn find(conn: &Connection, side: &str, index: &Index, ids: 
                 segment::leaf(node, &mut |term, list| {
                     let read = segment::doclist(list, &mut |docid, encoded| {
                         if let Some(pending) = open.get_mut(&docid) {
-                            let was_complete = pending.is_complete();
+                            // What is said of a complete document further on is older: terms that it has lost, or that
+                            // were left behind when it was written with another tokenizer.
+                            if pending.is_complete() {
+                                return;
+                            }
                             pending.add(term, encoded);
-                            if !was_complete && pending.is_complete() {
+                            if pending.is_complete() {
                                 missing -= 1;
                             }
                         }

@@ -257,3 +257,25 @@ fn the_index_that_plex_wrote_is_understood() {
         assert_eq!((whole, broken), (expected, Vec::new()), "{table}");
     }
 }
+
+#[test]
+fn terms_that_were_left_behind_do_not_spoil_a_document_whatever_is_asked_for_with_it() {
+    let conn = library(false);
+    conn.execute_batch(
+        "INSERT INTO metadata_items VALUES (1, 'alpha beta', NULL, NULL), (2, 'gamma', NULL, NULL);
+         DROP TRIGGER a; DROP TRIGGER c;
+         UPDATE metadata_items SET title = 'new words' WHERE id = 1;
+         DELETE FROM words WHERE docid = 1;
+         INSERT INTO words(docid, title) VALUES (1, 'new words');",
+    )
+    .expect("an index that keeps old terms of 1");
+    let stale: i64 = conn
+        .query_row("SELECT count(*) FROM words_segdir", [], |row| row.get(0))
+        .expect("segments");
+    assert!(stale > 1, "what is old has to lie in a segment of its own");
+    let index = index(&conn);
+    let alone = document(&conn, &index, 1);
+    let both = find(&conn, "main", &index, &[1, 2]).expect("find");
+    assert_eq!(both[&1], Found::Here(alone));
+    assert!(matches!(both[&2], Found::Here(_)), "{both:?}");
+}
