@@ -12,6 +12,7 @@ use rusqlite::OptionalExtension;
 
 use super::context::Context;
 use super::fail::Step;
+use super::mode::Mode;
 use super::rows::{self, Row, int, set, text, value};
 use super::schema::Table;
 use super::session::{BASE, LIBRARY, MAIN, MINE};
@@ -23,6 +24,8 @@ const NAME: &str = "metadata_item_settings";
 
 /// Columns whose value means "at least this much happened".
 const COUNTS: [&str; 2] = ["view_count", "skip_count"];
+/// When a row was made.
+const BIRTH: &str = "created_at";
 /// Columns that only move forward, unless home took the play back.
 const TIMES: [&str; 3] = ["last_viewed_at", "last_skipped_at", "updated_at"];
 
@@ -128,6 +131,7 @@ fn merge_rows(
                 Some(_) => t,
                 None => m,
             },
+            None if name == BIRTH && context.mode == Mode::TwoWay => birth(table, mine, theirs),
             None if m == Value::Null => t,
             None => m,
         };
@@ -168,6 +172,19 @@ fn merge_rows(
         context.count_up(table, &mut merged);
     }
     Ok(merged)
+}
+
+/// What a row bears as its birth in which two are put together that each side has made of one thing.
+///
+/// By its number and its birth a row is known as one from before the two parted, of which home has the last word
+/// ([`super::two_way`]). What was put together must not be taken for such a one when it is merged again: so its birth is the
+/// other side's, and where that has none (servers of 2024 and later leave it empty), the time when it was last written there.
+fn birth(table: &Table, mine: &Row, theirs: &Row) -> Value {
+    let known = [BIRTH, "updated_at"].map(|name| value(table, theirs, name));
+    known
+        .into_iter()
+        .find(|time| *time != Value::Null)
+        .unwrap_or_else(|| value(table, mine, BIRTH))
 }
 
 fn count(table: &Table, row: &Row, name: &str) -> i64 {

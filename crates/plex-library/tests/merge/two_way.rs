@@ -283,3 +283,28 @@ fn on(fixture: &Fixture, sql: &str) {
 fn ids_in(rows: &[String]) -> Vec<&str> {
     rows.iter().filter_map(|row| row.split('|').next()).collect()
 }
+
+#[test]
+fn what_both_began_to_say_of_one_thing_stays_together_when_it_is_merged_again() {
+    let trio = Trio::new();
+    let said = "SELECT guid FROM metadata_item_settings WHERE account_id = 1";
+    let said: std::collections::BTreeSet<String> =
+        rows(&open(&trio.base.databases_dir), said, ()).into_iter().collect();
+    let new = (trio.base.sections[0].leaves.iter())
+        .map(|&track| guid(&trio.base, track))
+        .find(|guid| !said.contains(guid))
+        .expect("a track of which nothing is said yet");
+    trio.home(|pair| edit::set_offset(pair, 1, &new, 61_000, NOW).expect("offset"));
+    trio.worker(|pair| edit::scrobble(pair, 1, &new, NOW + 10).expect("scrobble"));
+    let merge = || two_way(&databases(&trio.mine), &databases(&trio.theirs), &Options::default()).expect("merged");
+    let state = || {
+        let sql = "SELECT view_offset, view_count, last_viewed_at FROM metadata_item_settings
+                   WHERE account_id = 1 AND guid = ?1";
+        rows(&open(&trio.theirs.databases_dir), sql, [&new])
+    };
+    merge();
+    assert_eq!(state(), [format!("61000|1|{}", NOW + 10)]);
+    let again = merge();
+    assert!(again.changed_nothing(), "{again:?}");
+    assert_eq!(state(), [format!("61000|1|{}", NOW + 10)]);
+}
