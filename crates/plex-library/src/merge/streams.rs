@@ -186,7 +186,7 @@ fn one_part(context: &mut Context<'_>, writer: &mut Writer, table: &Table, part:
             match theirs.iter().position(|(_, other)| same(table, &row, other, key)) {
                 Some(n) => {
                     let (other, found) = theirs.remove(n);
-                    rename(context, writer, other, id)?;
+                    rename(context, writer, other, id, &mut theirs)?;
                     both(context, table, id, &row, &found)?;
                 }
                 None => mine.push((id, row)),
@@ -205,9 +205,7 @@ fn one_part(context: &mut Context<'_>, writer: &mut Writer, table: &Table, part:
             outside || !analysed || new_part && theirs.is_empty()
         };
         if wanted && localise(context, table, &mut row)? {
-            if rows::exists(context.conn, MAIN, NAME, id)? {
-                give_way(context, writer, id)?;
-            }
+            make_room(context, writer, id, &mut theirs)?;
             rows::insert(context.conn, MAIN, table, &row)?;
             context.stir(NAME, id)?;
             context.report.carried(NAME).inserted += 1;
@@ -251,20 +249,30 @@ fn both(context: &mut Context<'_>, table: &Table, id: i64, mine: &Row, theirs: &
 }
 
 /// The worker's stream gets home's id.
-fn rename(context: &mut Context<'_>, writer: &mut Writer, old: i64, new: i64) -> Step<()> {
+fn rename(context: &mut Context<'_>, writer: &mut Writer, old: i64, new: i64, others: &mut [(i64, Row)]) -> Step<()> {
     if old == new {
         return Ok(());
     }
-    if rows::exists(context.conn, MAIN, NAME, new)? {
-        give_way(context, writer, new)?;
-    }
+    make_room(context, writer, new, others)?;
     move_stream(context, writer, old, new)
 }
 
-/// A stream of another part has the id that is needed: only when ids were not kept apart.
-pub(super) fn give_way(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<()> {
+/// Whatever has the id gives way; it may be one of this part's that are still to be dealt with.
+fn make_room(context: &mut Context<'_>, writer: &mut Writer, id: i64, others: &mut [(i64, Row)]) -> Step<()> {
+    if rows::exists(context.conn, MAIN, NAME, id)? {
+        let fresh = give_way(context, writer, id)?;
+        for (other, _) in others.iter_mut().filter(|(other, _)| *other == id) {
+            *other = fresh;
+        }
+    }
+    Ok(())
+}
+
+/// Another stream has the id that is needed: only when ids were not kept apart. Returns the one it has from here on.
+pub(super) fn give_way(context: &mut Context<'_>, writer: &mut Writer, id: i64) -> Step<i64> {
     let fresh = context.fresh_id(LIBRARY, NAME)?;
-    move_stream(context, writer, id, fresh)
+    move_stream(context, writer, id, fresh)?;
+    Ok(fresh)
 }
 
 fn move_stream(context: &mut Context<'_>, writer: &mut Writer, old: i64, new: i64) -> Step<()> {

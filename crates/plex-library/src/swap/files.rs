@@ -97,9 +97,12 @@ pub(super) fn bring(plan: &Plan, pairs: Pairs<'_>, target: State) -> Result<()> 
         }
         return Err(error);
     }
-    match fs::create_dir(goes.dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.at("create", goes.dir)?,
+    // Both: one that was cut off may have come no further than the guard.
+    for dir in [goes.dir, comes.dir] {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.at("create", dir)?,
+        }
     }
     for (at, which) in Which::BOTH.into_iter().enumerate() {
         replace(plan, which, (comes.files[at], comes.dir), (goes.files[at], goes.dir))?;

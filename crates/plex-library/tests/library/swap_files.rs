@@ -103,6 +103,25 @@ fn nothing_is_moved_under_a_running_server_and_no_guard_stays() {
 }
 
 #[test]
+fn what_came_no_further_than_the_guard_is_finished_or_undone() {
+    for target in [State::Done, State::NotYet] {
+        let tmp = tempfile::tempdir().unwrap();
+        let (live, plan) = home(tmp.path());
+        let plan = by_files(&plan);
+        let guard = live.dir().join("com.plexapp.plugins.library.db-journal");
+        fs::create_dir(&guard).unwrap();
+        fs::write(guard.join("plexburst-swap.json"), serde_json::to_vec(&plan).unwrap()).unwrap();
+        assert_eq!(swap::state(&plan).unwrap(), State::Between);
+        match target {
+            State::Done => drop(swap::exchange(&plan).unwrap()),
+            _ => swap::undo(&plan).unwrap(),
+        }
+        assert_eq!(swap::state(&plan).unwrap(), target);
+        assert_eq!(swap::unfinished(&live).unwrap(), None);
+    }
+}
+
+#[test]
 fn a_start_against_the_guard_leaves_nothing_that_counts() {
     let tmp = tempfile::tempdir().unwrap();
     let (live, plan) = home(tmp.path());

@@ -150,6 +150,25 @@ fn one_number_for_two_collections_of_a_locked_item_keeps_homes() {
 }
 
 #[test]
+fn streams_that_both_sides_made_anew_with_overlapping_numbers_get_homes() {
+    // Without ids kept apart: home's new streams of the film begin one further than the worker's.
+    let trio = Trio::together();
+    let section = trio.base.sections[0].id;
+    let film = part_of(&trio.base, trio.base.sections[2].leaves[0]);
+    trio.home(|home| {
+        edit::add_track(home, section, "/music/Home/Album/01 - Ours.flac", NOW).expect("add");
+        edit::recreate_streams(home, film, NOW).expect("streams");
+    });
+    trio.worker(|worker| edit::recreate_streams(worker, film, NOW + 1).expect("streams"));
+    trio.merge_twice();
+    let sql = "SELECT id || ' ' || stream_type_id || ' ' || codec || ' ' || coalesce(language, '') FROM media_streams
+               WHERE media_part_id = ?1 ORDER BY id";
+    let of = |fixture: &sim::fixture::Fixture| rows(&open(&fixture.databases_dir), sql, [film]);
+    assert!(of(&trio.mine).len() > 1);
+    assert_eq!(of(&trio.theirs), of(&trio.mine));
+}
+
+#[test]
 fn one_id_for_two_files_becomes_two() {
     // Without ids kept apart: both sides give the next number, and local://<number> to different songs.
     let trio = Trio::together();

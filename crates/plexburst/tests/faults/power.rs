@@ -193,6 +193,9 @@ async fn cut(dir: &Path, number: usize, way: &Way, step: Option<usize>) {
         let import = ["import", "-y", "--json", &result];
         let (args, known) = if way.is_rollback {
             assert_eq!(scene.world.json(&import)["outcome"], "committed");
+            // The burst that is looked for afterwards is the rollback's.
+            scene.keep("after");
+            scene.reset("after");
             (&["rollback", "-y", "--json"][..], [5, 3])
         } else {
             (&import[..], [3, 5])
