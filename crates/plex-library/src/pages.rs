@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +90,7 @@ pub fn index(database: &Path, target: &Path, progress: &dyn Progress) -> Result<
     let source = Source::open(database)?;
     let mut writer = IndexWriter::create(target, source.page_size(), source.pages())?;
     let mut meter = Meter::new(progress, "index", source.bytes());
-    source.chunks(|_, pages| {
+    source.shared_chunks(|_, pages| {
         writer.add(pages)?;
         meter.add(pages.len())
     })?;
@@ -124,8 +125,8 @@ impl IndexWriter {
     }
 
     /// Takes the next pages, in order.
-    pub(crate) fn add(&mut self, pages: &[u8]) -> Result<()> {
-        self.all.update(pages);
+    pub(crate) fn add(&mut self, pages: &Arc<Vec<u8>>) -> Result<()> {
+        self.all.update_shared(pages);
         for page in pages.chunks_exact(self.page_size as usize) {
             self.added += 1;
             self.hashes.append(&hash_page(page))?;

@@ -9,7 +9,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -206,36 +208,45 @@ pub(crate) fn take_and_hold(
     let moment = Moment::fix(databases, options.way, folder.path())?;
     let mut pace = Pace::new(options.bytes_per_second);
     let (mut passed, mut objects, mut changes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for (which, source) in moment.sources() {
-        let mut takers = Takers {
-            // The file is read again only where the log has another page: what a moment holds of it nobody writes to.
-            copy: FileWriter::create_like(&Databases::at(folder.path()).path(which), source.file())?,
-            index: IndexWriter::create(&index_path(folder.path(), which), source.page_size(), source.pages())?,
-            cells: Cells::of(source),
-            packer: match &packed {
-                Some(folder) => Some(Packer::create(
-                    &folder.path().join(packed_name(which)),
-                    Threads::All,
-                    Effort::Whole,
-                )?),
-                None => None,
-            },
-            changes: match &delta {
-                Some((index, folder)) => Some(delta::Changes::against(index, source, which, folder.path())?),
-                None => None,
-            },
-        };
-        let mut meter = Meter::new(progress, which.word(), source.bytes());
-        source.chunks(|first, pages| {
-            takers.take(source, first, pages)?;
-            pace.add(pages.len());
-            meter.add(pages.len())
-        })?;
-        let (whole, cells, object, change) = takers.publish(source)?;
-        objects.extend(object.map(|object| (which, object)));
-        changes.extend(change.map(|change| (which, change)));
-        passed.insert(which, (whole, cells));
-    }
+    // One is made durable while the other is read.
+    std::thread::scope(|scope| {
+        let mut ends = Vec::new();
+        for (which, source) in moment.sources() {
+            let mut takers = Takers {
+                // The file is read again only where the log has another page: what a moment holds of it nobody writes to.
+                copy: FileWriter::create_like(&Databases::at(folder.path()).path(which), source.file())?,
+                index: IndexWriter::create(&index_path(folder.path(), which), source.page_size(), source.pages())?,
+                cells: Cells::of(source),
+                packer: match &packed {
+                    Some(folder) => Some(Packer::create(
+                        &folder.path().join(packed_name(which)),
+                        Threads::All,
+                        Effort::Whole,
+                    )?),
+                    None => None,
+                },
+                changes: match &delta {
+                    Some((index, folder)) => Some(delta::Changes::against(index, source, which, folder.path())?),
+                    None => None,
+                },
+            };
+            let mut meter = Meter::new(progress, which.word(), source.bytes());
+            source.shared_chunks(|first, pages| {
+                takers.take(source, first, pages)?;
+                pace.add(pages.len());
+                meter.add(pages.len())
+            })?;
+            let (path, bytes) = (source.path().to_owned(), source.bytes());
+            ends.push((which, scope.spawn(move || takers.publish(&path, bytes))));
+        }
+        for (which, end) in ends {
+            let (whole, cells, object, change) = end.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            objects.extend(object.map(|object| (which, object)));
+            changes.extend(change.map(|change| (which, change)));
+            passed.insert(which, (whole, cells));
+        }
+        Ok(())
+    })?;
     let manifest = moment.manifest(passed, options.plex_version.clone())?;
     let delta = match delta {
         Some((_, folder)) => {
@@ -266,7 +277,7 @@ struct Takers {
 }
 
 impl Takers {
-    fn take(&mut self, source: &Source, first: u32, pages: &[u8]) -> Result<()> {
+    fn take(&mut self, source: &Source, first: u32, pages: &Arc<Vec<u8>>) -> Result<()> {
         if source.is_in_file(first, pages.len()) {
             self.copy.append_same(pages)?;
         } else {
@@ -288,17 +299,18 @@ impl Takers {
         }
     }
 
-    fn publish(self, source: &Source) -> Result<(Whole, Cells, Option<Object>, Option<delta::Change>)> {
+    /// `path` and `bytes` are the source's.
+    fn publish(self, path: &Path, bytes: u64) -> Result<(Whole, Cells, Option<Object>, Option<delta::Change>)> {
         let object = self.packer.map(Packer::publish).transpose()?;
         let whole = self.index.publish()?;
         let change = self.changes.map(|changes| changes.publish(whole.clone())).transpose()?;
         self.copy.publish(|file| {
-            let length = file.metadata().at(READ, source.path())?.len();
-            if length == source.bytes() {
+            let length = file.metadata().at(READ, path)?.len();
+            if length == bytes {
                 return Ok(());
             }
-            let what = format!("{length} bytes of {} were written", source.bytes());
-            Err(Error::damaged(source.path(), what))
+            let what = format!("{length} bytes of {bytes} were written");
+            Err(Error::damaged(path, what))
         })?;
         Ok((whole, self.cells, object, change))
     }
