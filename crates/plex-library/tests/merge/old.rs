@@ -8,14 +8,13 @@ use std::sync::OnceLock;
 
 use plex_library::ids;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use sim::fixture::{Builder, Fixture};
 use sim::schema::Version;
 use sim::store::Pair;
 use tempfile::TempDir;
 
 use crate::history::{self, Act};
-use crate::properties::{HOMES, cases, ids_of, judge_state, live, map};
+use crate::properties::{HOMES, ids_of, judge_state, live, map, runner};
 use crate::support::{Trio, assert_same, databases, dump, open, rows};
 
 fn base() -> &'static Fixture {
@@ -179,12 +178,7 @@ fn one_case(home: &[Act], worker: &[Act]) {
 
 #[test]
 fn a_library_of_2020_loses_nothing_either() {
-    let mut runner = TestRunner::new(Config {
-        cases: cases(),
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = runner();
     let acts = |strategy: BoxedStrategy<Act>| {
         prop::collection::vec(strategy.prop_filter("a version that has it", is_of_2020), 0..14)
     };

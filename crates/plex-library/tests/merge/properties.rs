@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use plex_library::ids;
 use plex_library::merge::{KeptAside, Options, carry_back, merge, two_way};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sim::fixture::{Builder, Fixture};
 use tempfile::TempDir;
 
@@ -23,6 +23,20 @@ pub(crate) fn cases() -> u32 {
         .ok()
         .and_then(|cases| cases.parse().ok())
         .unwrap_or(CASES)
+}
+
+/// The same cases in each ordinary run, so that one that fails can be had again; others each time where more are asked for.
+pub(crate) fn runner() -> TestRunner {
+    let config = Config {
+        cases: cases(),
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    match std::env::var_os("PLEXBURST_PROPTEST_CASES") {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    }
 }
 
 /// Page sizes that libraries have: a fresh server's, and those that maintenance tools make of it (facts §1.1).
@@ -638,12 +652,7 @@ fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
 
 /// Histories of home, of the worker, and two later ones of home's.
 pub(crate) fn acts_of(case: impl Fn(&[Act], &[Act], &[Act], &[Act], u32)) {
-    let mut runner = TestRunner::new(Config {
-        cases: cases(),
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = runner();
     let acts = |strategy: BoxedStrategy<Act>, most: usize| prop::collection::vec(strategy, 0..most);
     let strategy = (
         acts(history::household().boxed(), 10),
@@ -661,12 +670,7 @@ pub(crate) fn acts_of(case: impl Fn(&[Act], &[Act], &[Act], &[Act], u32)) {
 }
 
 fn run(case: impl Fn(&[Act], &[Act], &[Act], u32)) {
-    let mut runner = TestRunner::new(Config {
-        cases: cases(),
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = runner();
     let acts = |strategy: BoxedStrategy<Act>, most: usize| prop::collection::vec(strategy, 0..most);
     let strategy = (
         acts(history::household().boxed(), 14),
