@@ -123,7 +123,10 @@ pub fn is_archive(path: &Path) -> bool {
     head.starts_with(&GZIP) || head.starts_with(&ZSTD) || (n == 262 && &head[257..262] == b"ustar")
 }
 
-fn is_database(path: &Path) -> bool {
+/// Whether a file begins as one of SQLite's does, whatever its name: a dated backup of Plex's, or one that the remaps of
+/// earlier scripts left (`plex_db_backup_*.db`).
+#[must_use]
+pub fn is_database(path: &Path) -> bool {
     let mut head = [0; 16];
     File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head == SQLITE
 }

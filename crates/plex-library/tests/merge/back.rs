@@ -1,7 +1,7 @@
 //! The way back after a swap: what the household did since is put onto the library that was there before.
 
 use plex_library::ids;
-use plex_library::merge::{Options, Report, carry_back};
+use plex_library::merge::Report;
 use sim::fixture::edit::{self, Field};
 use sim::store::Pair;
 
@@ -25,21 +25,12 @@ fn swapped<T>(burst: impl FnOnce(&Pair, &sim::fixture::Fixture) -> T) -> (Trio, 
 }
 
 fn back(trio: &Trio) -> Report {
-    let carry = || {
-        carry_back(
-            &databases(&trio.base),
-            &databases(&trio.mine),
-            &databases(&trio.theirs),
-            &Options::default(),
-        )
-        .expect("carried back")
-    };
     let mut before = crate::support::dangling(&trio.theirs);
     before.extend(crate::support::dangling(&trio.mine));
-    let report = carry();
+    let report = trio.carry_back();
     trio.check(&before);
     let once = dump(&trio.theirs);
-    let again = carry();
+    let again = trio.carry_back();
     assert!(again.changed_nothing(), "{again:?}");
     assert_eq!(dump(&trio.theirs), once);
     report

@@ -8,7 +8,7 @@ use sim::fixture::edit;
 
 use crate::history::{self, Act};
 use crate::properties::{self, Older, acts_of};
-use crate::support::{NOW, Trio, assert_same, databases, dump};
+use crate::support::{NOW, assert_same, databases, dump};
 
 fn everything() -> Options {
     Options {
@@ -16,16 +16,6 @@ fn everything() -> Options {
         thorough: true,
         ..Options::default()
     }
-}
-
-fn first(trio: &Trio) -> Report {
-    carry_back(
-        &databases(&trio.base),
-        &databases(&trio.mine),
-        &databases(&trio.theirs),
-        &Options::default(),
-    )
-    .expect("carried back")
 }
 
 /// What a report names, in no order.
@@ -53,7 +43,7 @@ fn one_case(burst: &[Act], home: &[Act], later: &[Act], last: &[Act], page_size:
     let trio = properties::swapped_in(burst, page_size);
     properties::live(&trio, home, &[], 300);
     let older = Older::of(&trio);
-    let carried = first(&trio);
+    let carried = trio.carry_back();
     let place = |name: &str| trio.dir.path().join(name);
     let merged = trio.mine.copy(&place("merged")).expect("copy");
 
@@ -114,7 +104,7 @@ fn what_is_said_of_the_newer_librarys_things_in_the_last_minute_is_kept_aside_an
     );
     let new: i64 = new.parse().expect("id");
     let known = trio.mine.sections[0].leaves[0];
-    let carried = first(&trio);
+    let carried = trio.carry_back();
     assert!(carried.kept_aside.is_empty(), "{carried:?}");
     let merged = trio.mine.copy(&trio.dir.path().join("merged")).expect("copy");
     let server = trio.mine.open().expect("server");

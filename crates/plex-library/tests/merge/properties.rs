@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use plex_library::ids;
-use plex_library::merge::{KeptAside, Options, carry_back, merge, two_way};
+use plex_library::merge::{KeptAside, Options, merge, two_way};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sim::fixture::{Builder, Fixture};
@@ -633,20 +633,11 @@ impl Older {
 fn one_case_back(burst: &[Act], home: &[Act], page_size: u32) {
     let trio = swapped_in(burst, page_size);
     live(&trio, home, &[], 300);
-    let carry = || {
-        carry_back(
-            &databases(&trio.base),
-            &databases(&trio.mine),
-            &databases(&trio.theirs),
-            &Options::default(),
-        )
-        .expect("carried back")
-    };
     let older = Older::of(&trio);
-    let report = carry();
+    let report = trio.carry_back();
     older.judge(&trio, &report.kept_aside);
     let once = dump(&trio.theirs);
-    let again = carry();
+    let again = trio.carry_back();
     assert_same(&once, &dump(&trio.theirs), &again);
 }
 

@@ -87,6 +87,17 @@ impl Trio {
         )
     }
 
+    /// Carries home back: `theirs` is the older library, `base` the one that was swapped in.
+    pub(crate) fn carry_back(&self) -> Report {
+        merge::carry_back(
+            &databases(&self.base),
+            &databases(&self.mine),
+            &databases(&self.theirs),
+            &Options::default(),
+        )
+        .expect("carried back")
+    }
+
     /// Merges twice; the second time nothing changes.
     pub(crate) fn merge_twice(&self) -> Report {
         let report = self.merge();

@@ -1,7 +1,6 @@
 //! A library that is only looked at, however it was named: a file, a folder, or an archive, which is unpacked into a
 //! folder that goes away again.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use plex_library::archive::{Holds, Lone, Unpacked};
@@ -55,7 +54,7 @@ pub(super) fn path(named: Option<&Path>, context: &Context) -> Result<PathBuf> {
 
 /// Refuses a file that cannot be an archive, before a burst begins that could never go on.
 pub(super) fn check_archive(path: &Path) -> Result<()> {
-    if plex_library::archive::is_archive(path) || is_database(path) {
+    if plex_library::archive::is_archive(path) || plex_library::archive::is_database(path) {
         return Ok(());
     }
     Err(Error::from(plex_library::archive::strange(path)))
@@ -73,7 +72,7 @@ pub(super) fn open(path: &Path, context: &Context) -> Result<Library> {
             _folder: None,
         });
     }
-    if is_database(path) {
+    if plex_library::archive::is_database(path) {
         return lone(path);
     }
     if !plex_library::archive::is_archive(path) {
@@ -126,14 +125,6 @@ fn folder() -> Result<TempDir> {
             .hint("point TMPDIR at a folder with room")
             .because(e)
     })
-}
-
-/// Under a name of its own: the backups that remaps of the earlier scripts left (`plex_db_backup_*.db`), or a dated one of
-/// Plex.
-fn is_database(path: &Path) -> bool {
-    let mut head = [0; 16];
-    let begins = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    begins.is_ok() && &head == b"SQLite format 3\0"
 }
 
 /// The library's main database alone, under the name that it should have.
