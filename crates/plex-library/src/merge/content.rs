@@ -124,6 +124,9 @@ fn rows_of(context: &mut Context<'_>, writer: &mut Writer, table: &Table, change
         }
         match rows::get(context.conn, MAIN, table, id)? {
             Some(theirs) => {
+                if policy::is_another_match(table, &mine, &theirs) {
+                    context.matched_anew.insert(id);
+                }
                 let mut merged = policy::adopt(table, &mine, &theirs);
                 keep_words(context, writer, table, id, &mine, &theirs, &mut merged)?;
                 write(context, writer, table, id, &theirs, merged)?;

@@ -1,6 +1,6 @@
 //! What the steps of a merge share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -30,6 +30,8 @@ pub(super) struct Context<'c> {
     pub(super) touched_blobs: Option<Touched>,
     /// Rows of content that were carried although home did not change them itself.
     pub(super) unchanged: Vec<(&'static str, i64)>,
+    /// Items of home's that the result had matched to something else: what it says of them is about that.
+    pub(super) matched_anew: BTreeSet<i64>,
     /// Rows of the result whose text holds ids, if they were found before.
     pub(super) naming: Option<Naming>,
     /// What has no place on the way back, if it was found before.
@@ -65,6 +67,7 @@ impl<'c> Context<'c> {
             tick,
             touched_blobs,
             unchanged: Vec::new(),
+            matched_anew: BTreeSet::new(),
             naming: None,
             placeless: None,
             touched,

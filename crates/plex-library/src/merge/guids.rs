@@ -40,6 +40,14 @@ pub(super) fn number(guid: &str) -> Option<(i64, std::ops::Range<usize>)> {
     Some((guid[start..end].parse().ok()?, start..end))
 }
 
+/// What an agent matched an item to: the agent's scheme, and its number there. None of what no agent found.
+pub(super) fn matched(guid: &Value) -> Option<(&str, &str)> {
+    let Value::Text(guid) = guid else { return None };
+    let (agent, number) = guid.split_once("://")?;
+    let number = number.split('?').next().unwrap_or(number);
+    (!["local", "com.plexapp.agents.none"].contains(&agent) && !number.is_empty()).then_some((agent, number))
+}
+
 /// `metadata_items.hash`: what the folder of an item's bundle is called.
 pub(super) fn hash(guid: &str) -> String {
     use sha1::{Digest as _, Sha1};

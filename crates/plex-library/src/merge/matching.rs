@@ -313,9 +313,13 @@ impl Matcher<'_, '_> {
                 let (Some(home), Some(worker)) = (home, worker) else {
                     continue;
                 };
-                if self.is_wanted(table, home)? && self.is_free(table, worker)? {
+                let is_item = table == "metadata_items";
+                if self.is_wanted(table, home)?
+                    && self.is_free(table, worker)?
+                    && !(is_item && self.was_another(worker, home)?)
+                {
                     self.pair(table, worker, home);
-                    if table == "metadata_items" {
+                    if is_item {
                         self.context.report.same_files.push(SameFile {
                             file: file.clone(),
                             home,
@@ -327,6 +331,25 @@ impl Matcher<'_, '_> {
             }
         }
         self.above(&items, votes)
+    }
+
+    /// Whether the worker's item is one that home deleted together with a file that its own item has not: the worker merged
+    /// home's into it, and what it says is about the deleted one.
+    fn was_another(&self, worker: i64, home: i64) -> Step<bool> {
+        Ok(self
+            .context
+            .conn
+            .prepare_cached(&format!(
+                "SELECT 1 FROM {MAIN}.media_items i JOIN {MAIN}.media_parts p ON p.media_item_id = i.id
+                 WHERE i.metadata_item_id = ?1
+                 AND EXISTS (SELECT 1 FROM {BASE}.metadata_items b WHERE b.id = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM {MINE}.metadata_items m NOT INDEXED WHERE m.id = ?1)
+                 AND EXISTS (SELECT 1 FROM {BASE}.media_parts b WHERE b.id = p.id)
+                 AND NOT EXISTS (SELECT 1 FROM {MINE}.media_parts m NOT INDEXED WHERE m.id = p.id)
+                 AND p.file NOT IN (SELECT h.file FROM {MINE}.media_parts h JOIN {MINE}.media_items o ON o.id = h.media_item_id
+                     WHERE o.metadata_item_id = ?2 AND h.file IS NOT NULL)"
+            ))?
+            .exists([worker, home])?)
     }
 
     /// A part of the result, with the ids of its media and item.

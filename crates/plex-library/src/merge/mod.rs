@@ -251,6 +251,9 @@ fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) 
         }
     }
     moves::apply(context, writer, &moved, &sections.moved)?;
+    if context.mode == Mode::TwoWay {
+        two_way::follow(context.conn, &moved)?;
+    }
     if context.mode.is_back() {
         back::without_place(context)?;
     }

@@ -168,7 +168,8 @@ pub(super) fn adopt(table: &Table, mine: &Row, theirs: &Row) -> Row {
         .filter(|_| table.name == "metadata_items")
         .is_some_and(|n| has_locks(&mine[n]));
     let at_home = measured_at_home(table, mine, theirs);
-    let stale = table.name == "metadata_items" && refreshed_later(table, mine, theirs);
+    let stale = table.name == "metadata_items"
+        && (refreshed_later(table, mine, theirs) || is_another_match(table, mine, theirs));
     for (n, column) in table.columns.iter().enumerate() {
         let column = column.as_str();
         let policy = match of(&table.name, column) {
@@ -216,6 +217,20 @@ fn measured_at_home(table: &Table, mine: &Row, theirs: &Row) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether home's item was matched to something else than the result's, by the same kind of agent. Its guid stays home's,
+/// since settings and history go by it, so what was found under the other one says nothing about it.
+pub(super) fn is_another_match(table: &Table, mine: &Row, theirs: &Row) -> bool {
+    let Some(guid) = table.at("guid").filter(|_| table.name == "metadata_items") else {
+        return false;
+    };
+    let (Some((agent, mine)), Some((other, theirs))) =
+        (super::guids::matched(&mine[guid]), super::guids::matched(&theirs[guid]))
+    else {
+        return false;
+    };
+    agent == other && mine != theirs
 }
 
 /// Whether an agent looked at home's item after it looked at the result's; what it had found earlier is not put over that,
@@ -307,6 +322,33 @@ mod tests {
             &row("Song", 7, "", "local://77", 8),
         );
         assert_eq!(merged, row("Mine", 7, "lockedFields=1", "local://5", 9));
+    }
+
+    #[test]
+    fn what_was_found_under_another_match_is_not_put_over_homes() {
+        let (mine, theirs) = (
+            row("Alien", 0, "", "plex://movie/1", 9),
+            row("Aliens", 7, "", "plex://movie/2", 8),
+        );
+        assert_eq!(
+            adopt(&items(), &mine, &theirs),
+            row("Alien", 7, "", "plex://movie/1", 9)
+        );
+        // The same by another agent's name, or in another language, is no other match.
+        for (here, there) in [
+            ("com.plexapp.agents.imdb://tt1?lang=en", "plex://movie/1"),
+            (
+                "com.plexapp.agents.imdb://tt1?lang=en",
+                "com.plexapp.agents.imdb://tt1?lang=de",
+            ),
+            ("com.plexapp.agents.none://0123456789abcdef", "plex://movie/1"),
+        ] {
+            assert!(!is_another_match(
+                &items(),
+                &row("", 0, "", here, 1),
+                &row("", 0, "", there, 1)
+            ));
+        }
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub(super) fn carry(context: &mut Context<'_>, changes: &AllChanges) -> Step<()>
             }
         }
     }
-    let mut locked = BTreeSet::new();
+    let mut locked = context.matched_anew.clone();
+    affected.extend(&locked);
     for &id in changes
         .get("metadata_items")
         .map_or(&[][..], |changes| &changes.changed)

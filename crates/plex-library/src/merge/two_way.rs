@@ -16,6 +16,7 @@
 use rusqlite::Connection;
 
 use super::fail::Step;
+use super::moves::Moved;
 use super::schema::{Schema, Table, quote};
 use super::session::{BASE, LIBRARY, MAIN, MINE, Three};
 
@@ -98,6 +99,24 @@ pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<()> {
     }
     conn.execute_batch(&format!(
         "CREATE INDEX IF NOT EXISTS {BASE}.taggings_by_item ON taggings(metadata_item_id)"
+    ))?;
+    Ok(())
+}
+
+/// What home deleted of an item that it made anew is, in the result, attached to the item by its new number from here on; so
+/// it is in the base, as it will be when the same is merged again.
+pub(super) fn follow(conn: &Connection, moved: &Moved) -> Step<()> {
+    conn.execute_batch("CREATE TEMP TABLE made_anew(old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")?;
+    {
+        let mut add = conn.prepare("INSERT INTO temp.made_anew VALUES (?1, ?2)")?;
+        for pair in moved.of("metadata_items") {
+            add.execute(pair)?;
+        }
+    }
+    conn.execute_batch(&format!(
+        "UPDATE {BASE}.taggings SET metadata_item_id = (SELECT new FROM temp.made_anew WHERE old = metadata_item_id)
+         WHERE metadata_item_id IN (SELECT old FROM temp.made_anew);
+         DROP TABLE temp.made_anew;"
     ))?;
     Ok(())
 }

@@ -67,6 +67,7 @@ pub(crate) fn household() -> impl Strategy<Value = Act> {
         4 => (0usize..12).prop_map(Act::AddTrack),
         2 => n().prop_map(Act::Delete),
         1 => n().prop_map(Act::Trash),
+        1 => n().prop_map(Act::Remake),
         2 => (n(), n()).prop_map(|(n, k)| Act::Rename(n, k)),
         2 => n().prop_map(Act::Lock),
         1 => n().prop_map(Act::Refresh),

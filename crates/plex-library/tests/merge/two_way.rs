@@ -6,6 +6,7 @@ use rusqlite::params;
 use sim::fixture::edit::{self, Field};
 use sim::fixture::{Builder, Fixture};
 
+use crate::history::{self, Act};
 use crate::support::{NOW, Trio, assert_same, databases, dump, guid, one, open, part_of, rows};
 
 const FILE: &str = "/music/New Artist/New Album (2020)/01 - Song.flac";
@@ -307,4 +308,112 @@ fn what_both_began_to_say_of_one_thing_stays_together_when_it_is_merged_again() 
     let again = merge();
     assert!(again.changed_nothing(), "{again:?}");
     assert_eq!(state(), [format!("61000|1|{}", NOW + 10)]);
+}
+
+/// What an item is called and what is said of it, but for what was measured.
+fn words(fixture: &Fixture, item: i64) -> Vec<String> {
+    let db = open(&fixture.databases_dir);
+    let mut words = rows(
+        &db,
+        "SELECT guid, title, summary FROM metadata_items WHERE id = ?1",
+        [item],
+    );
+    words.extend(rows(
+        &db,
+        "SELECT g.id, t.tag_type, t.tag, g.text FROM taggings g JOIN tags t ON t.id = g.tag_id
+         WHERE g.metadata_item_id = ?1 AND t.tag_type NOT IN (9, 12) ORDER BY g.id",
+        [item],
+    ));
+    words
+}
+
+#[test]
+fn a_film_that_the_worker_merged_into_one_that_home_deleted_stays_itself() {
+    for trio in [Trio::new(), Trio::together()] {
+        let (film, deleted) = (trio.base.sections[2].leaves[2], trio.base.sections[2].leaves[3]);
+        let at_home = words(&trio.mine, film);
+        assert!(at_home.len() > 1, "it has tags");
+        trio.home(|pair| edit::delete_item(pair, deleted, NOW).expect("delete"));
+        trio.worker(|pair| {
+            // Of the films in the order of their numbers the third becomes a version of the fourth.
+            history::act(&trio.theirs, pair, &Act::Absorb(2), 0);
+            let of_media = "SELECT count(*) FROM media_items WHERE metadata_item_id = ?1";
+            assert_eq!(rows(&pair.library, of_media, [deleted]), ["2"]);
+        });
+        both_ways(&trio);
+        assert_eq!(words(&trio.theirs, film), at_home);
+        let left = "SELECT count(*) FROM metadata_items NOT INDEXED WHERE id = ?1";
+        assert_eq!(one(&trio.theirs, left, [deleted]), "0");
+    }
+}
+
+#[test]
+fn what_home_deleted_and_found_again_is_homes_new_row_with_the_archives_analysis() {
+    for apart in [true, false] {
+        let trio = Trio::together();
+        let section = trio.base.sections[0].id;
+        let track = trio.base.sections[0].leaves[1];
+        let file = one(
+            &trio.base,
+            "SELECT p.file FROM media_parts p JOIN media_items m ON m.id = p.media_item_id WHERE m.metadata_item_id = ?1",
+            [track],
+        );
+        let label = |pair: &sim::store::Pair, item: i64, label: &str| {
+            let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| pair.library.execute(sql, params).expect(sql);
+            run(
+                "INSERT INTO tags (tag, tag_type, created_at) VALUES (?1, 11, ?2)",
+                &[&label, &NOW],
+            );
+            run(
+                "INSERT INTO taggings (metadata_item_id, tag_id, created_at) VALUES (?1, last_insert_rowid(), ?2)",
+                &[&item, &NOW],
+            );
+        };
+        // From before the two parted.
+        for side in [&trio.base, &trio.mine, &trio.theirs] {
+            label(&side.open().expect("open"), track, "old");
+            label(
+                &side.open().expect("open"),
+                trio.base.sections[0].leaves[0],
+                "elsewhere",
+            );
+        }
+        if apart {
+            ids::keep_apart(&databases(&trio.theirs), 1).expect("apart");
+        }
+        let new = trio.home(|pair| {
+            edit::delete_item(pair, track, NOW).expect("delete");
+            let new = edit::add_track(pair, section, &file, NOW + 5).expect("add").track;
+            label(pair, new, "new");
+            new
+        });
+        trio.worker(|pair| edit::analyse_track(pair, track, NOW + 7).expect("analyse"));
+        both_ways(&trio);
+        let words = words(&trio.theirs, new).join("\n");
+        assert!(words.contains("|11|new|") && !words.contains("|11|old|"), "{words}");
+        let blobs = sim::store::connect(&trio.theirs.databases_dir.join(plex_library::BLOBS_DB)).expect("blobs");
+        let vector =
+            "SELECT count(*) FROM blobs WHERE blob_type = 7 AND linked_type = 'metadata_item' AND linked_id = ?1";
+        assert_eq!(rows(&blobs, vector, [new]), ["1"]);
+    }
+}
+
+#[test]
+fn what_the_archive_had_matched_to_something_else_says_nothing_of_homes() {
+    let trio = Trio::together();
+    let film = trio.base.sections[2].leaves[1];
+    let other = trio.base.sections[2].leaves[5];
+    let at_home = words(&trio.mine, film);
+    on(
+        &trio.theirs,
+        &format!(
+            "UPDATE metadata_items SET guid = 'plex://movie/another', hash = 'another', title = 'Another', title_sort = 'Another',
+               summary = 'About another', refreshed_at = refreshed_at + 900 WHERE id = {film};
+             DELETE FROM taggings WHERE metadata_item_id = {film} AND id % 2 = 0;
+             INSERT INTO taggings (metadata_item_id, tag_id, \"index\", text, created_at)
+               SELECT {film}, tag_id, \"index\", text, {NOW} FROM taggings WHERE metadata_item_id = {other};"
+        ),
+    );
+    both_ways(&trio);
+    assert_eq!(words(&trio.theirs, film), at_home);
 }
