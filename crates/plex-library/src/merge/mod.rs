@@ -235,9 +235,10 @@ fn attempt(
 }
 
 fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) -> Step<()> {
+    let mut partings = two_way::Partings::new();
     if context.mode == Mode::TwoWay {
         refuse::other_folders(context)?;
-        two_way::fill_base(context.conn, &context.schema)?;
+        partings = two_way::fill_base(context.conn, &context.schema)?;
     }
     let sections = sections::carry(context, writer)?;
     let changes = content_changes(context)?;
@@ -249,6 +250,9 @@ fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) 
         {
             content::follow_instead(context, &mut moved, table, &why)?;
         }
+    }
+    if context.mode == Mode::TwoWay {
+        two_way::move_beyond(context, writer, &partings, &mut moved)?;
     }
     moves::apply(context, writer, &moved, &sections.moved)?;
     if context.mode == Mode::TwoWay {
@@ -269,6 +273,7 @@ fn into_library(context: &mut Context<'_>, writer: &mut Writer, blobs: &Schema) 
     views::carry(context)?;
     text::register(context.conn)?;
     if context.mode == Mode::TwoWay {
+        two_way::number_beyond(context, &partings)?;
         playlists::keep(context)?;
     }
     let tables: Vec<_> = context.schema.tables.values().cloned().collect();

@@ -12,13 +12,20 @@
 //!   added up: in the base they are as the result has them.
 //!
 //! Two libraries once were one if a section has the same uuid and the same id on both sides.
+//!
+//! After the merge the two are one up to home's last id, whatever they were before. So that the same can be merged again,
+//! nothing that only the result has stays below that id: it would be taken for deleted at home then.
+
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::context::{self, Context};
 use super::fail::Step;
 use super::moves::Moved;
 use super::schema::{Schema, Table, quote};
 use super::session::{BASE, LIBRARY, MAIN, MINE, Three};
+use super::writer::{SEARCHED, Writer};
 
 /// Columns that say of a row what it was when it was made; a row that has them equal on both sides, and the same id, is from
 /// before the parting.
@@ -40,6 +47,25 @@ const BIRTHS: [(&str, &[&str]); 10] = [
     ("metadata_item_settings", &["account_id", "guid", "created_at"]),
     ("metadata_item_views", &["account_id", "guid", "viewed_at"]),
 ];
+
+/// Those of the tables above to whose rows others refer, and those to whose rows none does.
+const REFERRED_TO: [&str; 6] = [
+    "directories",
+    "metadata_items",
+    "media_items",
+    "media_parts",
+    "media_streams",
+    "tags",
+];
+const REFERRED_TO_BY_NONE: [&str; 4] = [
+    "taggings",
+    "metadata_relations",
+    "metadata_item_settings",
+    "metadata_item_views",
+];
+
+/// The greatest id of each table from before the two parted, where there is one.
+pub(super) type Partings = BTreeMap<&'static str, i64>;
 
 /// Tables whose rows home goes on with.
 const STATE: [&str; 2] = ["metadata_item_settings", "metadata_item_views"];
@@ -65,9 +91,10 @@ pub(super) fn empty_base(conn: &Connection, three: Three) -> Step<()> {
 }
 
 /// Puts into the base what is known to be from before the parting.
-pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<()> {
+pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<Partings> {
+    let mut partings = Partings::new();
     if !were_one(conn)? {
-        return Ok(());
+        return Ok(partings);
     }
     for (name, birth) in BIRTHS {
         let Some(table) = schema.get(name).filter(|table| table.keyed) else {
@@ -76,6 +103,7 @@ pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<()> {
         let Some(parting) = parting(conn, table, birth)? else {
             continue;
         };
+        partings.insert(name, parting);
         let (quoted, columns) = (quote(name), table.column_list());
         conn.execute(
             &format!(
@@ -100,6 +128,55 @@ pub(super) fn fill_base(conn: &Connection, schema: &Schema) -> Step<()> {
     conn.execute_batch(&format!(
         "CREATE INDEX IF NOT EXISTS {BASE}.taggings_by_item ON taggings(metadata_item_id)"
     ))?;
+    Ok(partings)
+}
+
+/// Rows that only the result has and that have numbers which home may have given since the parting.
+fn ambiguous(context: &Context<'_>, name: &str, partings: &Partings) -> Step<Vec<i64>> {
+    if context.schema.get(name).is_none_or(|table| !table.keyed) {
+        return Ok(Vec::new());
+    }
+    let (conn, quoted) = (context.conn, quote(name));
+    let highest: Option<i64> = conn.query_row(&format!("SELECT max(id) FROM {MINE}.{quoted}"), [], |row| row.get(0))?;
+    let last = highest.max(context::sequence(conn, MINE, name)?);
+    Ok(conn
+        .prepare(&format!(
+            "SELECT t.id FROM {MAIN}.{quoted} t NOT INDEXED WHERE t.id > ?1 AND t.id <= ?2
+             AND NOT EXISTS (SELECT 1 FROM {MINE}.{quoted} m NOT INDEXED WHERE m.id = t.id)"
+        ))?
+        .query_map((partings.get(name).copied().unwrap_or(0), last), |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Has what only the result has moved beyond home's last number, where others refer to it. What cannot be taken out of its
+/// index stays where it is; then it is home's next scan that finds it again, should the same be merged twice.
+pub(super) fn move_beyond(
+    context: &mut Context<'_>,
+    writer: &mut Writer,
+    partings: &Partings,
+    moved: &mut Moved,
+) -> Step<()> {
+    for name in REFERRED_TO {
+        let mut ids = ambiguous(context, name, partings)?;
+        ids.retain(|id| moved.get(name, *id).is_none());
+        if ids.is_empty() || (SEARCHED.contains(&name) && writer.obstacle(context.conn, name)?.is_some()) {
+            continue;
+        }
+        for id in ids {
+            let fresh = context.fresh_id(LIBRARY, name)?;
+            moved.add(name, id, fresh);
+        }
+    }
+    Ok(())
+}
+
+/// The same of rows that nothing refers to, once it is known which of them are home's.
+pub(super) fn number_beyond(context: &mut Context<'_>, partings: &Partings) -> Step<()> {
+    for name in REFERRED_TO_BY_NONE {
+        for id in ambiguous(context, name, partings)? {
+            context.renumber(LIBRARY, name, id)?;
+        }
+    }
     Ok(())
 }
 

@@ -1,9 +1,8 @@
 //! Catching up in two steps, beside a server and after it: the same result as looking at everything.
 
-use plex_library::Databases;
-use plex_library::losses;
 use plex_library::merge::{CatchUp, Options, merge};
-use sim::fixture::edit;
+use plex_library::{Databases, layered, losses};
+use sim::fixture::{Fixture, edit};
 
 use crate::history::{self, Act};
 use crate::properties::{self, acts_of};
@@ -213,4 +212,76 @@ fn a_number_in_a_text_follows_also_in_the_last_minute() {
         [trio.theirs.sections[0].leaves[0]],
     );
     assert!(text.contains(&format!("/library/metadata/{found}\"")), "{text}");
+}
+
+#[test]
+fn what_home_made_and_took_back_after_an_attempt_that_was_cut_short_does_not_stay() {
+    acts_of(cut_short);
+}
+
+/// Rows of the result that nobody has: not home, and not the worker's result before the merge.
+fn of_nobody(trio: &Trio, before: &Fixture) -> Vec<String> {
+    let mut found = Vec::new();
+    for table in [
+        "metadata_items",
+        "media_items",
+        "media_parts",
+        "media_streams",
+        "taggings",
+        "tags",
+    ] {
+        let [result, home, had] = [&trio.theirs, &trio.mine, before].map(|side| properties::ids_of(side, table));
+        found.extend(
+            (result.iter())
+                .filter(|id| !home.contains(id) && !had.contains(id))
+                .map(|id| format!("{table} {id}")),
+        );
+    }
+    found
+}
+
+/// An attempt to catch up that is given up after its first half, with what the household does until the next one.
+fn cut_short(home: &[Act], worker: &[Act], later: &[Act], last: &[Act], page_size: u32) {
+    let trio = properties::trio(true, page_size);
+    properties::live(&trio, home, worker, 0);
+    let place = |name: &str| trio.dir.path().join(name);
+    let before = trio.theirs.copy(&place("before")).expect("copy");
+    trio.try_merge().expect("merged");
+    let merged = trio.mine.copy(&place("merged")).expect("copy");
+    let (mine, staged, options) = (databases(&trio.mine), databases(&trio.theirs), Options::default());
+    let server = trio.mine.open().expect("server");
+    for (n, act) in later.iter().enumerate() {
+        history::act(&trio.mine, &server, act, 500 + n);
+    }
+    let item = trio.mine.sections[2].leaves[0];
+    let list = edit::add_playlist(&server, 1, "Taken back", &[item], NOW).expect("playlist");
+    let first = Databases::at(place("first"));
+    // Whether the attempt came to write anything makes no difference.
+    let unwritten = databases(&trio.theirs.copy(&place("unwritten")).expect("copy"));
+    drop(CatchUp::begin(&databases(&merged), &mine, first.dir(), &staged, &options, &()).expect("begun"));
+
+    for sql in [
+        "DELETE FROM play_queue_generators WHERE playlist_id = ?1",
+        "DELETE FROM metadata_item_accounts WHERE metadata_item_id = ?1",
+        "DELETE FROM metadata_items WHERE id = ?1",
+    ] {
+        server.library.execute(sql, [list]).expect("taken back");
+    }
+    for (n, act) in last.iter().enumerate() {
+        history::act(&trio.mine, &server, act, 600 + n);
+    }
+    for staged in [&staged, &unwritten] {
+        merge(&databases(&merged), &first, staged, &everything()).expect("merged for good");
+    }
+    std::fs::remove_dir_all(merged.databases_dir).expect("removed");
+    layered::fold(&first).expect("folded");
+    let begun = CatchUp::begin(&first, &mine, &place("second"), &staged, &options, &()).expect("begun");
+    drop(server);
+    let caught = begun.end(&mine, &staged, &options).expect("caught up");
+    let left = of_nobody(&trio, &before);
+    assert!(left.is_empty(), "{left:?}");
+    properties::judge_state(&trio);
+    merge(&first, &mine, &unwritten, &everything()).expect("merged with all");
+    let unwritten = Fixture::at(unwritten.dir()).expect("fixture");
+    assert_same(&dump(&unwritten), &dump(&trio.theirs), &caught.report);
 }

@@ -68,9 +68,26 @@ impl Area {
         Databases::at(self.burst.join("mine"))
     }
 
-    /// Home as it was shortly before it was stopped: over [`Area::mine`].
+    /// Home as it was shortly before it was to be stopped: over [`Area::mine`].
     pub fn next(&self) -> Databases {
         Databases::at(self.burst.join("next"))
+    }
+
+    /// Makes [`Area::next`] what [`Area::mine`] is, which goes. May be done again after it was cut short.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn make_next_mine(&self) -> Result<()> {
+        let (mine, next) = (self.mine(), self.next());
+        let failed = |e| Error::failed(format!("cannot make {} what was merged", next.dir().display())).because(e);
+        // Whether it is there is told by this file: it must not be there with its other half gone.
+        match std::fs::remove_file(mine.library()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => discard(mine.dir())?,
+        }
+        std::fs::rename(next.dir(), mine.dir())
+            .and_then(|()| std::fs::File::open(&self.burst)?.sync_all())
+            .map_err(failed)
     }
 
     /// Base and delta; after the merge the result.

@@ -177,6 +177,16 @@ fn has_room_for_mine(c: &Controller, home: &crate::home::Home) -> Result<bool> {
 /// not be said again by what catches up with it.
 pub(super) fn note_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
     super::aside::note(c, phase, report)?;
+    say_kept_aside(c, phase, report)
+}
+
+/// The same of what was merged after all with an attempt to swap that was cut short: it adds to what the merge has said.
+pub(super) fn note_more_kept_aside(c: &Controller, report: &plex_library::merge::Report) -> Result<()> {
+    super::aside::add(c, Phase::Merge, report)?;
+    say_kept_aside(c, Phase::Swap, report)
+}
+
+fn say_kept_aside(c: &Controller, phase: Phase, report: &plex_library::merge::Report) -> Result<()> {
     super::titles::note(c, phase, report)?;
     let merged: Option<plex_library::merge::Report> = match phase {
         Phase::Merge => None,

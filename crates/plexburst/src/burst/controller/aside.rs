@@ -41,13 +41,28 @@ pub(super) fn note(c: &Controller, phase: Phase, report: &Report) -> Result<()> 
     write(&path, &report.to_make)
 }
 
+/// Remembers what a merge leaves to the server, beside what is remembered of that phase. May be done again.
+pub(super) fn add(c: &Controller, phase: Phase, report: &Report) -> Result<()> {
+    let path = file(c, phase);
+    let mut wishes = read::<Vec<Wish>>(&path)?.unwrap_or_default();
+    unite(&mut wishes, report.to_make.clone());
+    match wishes.is_empty() {
+        true => Ok(()),
+        false => write(&path, &wishes),
+    }
+}
+
+/// Of two wishes about the same the later one counts.
+fn unite(wishes: &mut Vec<Wish>, later: Vec<Wish>) {
+    wishes.retain(|wish| !later.iter().any(|other| other.is_about_the_same(wish)));
+    wishes.extend(later);
+}
+
 /// Has everything made.
 pub(super) async fn make(c: &Controller) -> Result<()> {
     let mut wishes: Vec<Wish> = Vec::new();
     for phase in [Phase::Merge, Phase::Swap] {
-        let said = read::<Vec<Wish>>(&file(c, phase))?.unwrap_or_default();
-        wishes.retain(|wish| !said.iter().any(|later| later.is_about_the_same(wish)));
-        wishes.extend(said);
+        unite(&mut wishes, read::<Vec<Wish>>(&file(c, phase))?.unwrap_or_default());
     }
     if wishes.is_empty() {
         return Ok(());

@@ -15,7 +15,7 @@ use crate::burst::phase::Phase;
 use crate::burst::remapped;
 use crate::burst::request::Source;
 use crate::error::Result;
-use crate::home::{Home, Patience, discard, kept, room};
+use crate::home::{Home, Patience, kept, room};
 
 /// Catches up while home runs, and has it watched from there on. Nothing where that cannot be.
 pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>> {
@@ -23,7 +23,7 @@ pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>
         return Ok(None);
     }
     let (live, staged, next) = (home.databases(), c.area.staged(), c.area.next());
-    discard(next.dir())?;
+    settle(c, home)?;
     if !room::has_for_changes(c.area.root(), kept::size(&live))? {
         let text = "there is no room for what changed at home: everything is compared while home is stopped";
         c.printer().say(&format!("            {text}"));
@@ -37,11 +37,36 @@ pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>
         true => CatchUp::begin_back,
         false => CatchUp::begin,
     };
-    // An attempt that is killed after this begins with what was merged before once more.
     let options = options(c, Patience::BESIDE)?;
     let ahead = engine(|| begin(&c.area.mine(), &live, next.dir(), &staged, &options, &()))?;
     rename_bundles(c, home, &ahead.report)?;
     Ok(Some(ahead))
+}
+
+/// What an attempt before this one has put into the staged pair, or was about to: it is put there for good, and the copy of home
+/// that it made is what was merged from here on. Otherwise what the household has taken back since would be taken for the
+/// worker's, and stay. May be done again.
+fn settle(c: &Controller, home: &Home) -> Result<()> {
+    let (mine, next, staged) = (c.area.mine(), c.area.next(), c.area.staged());
+    // A copy has its name only when it is whole.
+    if !next.library().is_file() {
+        return Ok(());
+    }
+    if c.has_mine() {
+        tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
+        let options = Options {
+            thorough: true,
+            ..options(c, Patience::BESIDE)?
+        };
+        let report = engine(|| match is_back(c) {
+            true => merge::carry_back(&mine, &next, &staged, &options),
+            false => merge::merge(&mine, &next, &staged, &options),
+        })?;
+        rename_bundles(c, home, &report)?;
+        adopt::note_more_kept_aside(c, &report)?;
+    }
+    c.area.make_next_mine()?;
+    engine(|| plex_library::layered::fold(&mine))
 }
 
 /// Catches up with home, which is stopped.
@@ -74,8 +99,8 @@ pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result
     rename_bundles(c, home, &report)
 }
 
-/// An attempt before this one may have put onto the result what home has changed back since: then it is not enough to look at
-/// what differs from what was merged.
+/// An attempt before this one may have put into the result what home had when it was stopped, of which there is no copy, and
+/// home may have changed it back since: then it is not enough to look at what differs from what was merged.
 fn options(c: &Controller, patience: Patience) -> Result<Options> {
     Ok(Options {
         catch_up: c.has_mine(),
