@@ -60,7 +60,7 @@ mod writer;
 pub use asked::PlexCollation;
 pub use catch_up::{CatchUp, CaughtUp};
 pub use report::{BundleMove, Carried, Decided, KeptAside, Report, SameFile};
-pub use wishes::Wish;
+pub use wishes::{Wish, still_wanted};
 
 use std::sync::Arc;
 

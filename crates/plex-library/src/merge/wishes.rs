@@ -2,6 +2,7 @@
 //!
 //! Everything is in ids and words of the result, so that whoever talks to the server needs to look up nothing.
 
+use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::content::followed;
@@ -10,6 +11,9 @@ use super::fail::Step;
 use super::rows::{self, Row, int, text};
 use super::schema::Table;
 use super::session::{MAIN, MINE};
+use crate::error::{At, READ, Result};
+use crate::open;
+use crate::paths::Databases;
 
 /// Something to be asked of the server after its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +79,40 @@ impl Wish {
             Self::Name { title, .. } => format!("the name \"{title}\""),
         }
     }
+}
+
+/// Leaves those wishes that home still has when it has stopped for good: what it made and has taken back since is not to be made,
+/// and no name given that it does not bear any more.
+///
+/// # Errors
+/// Those of reading `home`.
+pub fn still_wanted(wishes: Vec<Wish>, home: &Databases) -> Result<Vec<Wish>> {
+    if wishes.is_empty() {
+        return Ok(wishes);
+    }
+    let path = home.library();
+    let home = open::read_only(&path)?;
+    let mut wanted = Vec::new();
+    for wish in wishes {
+        if is_wanted(&home, &wish).at(READ, &path)? {
+            wanted.push(wish);
+        }
+    }
+    home.confirm()?;
+    Ok(wanted)
+}
+
+fn is_wanted(home: &Connection, wish: &Wish) -> rusqlite::Result<bool> {
+    let (Wish::Playlist { id, .. } | Wish::Collection { id, .. } | Wish::Name { id, .. }) = wish;
+    let bears: Option<Option<String>> = home
+        .prepare_cached("SELECT title FROM metadata_items NOT INDEXED WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(match wish {
+        Wish::Playlist { .. } | Wish::Collection { .. } => bears.is_some(),
+        // The item of the result may be one that home has under another id.
+        Wish::Name { title, .. } => bears.is_none_or(|bears| bears.as_ref() == Some(title)),
+    })
 }
 
 /// Looks among what was kept aside for what the server can make.

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use plex_library::merge::{Report, Wish};
+use plex_library::Databases;
+use plex_library::merge::{self, Report, Wish};
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, engine};
@@ -17,6 +18,9 @@ use crate::plex::client::Client;
 
 /// The account that owns the server (facts §1.6), in whose name the burst speaks to it.
 const OWNER: i64 = 1;
+
+/// Those that leave wishes, in their order.
+const PHASES: [Phase; 2] = [Phase::Merge, Phase::Swap];
 
 /// What was made, for the journal.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -52,6 +56,19 @@ pub(super) fn add(c: &Controller, phase: Phase, report: &Report) -> Result<()> {
     }
 }
 
+/// Forgets what `home`, which has stopped for good, has taken back.
+pub(super) fn forget_taken_back(c: &Controller, home: &Databases) -> Result<()> {
+    for phase in PHASES {
+        let path = file(c, phase);
+        let wishes = read::<Vec<Wish>>(&path)?.unwrap_or_default();
+        let wanted = engine(|| merge::still_wanted(wishes.clone(), home))?;
+        if wanted != wishes {
+            write(&path, &wanted)?;
+        }
+    }
+    Ok(())
+}
+
 /// Of two wishes about the same the later one counts.
 fn unite(wishes: &mut Vec<Wish>, later: Vec<Wish>) {
     wishes.retain(|wish| !later.iter().any(|other| other.is_about_the_same(wish)));
@@ -61,7 +78,7 @@ fn unite(wishes: &mut Vec<Wish>, later: Vec<Wish>) {
 /// Has everything made.
 pub(super) async fn make(c: &Controller) -> Result<()> {
     let mut wishes: Vec<Wish> = Vec::new();
-    for phase in [Phase::Merge, Phase::Swap] {
+    for phase in PHASES {
         unite(&mut wishes, read::<Vec<Wish>>(&file(c, phase))?.unwrap_or_default());
     }
     if wishes.is_empty() {

@@ -88,6 +88,7 @@ pub(super) fn now(c: &Controller, home: &Home, ahead: Option<CatchUp>) -> Result
         }
     };
     adopt::note_kept_aside(c, Phase::Swap, &before.followed_by(report.clone()))?;
+    super::aside::forget_taken_back(c, &live)?;
     // Guard 5 once more, against the very library that is about to go.
     let verified: Option<Verified> = c.side.journal().facts(Phase::Verify)?;
     let gone = verified.map(|v| v.gone).unwrap_or_default();
