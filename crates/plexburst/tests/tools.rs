@@ -246,6 +246,38 @@ fn repair_mends_in_place_and_keeps_the_damaged_files() {
 }
 
 #[test]
+fn a_repair_in_which_rows_are_lost_is_not_put_in_place_by_y_alone() {
+    let tmp = tempfile::tempdir().unwrap();
+    let home = library(&tmp.path().join("home"));
+    let mut damaged = std::fs::read(home.library()).unwrap();
+    let length = damaged.len();
+    damaged[length / 2..length * 9 / 10].fill(0xa5);
+    std::fs::write(home.library(), &damaged).unwrap();
+    let before = bytes(&home);
+    let report = json(&[&"repair", &home.dir(), &"-y", &"--json"], exit::REFUSED);
+    assert_eq!(report["done"], false);
+    assert_eq!(bytes(&home), before);
+    let made = Databases::at(report["output"].as_str().unwrap());
+    assert!(made.library().is_file());
+    let lost = |table: &serde_json::Value| table["known_lost"].as_u64().unwrap();
+    let tables = report["report"]["databases"]["library"]["tables"].as_array().unwrap();
+    let lost: u64 = tables.iter().map(lost).sum();
+    assert!(lost > 0, "{report:#}");
+    let run = |accepted: u64| run(&[&"repair", &home.dir(), &"-y", &"--accept-losses", &accepted.to_string()]);
+    let refused = run(lost - 1);
+    assert_eq!(refused.status.code(), Some(i32::from(exit::REFUSED)));
+    assert!(
+        text(&refused).contains(&format!("--accept-losses {lost}")),
+        "{}",
+        text(&refused)
+    );
+    assert_eq!(bytes(&home), before);
+    let done = run(lost);
+    assert!(done.status.success(), "{}", text(&done));
+    assert_eq!(json(&[&"verify", &home.dir(), &"--json"], exit::DONE)["ok"], true);
+}
+
+#[test]
 fn a_repair_that_is_told_to_end_leaves_nothing_behind() {
     let tmp = tempfile::tempdir().unwrap();
     let databases = tmp.path().join("Databases");

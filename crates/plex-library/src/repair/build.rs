@@ -383,12 +383,13 @@ fn count(
         return Ok(());
     }
     let mut lost = BTreeSet::new();
+    let mut is_counted = false;
     for index in entries
         .iter()
         .filter(|entry| entry.kind == "index" && entry.table == filling.entry.name && entry.root > 0)
     {
         let mut known = BTreeSet::new();
-        order::ids(raw, index, &mut |id| _ = known.insert(id))?;
+        is_counted |= order::ids(raw, index, &mut |id| _ = known.insert(id))?;
         for id in known {
             filling.highest = filling.highest.max(id);
             if !filling.has(change, path, id)? {
@@ -401,6 +402,7 @@ fn count(
         rows: filling.rows,
         regained: filling.regained,
         known_lost: lost.len() as u64,
+        is_counted,
         first_lost: lost.into_iter().take(NAMED).collect(),
     });
     Ok(())

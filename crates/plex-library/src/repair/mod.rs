@@ -70,6 +70,8 @@ pub struct Table {
     pub regained: u64,
     /// Rows that its indices know and that are not in the new database.
     pub known_lost: u64,
+    /// Whether these are all that are lost: one of its indices could be read to its end.
+    pub is_counted: bool,
     /// The first of their ids.
     pub first_lost: Vec<i64>,
 }
@@ -103,6 +105,22 @@ impl Recovered {
 }
 
 impl Report {
+    /// Rows that indices know and that are not in the new pair.
+    #[must_use]
+    pub fn known_lost(&self) -> u64 {
+        let tables = self.databases.values().flat_map(|database| &database.tables);
+        tables.map(|table| table.known_lost).sum()
+    }
+
+    /// Whether more may be lost than that: on pages of tables of which no index tells how many rows there were.
+    #[must_use]
+    pub fn may_lack_more(&self) -> bool {
+        self.databases.values().any(|database| {
+            let is_counted = |name: &String| database.tables.iter().any(|t| t.table == *name && t.is_counted);
+            (database.lost.iter()).any(|lost| lost.rows.is_none() && !lost.table.as_ref().is_some_and(is_counted))
+        })
+    }
+
     /// Whether every row that is known to have been there is in the new pair.
     #[must_use]
     pub fn is_complete(&self) -> bool {

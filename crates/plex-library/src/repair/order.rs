@@ -191,14 +191,19 @@ fn in_order(raw: &Raw, root: u32, each: &mut dyn FnMut(&[Stored<'_>])) -> Result
     Ok(is_whole)
 }
 
-/// The row ids that an index knows.
-pub(super) fn ids(raw: &Raw, index: &Entry, each: &mut dyn FnMut(i64)) -> Result<()> {
-    in_order(raw, index.root, &mut |values| {
+/// The row ids that an index knows; says whether it has one of every row.
+pub(super) fn ids(raw: &Raw, index: &Entry, each: &mut dyn FnMut(i64)) -> Result<bool> {
+    let is_whole = in_order(raw, index.root, &mut |values| {
         if let [_, .., Stored::Integer(id)] = values {
             each(*id);
         }
     })?;
-    Ok(())
+    // One with a condition leaves rows out.
+    let is_of_all = index
+        .sql
+        .as_ref()
+        .is_none_or(|sql| !sql.to_ascii_lowercase().contains(" where "));
+    Ok(is_whole && is_of_all)
 }
 
 #[cfg(test)]

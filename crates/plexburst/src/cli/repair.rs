@@ -1,7 +1,8 @@
 //! `plexburst repair PATH`: a damaged library made anew from what can still be read of it. The damaged files are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use plex_library::Databases;
 use plex_library::repair::{self, Report};
 use plex_library::swap;
 
@@ -22,9 +23,12 @@ pub(super) struct Args {
     /// which is kept beside it.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Do not ask.
+    /// Do not ask. A pair in which rows are lost is not put in place by that alone.
     #[arg(short, long)]
     yes: bool,
+    /// With -y: put the new pair in place although up to N rows that are known of are lost, or pages of which nothing is known.
+    #[arg(long, value_name = "N")]
+    accept_losses: Option<u64>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -70,20 +74,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
         }
         return Ok(exit::DONE);
     }
-    confirm(
-        &format!(
-            "Let it take the place of {}? The damaged files are kept in {}.",
-            databases.dir().display(),
-            folder.display()
-        ),
-        args.yes,
-        context,
-    )
-    .map_err(|e| {
-        e.hint(format!(
-            "the new pair is in {}; -y lets it take the place of the damaged one",
-            folder.display()
-        ))
+    agree(args, context, &databases, &folder, &report).inspect_err(|_| {
+        if args.json {
+            // What was found is said all the same; that it could not be printed is no other failure than this one.
+            drop(print_json(
+                &serde_json::json!({ "done": false, "report": report, "output": folder }),
+            ));
+        }
     })?;
     let kept = interrupt::to_its_end(&context.printer, || {
         let plan = swap::prepare(&databases, &folder, &folder.with_extension("damaged"))?;
@@ -95,6 +92,35 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8> {
         print(&format!("done; the damaged files are kept in {}", kept.display()))?;
     }
     Ok(exit::DONE)
+}
+
+/// Asks whether the new pair may take the place of the damaged one; that rows are lost has to be agreed to in so many words.
+fn agree(args: &Args, context: &Context, databases: &Databases, folder: &Path, report: &Report) -> Result<()> {
+    let known = report.known_lost();
+    let lost = match (known, report.may_lack_more()) {
+        (0, false) => String::new(),
+        (0, true) => "Rows are lost, nobody can tell how many. ".into(),
+        (_, false) => format!("{known} rows are lost. "),
+        (_, true) => format!("{known} rows are lost, perhaps more. "),
+    };
+    let is_accepted = lost.is_empty() || args.accept_losses.is_some_and(|accepted| known <= accepted);
+    let beside = format!("the new pair is in {}", folder.display());
+    if args.yes && !is_accepted {
+        return Err(Error::refused(format!("{lost}The damaged library stays where it is; {beside}")).hint(format!(
+            "`-y --accept-losses {}` lets it take the damaged one's place; Plex's dated backups, beside its databases, may hold more",
+            known
+        )));
+    }
+    confirm(
+        &format!(
+            "{lost}Let it take the place of {}? The damaged files are kept in {}.",
+            databases.dir().display(),
+            folder.display()
+        ),
+        args.yes,
+        context,
+    )
+    .map_err(|e| e.hint(format!("{beside}; -y lets it take the place of the damaged one")))
 }
 
 fn text_of(report: &Report) -> String {
@@ -150,15 +176,7 @@ fn text_of(report: &Report) -> String {
 
 /// How much is lost in all, before anybody is asked.
 fn sum(report: &Report) -> Option<String> {
-    let databases = || report.databases.values();
-    let known: u64 = databases()
-        .flat_map(|database| &database.tables)
-        .map(|table| table.known_lost)
-        .sum();
-    let is_open = databases()
-        .flat_map(|database| &database.lost)
-        .any(|lost| lost.rows.is_none());
-    match (known, is_open) {
+    match (report.known_lost(), report.may_lack_more()) {
         (0, false) => None,
         (0, true) => Some("how many rows are lost cannot be told: nothing that is left knows of them".into()),
         (known, false) => Some(format!("{known} rows are lost that the indices know of")),
