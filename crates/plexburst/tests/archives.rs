@@ -51,6 +51,27 @@ fn write(path: PathBuf, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+#[test]
+fn what_is_no_archive_is_refused_before_anything_begins() {
+    let world = World::new();
+    world.configure(&[("/music", "Music")]);
+    let zip = world.path("backup.zip");
+    std::fs::write(&zip, b"PK\x03\x04 and so on").unwrap();
+    for (path, words) in [
+        (world.media(), "is a folder, and an archive is wanted"),
+        (world.path("nothing"), "there is no archive"),
+        (zip, "it is a zip archive"),
+    ] {
+        for args in [["import", "-y"], ["sync", "--archive"]] {
+            let output = world.run(&[&args[..], &[path.to_str().unwrap()]].concat());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(words) && said.contains("hint: "), "{said}");
+        }
+    }
+    assert!(!world.path("state").exists(), "a burst was begun");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn archives_of_the_earlier_scripts_are_imported() {
     let (world, section) = world(4, 4).await;

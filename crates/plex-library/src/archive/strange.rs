@@ -30,9 +30,9 @@ pub fn strange(path: &Path) -> Error {
     }
     let other = OTHERS.iter().find(|(begin, _)| head.starts_with(begin));
     let why = match other {
-        Some((_, what)) => format!(
-            "it is {what}, which is not read here: unpack it and name the folder, or pack that anew as .tar.gz or .tar.zst"
-        ),
+        Some((_, what)) => {
+            format!("it is {what}, which is not read here: unpack it, and pack that anew as .tar.gz or .tar.zst")
+        }
         None if head.is_empty() => "it is empty".into(),
         None => "it is neither a database nor tar, plain or in gzip or zstd".into(),
     };

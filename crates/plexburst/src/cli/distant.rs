@@ -125,11 +125,8 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
         // It was agreed to here, and there nobody sits.
         args.push("-y".to_owned());
     }
-    if let Some(path) = file
-        && !path.is_file()
-    {
-        return Err(Error::usage(format!("there is no archive {}", path.display()))
-            .hint("`plexburst sync --archive FILE` makes one"));
+    if let Some(path) = file {
+        super::library::check_archive(path, "plexburst sync --archive FILE")?;
     }
     let mut machine = Machine::reach(&settings.config, &context.printer).await?;
     if let Some(path) = file {

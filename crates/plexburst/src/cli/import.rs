@@ -49,11 +49,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings_for(args.home.as_deref())?;
     if let Some(file) = &args.file {
-        if !file.is_file() {
-            return Err(Error::usage(format!("there is no archive {}", file.display()))
-                .hint("`plexburst sync --archive FILE` makes one"));
-        }
-        library::check_archive(file)?;
+        library::check_archive(file, "plexburst sync --archive FILE")?;
     }
     confirm::confirm(&question("this machine"), args.yes, context)?;
     let path = match (&args.file, &args.from_depot) {

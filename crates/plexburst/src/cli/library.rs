@@ -52,8 +52,18 @@ pub(super) fn path(named: Option<&Path>, context: &Context) -> Result<PathBuf> {
     }
 }
 
-/// Refuses a file that cannot be an archive, before a burst begins that could never go on.
-pub(super) fn check_archive(path: &Path) -> Result<()> {
+/// Refuses what cannot be an archive, before a burst begins that could never go on. `command` makes one.
+pub(super) fn check_archive(path: &Path, command: &str) -> Result<()> {
+    if path.is_dir() {
+        let folder = path.display();
+        return Err(Error::usage(format!("{folder} is a folder, and an archive is wanted"))
+            .hint(format!("`tar -C {folder} -czf FILE.tar.gz .` makes one of it")));
+    }
+    if !path.is_file() {
+        return Err(
+            Error::usage(format!("there is no archive {}", path.display())).hint(format!("`{command}` makes one"))
+        );
+    }
     if plex_library::archive::is_archive(path) || plex_library::archive::is_database(path) {
         return Ok(());
     }

@@ -127,11 +127,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         Some(path) => {
             let path = std::path::absolute(&path)
                 .map_err(|e| Error::usage(format!("cannot resolve {}", path.display())).because(e))?;
-            if !path.is_file() {
-                return Err(Error::usage(format!("there is no archive {}", path.display()))
-                    .hint("`plexburst export FILE` at home writes one"));
-            }
-            super::library::check_archive(&path)?;
+            super::library::check_archive(&path, "plexburst export FILE")?;
             let result = match args.output {
                 Some(output) => std::path::absolute(&output)
                     .map_err(|e| Error::usage(format!("cannot resolve {}", output.display())).because(e))?,
