@@ -17,8 +17,9 @@ use crate::plex::client::Client;
 use crate::plex::runtime::docker::{self, Docker, Image};
 use crate::plex::runtime::{self as plex_runtime, Confinement, Native, Runtime, Server, State};
 
-/// How long the end of a server is waited for that answers, or does not.
-const ANSWERS: Duration = Duration::from_secs(3);
+/// How long the end of a server is waited for that answers, or does not. The engine may say a few seconds late what the one before
+/// it died of.
+const ANSWERS: Duration = Duration::from_secs(8);
 const SILENT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
 /// The share of a machine's memory that is left to everything else: a tenth.

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(60);
 /// So many new servers in one container are a loop.
 const LOOP: u32 = 3;
+/// So many looks after a new server the engine may still be about to tell that memory ran out before it.
+const LATE: u32 = 5;
 
 /// What is known of a container.
 #[derive(Debug, Clone, Default)]
@@ -93,21 +95,25 @@ async fn memory(engine: Engine, id: String, count: watch::Sender<u32>, clock: Ar
 struct Servers {
     last: Option<i32>,
     restarts: u32,
+    /// Looks that are left in which it may be told what the last one died of.
+    unexplained: u32,
 }
 
 impl Servers {
     /// The server as it is now; how it counts, when that is an end.
     fn look(&mut self, now: Option<i32>, ooms: u32) -> Option<Exit> {
         let is_new = now.is_some() && self.last.is_some() && now != self.last;
+        self.unexplained = self.unexplained.saturating_sub(1);
         if is_new {
             self.restarts += 1;
+            self.unexplained = LATE;
             tracing::warn!(
                 restarts = self.restarts,
                 "the worker's Plex has died and was started again"
             );
         }
         self.last = now.or(self.last);
-        if is_new && ooms > 0 {
+        if self.unexplained > 0 && ooms > 0 {
             return Some(Exit {
                 code: 137,
                 why: Why::OutOfMemory,
@@ -193,5 +199,19 @@ mod tests {
         // A scanner that was ended leaves the server alone.
         assert_eq!(servers.look(Some(7), 1), None);
         assert_eq!(servers.look(Some(9), 1).unwrap().why, Why::OutOfMemory);
+    }
+
+    #[test]
+    fn memory_that_ran_out_may_be_told_after_the_new_server_is_seen() {
+        let mut servers = Servers::default();
+        assert_eq!(servers.look(Some(7), 0), None);
+        assert_eq!(servers.look(Some(9), 0), None);
+        assert_eq!(servers.look(Some(9), 1).unwrap().why, Why::OutOfMemory);
+        let mut servers = Servers::default();
+        for now in [Some(7), Some(9), Some(9), Some(9), Some(9), Some(9)] {
+            assert_eq!(servers.look(now, 0), None);
+        }
+        // Long after that it was another process.
+        assert_eq!(servers.look(Some(9), 1), None);
     }
 }
