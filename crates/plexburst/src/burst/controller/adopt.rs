@@ -152,7 +152,7 @@ pub(super) fn take_mine(
     })
 }
 
-/// Once home was merged the base is not needed any more: home as the merge saw it takes its place. May be done again.
+/// Once home was merged what it was laid over is not needed any more: home as the merge saw it stands by itself. May be done again.
 pub(super) fn one_copy_of_two(c: &Controller) -> Result<()> {
     let mine = c.area.mine();
     if !c.has_mine() || !plex_library::layered::is_one(&mine) {

@@ -49,24 +49,23 @@ pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>
 fn settle(c: &Controller, home: &Home) -> Result<()> {
     let (mine, next, staged) = (c.area.mine(), c.area.next(), c.area.staged());
     // A copy has its name only when it is whole.
-    if !next.library().is_file() {
-        return Ok(());
+    if next.library().is_file() {
+        if c.has_mine() {
+            tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
+            let options = Options {
+                thorough: true,
+                ..options(c, Patience::BESIDE)?
+            };
+            let report = engine(|| match is_back(c) {
+                true => merge::carry_back(&mine, &next, &staged, &options),
+                false => merge::merge(&mine, &next, &staged, &options),
+            })?;
+            rename_bundles(c, home, &report)?;
+            adopt::note_more_kept_aside(c, &report)?;
+        }
+        c.area.make_next_mine()?;
     }
-    if c.has_mine() {
-        tokio::task::block_in_place(|| remapped::back(&staged, &c.dir))?;
-        let options = Options {
-            thorough: true,
-            ..options(c, Patience::BESIDE)?
-        };
-        let report = engine(|| match is_back(c) {
-            true => merge::carry_back(&mine, &next, &staged, &options),
-            false => merge::merge(&mine, &next, &staged, &options),
-        })?;
-        rename_bundles(c, home, &report)?;
-        adopt::note_more_kept_aside(c, &report)?;
-    }
-    c.area.make_next_mine()?;
-    engine(|| plex_library::layered::fold(&mine))
+    adopt::one_copy_of_two(c)
 }
 
 /// Catches up with home, which is stopped.
