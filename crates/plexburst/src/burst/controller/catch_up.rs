@@ -19,11 +19,14 @@ use crate::home::{Home, Patience, kept, room};
 
 /// Catches up while home runs, and has it watched from there on. Nothing where that cannot be.
 pub(super) async fn ahead(c: &Controller, home: &Home) -> Result<Option<CatchUp>> {
-    if discards(c) || !c.has_mine() || !home.is_running().await? {
+    if discards(c) {
+        return Ok(None);
+    }
+    settle(c, home)?;
+    if !c.has_mine() || !home.is_running().await? {
         return Ok(None);
     }
     let (live, staged, next) = (home.databases(), c.area.staged(), c.area.next());
-    settle(c, home)?;
     if !room::has_for_changes(c.area.root(), kept::size(&live))? {
         let text = "there is no room for what changed at home: everything is compared while home is stopped";
         c.printer().say(&format!("            {text}"));
