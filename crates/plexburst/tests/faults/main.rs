@@ -277,7 +277,6 @@ impl Scene {
             if let Some(was_killed) = hit.was_killed {
                 kills += 1;
                 killed += usize::from(was_killed);
-                assert!(!was_killed || !output.status.success(), "{what}");
             }
             self.judge(&output, args, known, &what).await;
             tried += 1;

@@ -72,7 +72,7 @@ fn watch(fifo: &Path, calls: &str, number: usize) -> bool {
     let names: Vec<String> = calls.split(',').map(|call| format!(" {call}(")).collect();
     let mut trace = File::open(fifo).unwrap();
     let (mut text, mut chunk) = (String::new(), [0; 4096]);
-    let mut entered = 0;
+    let (mut entered, mut program) = (0, None);
     loop {
         let read = trace.read(&mut chunk).unwrap();
         if read == 0 {
@@ -82,11 +82,14 @@ fn watch(fifo: &Path, calls: &str, number: usize) -> bool {
         text.push_str(&String::from_utf8_lossy(&chunk[..read]));
         while let Some((at, end)) = first(&text, &names) {
             entered += 1;
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            program = program.or_else(|| process_of(text[line..at].trim()));
             if entered == number {
-                let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-                kill_process_of(text[line..at].trim());
+                // It may have ended before it was seen: on a busy machine a call is not held up for long enough.
+                let was_killed = program.is_some_and(|program| kill_process(program, Signal::KILL).is_ok());
                 // The rest is read, so that strace is not held up.
-                return std::io::copy(&mut trace, &mut std::io::sink()).is_ok();
+                std::io::copy(&mut trace, &mut std::io::sink()).unwrap();
+                return was_killed;
             }
             text.drain(..end);
         }
@@ -104,9 +107,9 @@ fn first(text: &str, names: &[String]) -> Option<(usize, usize)> {
     found.min()
 }
 
-/// Kills the process that a thread belongs to.
-fn kill_process_of(thread: &str) {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")).unwrap();
-    kill_process(Pid::from_raw(process.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+/// The process that a thread belongs to, as long as the thread lives.
+fn process_of(thread: &str) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    Pid::from_raw(process.trim().parse().ok()?)
 }
