@@ -14,6 +14,7 @@ use plex_library::{Databases, Which, bundle, delta, publish, snapshot};
 
 use crate::support::{self, names, tree};
 use crate::swap_files::by_files;
+use crate::trace;
 
 const WORK: &str = "PLEXBURST_TEST_WORK";
 const ARGUMENTS: &str = "PLEXBURST_TEST_ARGUMENTS";
@@ -390,14 +391,14 @@ fn nothing_gets_its_name_before_it_is_durable() {
 }
 
 fn assert_durable(trace: &str, least: usize) {
-    let lines: Vec<&str> = trace.lines().collect();
+    let lines = trace::calls(trace);
     let mut renames = 0;
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" rename")) {
         renames += 1;
         let paths: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
         let [from, to] = paths[..] else { panic!("{line}") };
         let of = |path: &str| format!("<{path}>");
-        let flushed = |lines: &[&str], path: &str| {
+        let flushed = |lines: &[String], path: &str| {
             lines
                 .iter()
                 .rposition(|line| line.contains("fsync(") && line.contains(&of(path)))

@@ -29,5 +29,6 @@ mod snapshot;
 mod support;
 mod swap;
 mod swap_files;
+mod trace;
 mod verify;
 mod writer;

@@ -19,6 +19,8 @@
 mod common;
 mod power;
 mod strike;
+#[path = "../../../plex-library/tests/library/trace.rs"]
+mod trace;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -429,7 +431,7 @@ async fn nothing_of_an_import_gets_its_name_before_it_is_durable() {
 /// Below `home`: what a rename brings was flushed before it and not written since, and the folder of its new name is
 /// flushed afterwards. Gives how many renames there were.
 fn assert_durable(trace: &str, home: &Path) -> usize {
-    let lines: Vec<&str> = trace.lines().collect();
+    let lines = trace::calls(trace);
     let home = home.to_str().unwrap();
     let mut renames = 0;
     for (at, line) in lines.iter().enumerate() {
@@ -444,7 +446,7 @@ fn assert_durable(trace: &str, home: &Path) -> usize {
         }
         renames += 1;
         let of = |path: &str| format!("<{path}>");
-        let flushed = |lines: &[&str], path: &str| {
+        let flushed = |lines: &[String], path: &str| {
             lines
                 .iter()
                 .rposition(|line| line.contains("sync(") && line.contains(&of(path)))
