@@ -222,6 +222,48 @@ fn a_delta_is_applied_whole_or_not_at_all() {
     );
 }
 
+#[test]
+fn a_delta_is_made_whole_or_not_at_all() {
+    if !can_trace("a_delta_is_made_whole_or_not_at_all") {
+        return;
+    }
+    let tmp = tempfile::tempdir().unwrap();
+    let home = support::plex_pair(&tmp.path().join("home"));
+    let (base, applied) = (tmp.path().join("base"), tmp.path().join("applied"));
+    snapshot::take(&home, &base, &()).unwrap();
+    rusqlite::Connection::open(home.library())
+        .unwrap()
+        .execute_batch("UPDATE metadata_items SET title = 'changed' WHERE id < 4")
+        .unwrap();
+    let inputs = || [tree(&base), tree(home.dir())];
+    let before = inputs();
+    let out = tmp.path().join("out");
+    let dest = out.join("delta");
+    at_every_call(
+        "make",
+        &|| {
+            _ = fs::remove_dir_all(&out);
+            fs::create_dir(&out).unwrap();
+            vec![base.clone(), home.dir().to_owned(), dest.clone()]
+        },
+        &|ended, what| {
+            assert_eq!(inputs(), before, "{what}");
+            assert!(dest.exists() || *ended != Ended::Done, "{what}");
+            if !dest.exists() {
+                delta::make(&base, &home, &dest, &()).unwrap();
+            }
+            delta::apply(&base, &dest, &applied, &()).unwrap();
+            for which in Which::BOTH {
+                let (ours, theirs) = (Databases::at(&applied).path(which), home.path(which));
+                assert!(fs::read(ours).unwrap() == fs::read(theirs).unwrap(), "{what}");
+            }
+            fs::remove_dir_all(&applied).unwrap();
+            publish::sweep(&out).unwrap();
+            assert_eq!(names(&out), ["delta"], "{what}");
+        },
+    );
+}
+
 const OTHERS: [&str; 3] = [
     "com.plexapp.plugins.library.db-2026-01-01",
     "restore",
