@@ -449,13 +449,7 @@ async fn taken_back(tracks: usize, is_cut: bool) {
     let output = world.run(&["resume"]);
     assert_refused(&output, exit::HOME_UNCHANGED, &["held open"]);
     let home = sim::fixture::Fixture::at(&world.databases()).unwrap().open().unwrap();
-    for sql in [
-        "DELETE FROM play_queue_generators WHERE playlist_id = ?1",
-        "DELETE FROM metadata_item_accounts WHERE metadata_item_id = ?1",
-        "DELETE FROM metadata_items WHERE id = ?1",
-    ] {
-        home.library.execute(sql, [taken_back.id]).unwrap();
-    }
+    sim::fixture::edit::delete_item(&home, taken_back.id, 0).unwrap();
     drop(home);
     client.rate(track, 6.0).await.unwrap();
     std::fs::write(&toml, right).unwrap();

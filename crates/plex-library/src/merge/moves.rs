@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Connection;
+
 use super::values::Value;
 
 use super::context::Context;
@@ -54,18 +56,18 @@ impl Moved {
     }
 }
 
-/// The tables whose rows are ever moved.
+/// The tables whose rows are ever moved: those to whose rows others refer.
+pub(super) const TABLES: [&str; 6] = [
+    "directories",
+    "metadata_items",
+    "media_items",
+    "media_parts",
+    "media_streams",
+    "tags",
+];
+
 fn name(table: &str) -> Option<&'static str> {
-    [
-        "directories",
-        "metadata_items",
-        "media_items",
-        "media_parts",
-        "media_streams",
-        "tags",
-    ]
-    .into_iter()
-    .find(|known| *known == table)
+    TABLES.into_iter().find(|known| *known == table)
 }
 
 /// Renumbers the rows and all references to them in the result.
@@ -106,6 +108,19 @@ fn rows_of(context: &mut Context<'_>, writer: &mut Writer, name: &str, ids: &BTr
     Ok(())
 }
 
+/// Puts old and new ids into `temp.moved`, in place of what was there.
+pub(super) fn list(conn: &Connection, ids: impl Iterator<Item = (i64, i64)>) -> Step<()> {
+    conn.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS moved(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
+         DELETE FROM temp.moved;",
+    )?;
+    let mut statement = conn.prepare_cached("INSERT INTO temp.moved VALUES (?1, ?2)")?;
+    for pair in ids {
+        statement.execute(pair)?;
+    }
+    Ok(())
+}
+
 /// Changes what refers to rows that have other ids now. Home's own tables are not touched: they become home's anyway.
 pub(super) fn references(
     context: &Context<'_>,
@@ -117,14 +132,7 @@ pub(super) fn references(
         return Ok(());
     }
     let conn = context.conn;
-    conn.execute_batch(
-        "CREATE TEMP TABLE IF NOT EXISTS moved(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
-         DELETE FROM temp.moved;",
-    )?;
-    let mut statement = conn.prepare_cached("INSERT INTO temp.moved VALUES (?1, ?2)")?;
-    for pair in ids {
-        statement.execute(pair)?;
-    }
+    list(conn, ids.iter().map(|(&old, &new)| (old, new)))?;
     for reference in references_to(target) {
         let sides: &[&str] = match rule(reference.table) {
             Some(Rule::Blobs) => &[LIBRARY.theirs, BLOBS.theirs],

@@ -22,7 +22,7 @@ use rusqlite::Connection;
 
 use super::context::{self, Context};
 use super::fail::Step;
-use super::moves::Moved;
+use super::moves::{self, Moved};
 use super::schema::{Schema, Table, quote};
 use super::session::{BASE, LIBRARY, MAIN, MINE, Three};
 use super::writer::{SEARCHED, Writer};
@@ -46,22 +46,6 @@ const BIRTHS: [(&str, &[&str]); 10] = [
     ),
     ("metadata_item_settings", &["account_id", "guid", "created_at"]),
     ("metadata_item_views", &["account_id", "guid", "viewed_at"]),
-];
-
-/// Those of the tables above to whose rows others refer, and those to whose rows none does.
-const REFERRED_TO: [&str; 6] = [
-    "directories",
-    "metadata_items",
-    "media_items",
-    "media_parts",
-    "media_streams",
-    "tags",
-];
-const REFERRED_TO_BY_NONE: [&str; 4] = [
-    "taggings",
-    "metadata_relations",
-    "metadata_item_settings",
-    "metadata_item_views",
 ];
 
 /// The greatest id of each table from before the two parted, where there is one.
@@ -156,7 +140,7 @@ pub(super) fn move_beyond(
     partings: &Partings,
     moved: &mut Moved,
 ) -> Step<()> {
-    for name in REFERRED_TO {
+    for name in moves::TABLES {
         let mut ids = ambiguous(context, name, partings)?;
         ids.retain(|id| moved.get(name, *id).is_none());
         if ids.is_empty() || (SEARCHED.contains(&name) && writer.obstacle(context.conn, name)?.is_some()) {
@@ -172,7 +156,7 @@ pub(super) fn move_beyond(
 
 /// The same of rows that nothing refers to, once it is known which of them are home's.
 pub(super) fn number_beyond(context: &mut Context<'_>, partings: &Partings) -> Step<()> {
-    for name in REFERRED_TO_BY_NONE {
+    for (name, _) in BIRTHS.iter().filter(|(name, _)| !moves::TABLES.contains(name)) {
         for id in ambiguous(context, name, partings)? {
             context.renumber(LIBRARY, name, id)?;
         }
@@ -183,18 +167,14 @@ pub(super) fn number_beyond(context: &mut Context<'_>, partings: &Partings) -> S
 /// What home deleted of an item that it made anew is, in the result, attached to the item by its new number from here on; so
 /// it is in the base, as it will be when the same is merged again.
 pub(super) fn follow(conn: &Connection, moved: &Moved) -> Step<()> {
-    conn.execute_batch("CREATE TEMP TABLE made_anew(old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")?;
-    {
-        let mut add = conn.prepare("INSERT INTO temp.made_anew VALUES (?1, ?2)")?;
-        for pair in moved.of("metadata_items") {
-            add.execute(pair)?;
-        }
-    }
-    conn.execute_batch(&format!(
-        "UPDATE {BASE}.taggings SET metadata_item_id = (SELECT new FROM temp.made_anew WHERE old = metadata_item_id)
-         WHERE metadata_item_id IN (SELECT old FROM temp.made_anew);
-         DROP TABLE temp.made_anew;"
-    ))?;
+    moves::list(conn, moved.of("metadata_items"))?;
+    conn.execute(
+        &format!(
+            "UPDATE {BASE}.taggings SET metadata_item_id = (SELECT new FROM temp.moved WHERE old = metadata_item_id)
+             WHERE metadata_item_id IN (SELECT old FROM temp.moved)"
+        ),
+        [],
+    )?;
     Ok(())
 }
 

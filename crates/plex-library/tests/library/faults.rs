@@ -182,19 +182,35 @@ fn a_snapshot_is_there_whole_or_not_at_all() {
     );
 }
 
+/// A library, and its copy from before something in it changed.
+fn changed(root: &Path) -> (Databases, PathBuf) {
+    let home = support::plex_pair(&root.join("home"));
+    let base = root.join("base");
+    snapshot::take(&home, &base, &()).unwrap();
+    rusqlite::Connection::open(home.library())
+        .unwrap()
+        .execute_batch("UPDATE metadata_items SET title = 'changed' WHERE id < 4")
+        .unwrap();
+    (home, base)
+}
+
+fn assert_same_pair(ours: &Databases, theirs: &Databases, what: &str) {
+    for which in Which::BOTH {
+        assert!(
+            fs::read(ours.path(which)).unwrap() == fs::read(theirs.path(which)).unwrap(),
+            "{what}"
+        );
+    }
+}
+
 #[test]
 fn a_delta_is_applied_whole_or_not_at_all() {
     if !can_trace("a_delta_is_applied_whole_or_not_at_all") {
         return;
     }
     let tmp = tempfile::tempdir().unwrap();
-    let home = support::plex_pair(&tmp.path().join("home"));
-    let (base, changes) = (tmp.path().join("base"), tmp.path().join("delta"));
-    snapshot::take(&home, &base, &()).unwrap();
-    rusqlite::Connection::open(home.library())
-        .unwrap()
-        .execute_batch("UPDATE metadata_items SET title = 'changed' WHERE id < 4")
-        .unwrap();
+    let (home, base) = changed(tmp.path());
+    let changes = tmp.path().join("delta");
     delta::make(&base, &home, &changes, &()).unwrap();
     let inputs = || [tree(&base), tree(&changes)];
     let before = inputs();
@@ -212,10 +228,7 @@ fn a_delta_is_applied_whole_or_not_at_all() {
             if !dest.exists() {
                 delta::apply(&base, &changes, &dest, &()).unwrap();
             }
-            for which in Which::BOTH {
-                let (ours, theirs) = (Databases::at(&dest).path(which), home.path(which));
-                assert!(fs::read(ours).unwrap() == fs::read(theirs).unwrap(), "{what}");
-            }
+            assert_same_pair(&Databases::at(&dest), &home, what);
             publish::sweep(&out).unwrap();
             assert_eq!(names(&out), ["staged"], "{what}");
         },
@@ -228,13 +241,8 @@ fn a_delta_is_made_whole_or_not_at_all() {
         return;
     }
     let tmp = tempfile::tempdir().unwrap();
-    let home = support::plex_pair(&tmp.path().join("home"));
-    let (base, applied) = (tmp.path().join("base"), tmp.path().join("applied"));
-    snapshot::take(&home, &base, &()).unwrap();
-    rusqlite::Connection::open(home.library())
-        .unwrap()
-        .execute_batch("UPDATE metadata_items SET title = 'changed' WHERE id < 4")
-        .unwrap();
+    let (home, base) = changed(tmp.path());
+    let applied = tmp.path().join("applied");
     let inputs = || [tree(&base), tree(home.dir())];
     let before = inputs();
     let out = tmp.path().join("out");
@@ -253,10 +261,7 @@ fn a_delta_is_made_whole_or_not_at_all() {
                 delta::make(&base, &home, &dest, &()).unwrap();
             }
             delta::apply(&base, &dest, &applied, &()).unwrap();
-            for which in Which::BOTH {
-                let (ours, theirs) = (Databases::at(&applied).path(which), home.path(which));
-                assert!(fs::read(ours).unwrap() == fs::read(theirs).unwrap(), "{what}");
-            }
+            assert_same_pair(&Databases::at(&applied), &home, what);
             fs::remove_dir_all(&applied).unwrap();
             publish::sweep(&out).unwrap();
             assert_eq!(names(&out), ["delta"], "{what}");

@@ -260,13 +260,7 @@ fn cut_short(home: &[Act], worker: &[Act], later: &[Act], last: &[Act], page_siz
     let unwritten = databases(&trio.theirs.copy(&place("unwritten")).expect("copy"));
     drop(CatchUp::begin(&databases(&merged), &mine, first.dir(), &staged, &options, &()).expect("begun"));
 
-    for sql in [
-        "DELETE FROM play_queue_generators WHERE playlist_id = ?1",
-        "DELETE FROM metadata_item_accounts WHERE metadata_item_id = ?1",
-        "DELETE FROM metadata_items WHERE id = ?1",
-    ] {
-        server.library.execute(sql, [list]).expect("taken back");
-    }
+    edit::delete_item(&server, list, NOW).expect("taken back");
     for (n, act) in last.iter().enumerate() {
         history::act(&trio.mine, &server, act, 600 + n);
     }

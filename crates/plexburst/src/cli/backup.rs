@@ -15,13 +15,14 @@ pub(super) fn place(databases: &Databases, what: &str) -> Result<PathBuf> {
     let parent = dir.parent().unwrap_or(&dir);
     // What one that was killed had begun has another time in its name.
     plex_library::publish::sweep(parent)?;
-    let name = parent.join(format!("before-{what}-{now}"));
+    let mut place = parent.join(format!("before-{what}-{now}"));
     // Two in one second.
-    let others = (2..).map(|n| parent.join(format!("before-{what}-{now}-{n}")));
-    Ok(std::iter::once(name.clone())
-        .chain(others)
-        .find(|name| !name.exists())
-        .unwrap_or(name))
+    let mut number = 1;
+    while place.exists() {
+        number += 1;
+        place = parent.join(format!("before-{what}-{now}-{number}"));
+    }
+    Ok(place)
 }
 
 /// Copies the pair, as a consistent snapshot with its manifest.

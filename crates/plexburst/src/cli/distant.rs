@@ -126,7 +126,7 @@ pub(super) async fn carry_out(command: &Command, context: &Context) -> Result<Op
         args.push("-y".to_owned());
     }
     if let Some(path) = file {
-        super::library::check_archive(path, "plexburst sync --archive FILE")?;
+        super::library::check_archive(path, "`plexburst sync --archive FILE`")?;
     }
     let mut machine = Machine::reach(&settings.config, &context.printer).await?;
     if let Some(path) = file {

@@ -49,7 +49,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
     let settings = context.settings_for(args.home.as_deref())?;
     if let Some(file) = &args.file {
-        library::check_archive(file, "plexburst sync --archive FILE")?;
+        library::check_archive(file, "`plexburst sync --archive FILE`")?;
     }
     confirm::confirm(&question("this machine"), args.yes, context)?;
     let path = match (&args.file, &args.from_depot) {

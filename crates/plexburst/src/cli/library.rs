@@ -52,16 +52,19 @@ pub(super) fn path(named: Option<&Path>, context: &Context) -> Result<PathBuf> {
     }
 }
 
-/// Refuses what cannot be an archive, before a burst begins that could never go on. `command` makes one.
-pub(super) fn check_archive(path: &Path, command: &str) -> Result<()> {
+/// Refuses what cannot be an archive, before a burst begins that could never go on. `made_by` says what makes one.
+pub(super) fn check_archive(path: &Path, made_by: &str) -> Result<()> {
     if path.is_dir() {
-        let folder = path.display();
-        return Err(Error::usage(format!("{folder} is a folder, and an archive is wanted"))
-            .hint(format!("`tar -C {folder} -czf FILE.tar.gz .` makes one of it")));
+        return Err(
+            Error::usage(format!("{} is a folder, and an archive is wanted", path.display())).hint(format!(
+                "`tar -C {} -czf FILE.tar.gz .` makes one of it",
+                super::quoted(path)
+            )),
+        );
     }
     if !path.is_file() {
         return Err(
-            Error::usage(format!("there is no archive {}", path.display())).hint(format!("`{command}` makes one"))
+            Error::usage(format!("there is no archive {}", path.display())).hint(format!("{made_by} makes one"))
         );
     }
     if plex_library::archive::is_archive(path) || plex_library::archive::is_database(path) {

@@ -107,8 +107,7 @@ fn agree(args: &Args, context: &Context, databases: &Databases, folder: &Path, r
     let beside = format!("the new pair is in {}", folder.display());
     if args.yes && !is_accepted {
         return Err(Error::refused(format!("{lost}The damaged library stays where it is; {beside}")).hint(format!(
-            "`-y --accept-losses {}` lets it take the damaged one's place; Plex's dated backups, beside its databases, may hold more",
-            known
+            "`-y --accept-losses {known}` lets it take the damaged one's place; Plex's dated backups, beside its databases, may hold more"
         )));
     }
     confirm(

@@ -127,7 +127,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<u8> {
         Some(path) => {
             let path = std::path::absolute(&path)
                 .map_err(|e| Error::usage(format!("cannot resolve {}", path.display())).because(e))?;
-            super::library::check_archive(&path, "plexburst export FILE")?;
+            super::library::check_archive(&path, "`plexburst export FILE` at home")?;
             let result = match args.output {
                 Some(output) => std::path::absolute(&output)
                     .map_err(|e| Error::usage(format!("cannot resolve {}", output.display())).because(e))?,

@@ -85,9 +85,12 @@ impl Area {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
             _ => discard(mine.dir())?,
         }
-        std::fs::rename(next.dir(), mine.dir())
-            .and_then(|()| std::fs::File::open(&self.burst)?.sync_all())
-            .map_err(failed)
+        self.rename(next.dir(), mine.dir()).map_err(failed)
+    }
+
+    /// Gives a folder of this burst another name there, for good.
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        std::fs::rename(from, to).and_then(|()| std::fs::File::open(&self.burst)?.sync_all())
     }
 
     /// Base and delta; after the merge the result.
@@ -121,11 +124,9 @@ impl Area {
         }
         let previous = self.previous();
         if replaced != previous.dir() && Databases::at(replaced).library().exists() {
-            std::fs::rename(replaced, previous.dir())
-                .and_then(|()| std::fs::File::open(&self.burst)?.sync_all())
-                .map_err(|e| {
-                    Error::failed(format!("cannot keep the other library as {}", previous.dir().display())).because(e)
-                })?;
+            self.rename(replaced, previous.dir()).map_err(|e| {
+                Error::failed(format!("cannot keep the other library as {}", previous.dir().display())).because(e)
+            })?;
         }
         if self.staged().dir() != replaced {
             discard(self.staged().dir())?;
